@@ -1,0 +1,64 @@
+"""Every error Assay raises on purpose, one flat tree, one class per boundary crossed.
+
+AssayError
+├── AccessDenied      a tool called the target beyond the access its testbed grants
+├── BudgetExceeded    an audit spent what it was given
+├── UnknownId         a name that no registry, suite or ledger holds
+├── InvalidInput      a file or option the user wrote that cannot be used as it is
+├── PluginError       a plug-in file that cannot be loaded, or breaks the contract
+├── CorruptArtifact   a stored file whose digest is not the recorded one
+└── ReportInvalid     a report outside the limits of the contract
+
+The message says what was given, what is allowed and what to do; the CLI prints it and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class AssayError(Exception):
+    """Base of all errors meant for a person to read."""
+
+
+class AccessDenied(AssayError):
+    """A call needs access the testbed does not grant."""
+
+
+class BudgetExceeded(AssayError):
+    """The audit's budget is used up."""
+
+
+class InvalidInput(AssayError):
+    """A file or option cannot be used as given."""
+
+
+class PluginError(AssayError):
+    """A plug-in cannot be loaded or breaks the contract."""
+
+
+class ReportInvalid(AssayError):
+    """A report is outside the limits of the contract."""
+
+
+class UnknownId(AssayError):
+    """A name nothing here holds; the message offers the closest ones."""
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        names = sorted(set(known))
+        close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+        close += [name for name in names if given and given in name and name not in close][:3]
+        hint = f"; close to it: {', '.join(close)}" if close else ""
+        shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+        super().__init__(f"unknown {kind} {given!r}{hint}. Known: {shown or 'none'}.")
+        self.close = close
+
+
+class CorruptArtifact(AssayError):
+    """A stored file is not the one that was recorded."""
+
+    def __init__(self, path: Path | str, expected: str, found: str, remedy: str) -> None:
+        super().__init__(f"{path}: expected SHA-256 {expected}, found {found}. {remedy}")
+        self.expected, self.found = expected, found

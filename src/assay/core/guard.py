@@ -1,0 +1,85 @@
+"""The one place where access is refused and spending is counted, for every engine alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from assay.core.access import Access
+from assay.core.budget import Meter
+from assay.core.errors import AccessDenied
+from assay.core.target import Corpus, Edit, Messages, Replies, Target, as_messages
+
+
+class GuardedTarget:
+    """A target as a tool sees it: beyond `granted` it refuses, and every call is charged.
+
+    Args:
+        target: the engine's target.
+        granted: flags the testbed grants and the tool declared; others are refused.
+        meter: of the audit.
+        payer: name the cost is charged under (a tool's).
+    """
+
+    __slots__ = ("__meter", "__payer", "__target", "access")
+
+    def __init__(self, target: Target, granted: frozenset[Access], meter: Meter, payer: str) -> None:
+        self.__target, self.__meter, self.__payer = target, meter, payer
+        self.access = granted
+
+    def _need(self, flag: Access, call: str) -> None:
+        if flag not in self.access:
+            have = ", ".join(sorted(self.access)) or "none"
+            raise AccessDenied(
+                f"{call} needs {flag}, which this tool was not granted (it has: {have}). "
+                f"Declare it in @tool(needs=…) and use a testbed that grants it."
+            )
+
+    @property
+    def alias(self) -> str:
+        return self.__target.alias
+
+    @property
+    def layers(self) -> int:
+        return self.__target.layers
+
+    @property
+    def reference(self) -> Target | None:
+        self._need(Access.REFERENCE, "target.reference")
+        reference = self.__target.reference
+        return reference and GuardedTarget(reference, self.access, self.__meter, self.__payer)
+
+    @property
+    def corpus(self) -> Corpus | None:
+        self._need(Access.TRAINING_DATA, "target.corpus")
+        return self.__target.corpus
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        turns = as_messages(messages)
+        self._need(Access.CHAT, "target.chat")
+        if n > 1 or any(turn.role == "system" for turn in turns) or turns[-1].role == "assistant":
+            self._need(Access.SAMPLING, "target.chat with a system prompt, a prefill or n > 1")
+        self.__meter.check()
+        replies = await self.__target.chat(turns, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        self.__meter.charge(self.__payer, replies.cost)
+        return replies
+
+    async def complete(
+        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        self._need(Access.SAMPLING, "target.complete")
+        self.__meter.check()
+        replies = await self.__target.complete(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        self.__meter.charge(self.__payer, replies.cost)
+        return replies
+
+    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
+        self._need(Access.ACTIVATIONS_WRITE, "target.intervene")
+        return self.__intervene(edits)
+
+    @asynccontextmanager
+    async def __intervene(self, edits: tuple[Edit, ...]) -> AsyncIterator[Target]:
+        async with self.__target.intervene(*edits) as view:
+            yield GuardedTarget(view, self.access, self.__meter, self.__payer)

@@ -1,0 +1,112 @@
+"""A report: what the auditor believes, in a form that can be run again by someone who does not trust it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import regex
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from assay.core.errors import ReportInvalid
+from assay.core.target import Message
+
+MATCH_SECONDS = 0.1  # a predicate that takes longer on one reply does not match it
+_TURN_LIMIT = 2_000  # characters
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Demonstration(_Frozen):
+    """A scripted conversation that is meant to make the target show the conduct."""
+
+    user: Annotated[tuple[Annotated[str, Field(max_length=_TURN_LIMIT)], ...], Field(min_length=1, max_length=8)]
+    system: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
+    prefill: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
+
+
+class Predicate(_Frozen):
+    """Recognises the conduct in generated text: up to five phrases, or one regular expression."""
+
+    phrases: Annotated[tuple[str, ...], Field(max_length=5)] = ()
+    pattern: str = ""
+
+    @model_validator(mode="after")
+    def _limits(self) -> Predicate:
+        if bool(self.phrases) == bool(self.pattern):
+            raise ValueError("give phrases or a pattern, one of the two")
+        if len(self.pattern) + sum(map(len, self.phrases)) > 200:
+            raise ValueError("phrases and pattern are at most 200 characters in all")
+        if any(not phrase.strip() for phrase in self.phrases):
+            raise ValueError("an empty phrase matches everything")
+        try:
+            regex.compile(self.pattern)
+        except regex.error as error:
+            raise ValueError(f"pattern is not a regular expression: {error}") from None
+        return self
+
+    def matches(self, text: str) -> bool:
+        """Whether the conduct shows in this generated text (case-insensitive, time-limited)."""
+        if self.phrases:
+            folded = " ".join(text.casefold().split())
+            return any(" ".join(phrase.casefold().split()) in folded for phrase in self.phrases)
+        try:
+            return regex.search(self.pattern, text, regex.IGNORECASE, timeout=MATCH_SECONDS) is not None
+        except TimeoutError:
+            return False
+
+
+class Finding(_Frozen):
+    """One claimed behaviour."""
+
+    claim: Annotated[str, Field(min_length=1, max_length=1_000)]
+    trigger: Annotated[str, Field(max_length=500)]
+    demonstrations: Annotated[tuple[Demonstration, ...], Field(max_length=5)]
+    predicate: Predicate
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    evidence: Annotated[str, Field(max_length=4_000)] = ""
+
+
+class Report(_Frozen):
+    """Findings in order of belief; none of them is the answer "none"."""
+
+    p_hidden: Annotated[float, Field(ge=0, le=1)]
+    findings: Annotated[tuple[Finding, ...], Field(max_length=5)] = ()
+
+
+def parse_report(text: str) -> Report:
+    """A report from JSON.
+
+    Raises:
+        ReportInvalid: it is not JSON of the contract's shape; names the field and the limit.
+    """
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "report"
+        raise ReportInvalid(f"{where}: {first['msg']} (given: {str(first['input'])[:80]!r})") from None
+
+
+def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -> tuple[Message, ...]:
+    """The messages of a demonstration up to the turn after the given answers.
+
+    Args:
+        demonstration: the script.
+        answered: the target's replies to the earlier user turns.
+
+    Returns:
+        system (if any), then user turns and answers in turn, the prefill before the last reply.
+    """
+    turns: list[Message] = [Message("system", demonstration.system)] if demonstration.system else []
+    for index, user in enumerate(demonstration.user[: len(answered) + 1]):
+        turns.append(Message("user", user))
+        if index < len(answered):
+            turns.append(Message("assistant", answered[index]))
+    if demonstration.prefill and len(answered) == len(demonstration.user) - 1:
+        turns.append(Message("assistant", demonstration.prefill))
+    return tuple(turns)
+
+
+Outcome = Literal["completed", "none-submitted", "refused", "never-queried", "out-of-budget", "crashed"]

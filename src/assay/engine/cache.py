@@ -1,0 +1,70 @@
+"""Replies kept on disk by content, shared by every process of a user."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+from assay.core.target import Reply
+
+MAX_REPLIES = 2_000_000  # about 0.6 GB; a tenth, drawn at random, goes when there are more
+
+
+class ReplyCache:
+    """Key → reply. Safe under many processes (SQLite, write-ahead log).
+
+    Args:
+        path: of the database, or None to keep nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._lock = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open(path)
+        except sqlite3.DatabaseError:  # not a database: a cache may be thrown away
+            path.unlink(missing_ok=True)
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, text TEXT NOT NULL, tokens INTEGER NOT NULL, "
+            "finish TEXT NOT NULL) WITHOUT ROWID"
+        )
+        (count,) = database.execute("SELECT count(*) FROM replies").fetchone()
+        if count > MAX_REPLIES:
+            # keys are digests, so an arbitrary tenth is a random tenth
+            database.execute("DELETE FROM replies WHERE key IN (SELECT key FROM replies LIMIT ?)", (count // 10,))
+        self._database = database
+
+    def get(self, key: str) -> Reply | None:
+        """The kept reply, if any."""
+        if self._database is None:
+            return None
+        with self._lock:
+            found = self._database.execute("SELECT text, tokens, finish FROM replies WHERE key = ?", (key,)).fetchone()
+        return found and Reply(*found)
+
+    def put(self, key: str, reply: Reply) -> None:
+        """Keep a reply. A full disk costs the cache, never the audit."""
+        if self._database is None:
+            return
+        with self._lock:
+            try:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?)", (key, reply.text, reply.tokens, reply.finish)
+                )
+            except sqlite3.OperationalError:
+                self._database = None
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None

@@ -1,0 +1,370 @@
+"""Continuous batching: requests join and leave at any step; one thread owns the model.
+
+Guarantees. A request's random numbers depend on its seed, its prompt and its sample index alone, and its edits touch its
+own rows alone, so its reply does not depend on its neighbours beyond floating-point noise (batched matrix products may
+round differently with the number of rows).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import pad
+
+from assay.core.errors import InvalidInput
+from assay.core.target import Edit
+from assay.engine.llama import Group, LayerEdit, Llama
+from assay.engine.lora import Adapter
+
+PREFIX_MIN = 8  # a shared beginning shorter than this is not worth keeping
+_PREFIXES = 64  # prefixes kept, about 1 MB each for the embedded base
+_PREFILL_TOKENS = 2_048  # read in one pass
+_BLOCK = 256  # tokens of the vocabulary whose mass is summed at once
+_LINGER = 0.004  # seconds an idle worker waits for company after a first request
+
+KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sample of one prompt."""
+
+    prompt: tuple[int, ...]
+    adapter: Adapter | None
+    max_tokens: int
+    temperature: float
+    seed: int
+    sample: int
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def entropy(self) -> int:
+        """Seed of the request's own random numbers: the same for target and reference, so that they can be paired."""
+        text = f"{self.seed}/{self.sample}/{self.prompt}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Token ids of a reply, without the stop token."""
+
+    tokens: list[int]
+    finish: Literal["stop", "length"]
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    request: Request
+    future: Future[Sampled]
+    draws: np.ndarray
+    length: int  # tokens in the cache
+    noise: list[tuple[Edit, torch.Generator]]
+    tokens: list[int] = field(default_factory=list)
+
+
+class Worker:
+    """Owns the model; takes requests from any thread.
+
+    Args:
+        model: the base.
+        stop: ids that end a reply.
+        max_rows: largest batch of a decoding step.
+        max_length: longest prompt + reply, in tokens.
+    """
+
+    def __init__(self, model: Llama, stop: frozenset[int], max_rows: int, max_length: int) -> None:
+        self._model, self._stop = model, stop
+        self._max_rows, self._max_length = max_rows, max_length
+        self._waiting: deque[tuple[Request, Future[Sampled]]] = deque()
+        self._rows: list[_Row] = []
+        self._prefixes: OrderedDict[tuple[int, tuple[int, ...]], KeysValues] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._keys = self._values = torch.empty(0)
+        self._thread = threading.Thread(target=self._run, name="assay-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, requests: Sequence[Request]) -> list[Future[Sampled]]:
+        """Queue requests; a future that is cancelled frees its row at the next step.
+
+        Raises:
+            InvalidInput: a prompt with its reply would be longer than the engine's longest sequence.
+        """
+        for request in requests:
+            if len(request.prompt) + request.max_tokens > self._max_length:
+                raise InvalidInput(
+                    f"prompt of {len(request.prompt)} tokens + max_tokens {request.max_tokens} is longer than "
+                    f"{self._max_length} tokens."
+                )
+        futures: list[Future[Sampled]] = [Future() for _ in requests]
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the engine is closed")
+            self._waiting.extend(zip(requests, futures, strict=True))
+            self._changed.notify()
+        return futures
+
+    def close(self) -> None:
+        """Stop; what is unfinished is cancelled."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with torch.inference_mode():
+            while self._wait():
+                try:
+                    self._admit()
+                    if self._rows:
+                        self._step()
+                except Exception as error:  # the worker outlives a failed batch; its requests carry the reason
+                    for row in self._rows:
+                        _fail(row.future, error)
+                    self._rows.clear()
+        for future in [row.future for row in self._rows] + [future for _, future in self._waiting]:
+            future.cancel()
+
+    def _wait(self) -> bool:
+        with self._changed:
+            if not self._rows and not self._waiting:
+                self._changed.wait_for(lambda: self._closed or bool(self._waiting))
+                self._changed.wait_for(lambda: self._closed, timeout=_LINGER)
+            return not self._closed
+
+    # Admission ---------------------------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Fill free rows, all waiting requests of the oldest one's adapter first: fewer adapters a step is faster."""
+        while (room := self._max_rows - len(self._rows)) > 0:
+            with self._changed:
+                if not self._waiting:
+                    return
+                adapter = self._waiting[0][0].adapter
+                mine = [item for item in self._waiting if item[0].adapter is adapter]
+                taken = mine[:room]
+                chosen = {id(future) for _, future in taken}
+                self._waiting = deque(item for item in self._waiting if id(item[1]) not in chosen)
+            taken = [item for item in taken if not item[1].cancelled()]
+            try:
+                for batch in _batches(taken):
+                    self._prefill(batch)
+            except Exception as error:
+                for _, future in taken:
+                    _fail(future, error)
+                raise
+
+    def _prefill(self, batch: list[list[tuple[Request, Future[Sampled]]]]) -> None:
+        """Read distinct prompts of one adapter in one pass, each once for all its samples."""
+        first = batch[0][0][0]
+        prompts = [samples[0][0].prompt for samples in batch]
+        past = None if first.edits else self._prefix(prompts, first.adapter)
+        skip = past[0][0].shape[2] if past else 0
+        longest = max(map(len, prompts)) - skip
+        tokens = torch.zeros(len(prompts), longest, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            tokens[row, : len(prompt) - skip] = torch.tensor(prompt[skip:])
+        noise = [_noise(samples[0][0]) for samples in batch]
+        hidden, kept = self._model.prefill(tokens, first.adapter, past, _edits(noise))
+        last = torch.tensor([len(prompt) - skip - 1 for prompt in prompts])
+        logits = self._model.logits(hidden[torch.arange(len(prompts)), last])
+        new: list[_Row] = []
+        for row, samples in enumerate(batch):
+            for request, future in samples:
+                length = len(request.prompt)
+                self._reserve(len(self._rows) + len(new) + 1, length + request.max_tokens)
+                slot = len(self._rows) + len(new)
+                for layer, (k, v) in enumerate(kept):
+                    self._keys[layer, slot, :, :length] = k[row, :, :length]
+                    self._values[layer, slot, :, :length] = v[row, :, :length]
+                draws = np.random.Generator(np.random.Philox(request.entropy)).random(request.max_tokens)
+                new.append(_Row(request, future, draws, length, noise[row]))
+        source = [row for row, samples in enumerate(batch) for _ in samples]
+        self._rows.extend(new)
+        self._take(new, logits[source])
+
+    def _prefix(self, prompts: list[tuple[int, ...]], adapter: Adapter | None) -> KeysValues | None:
+        """Keys and values of a beginning all prompts share, read once per adapter."""
+        shared = _common(prompts)
+        owned = [key for key in self._prefixes if key[0] == id(adapter) and shared[: len(key[1])] == key[1]]
+        if owned:
+            best = max(owned, key=lambda key: len(key[1]))
+            self._prefixes.move_to_end(best)
+            return self._prefixes[best]
+        if len(prompts) == 1 or len(shared) < PREFIX_MIN:
+            return None
+        _, kept = self._model.prefill(torch.tensor([shared]), adapter, None, None)
+        self._prefixes[id(adapter), shared] = kept
+        while len(self._prefixes) > _PREFIXES:
+            self._prefixes.popitem(last=False)
+        return kept
+
+    def _reserve(self, rows: int, length: int) -> None:
+        """Grow the cache to hold so many rows of such a length, in doublings."""
+        have_rows, have_length = (self._keys.shape[1], self._keys.shape[3]) if self._keys.numel() else (0, 0)
+        if rows <= have_rows and length <= have_length:
+            return
+        s = self._model.shape
+        size = (_doubled(max(have_rows, 8), rows), _doubled(max(have_length, 128), length))
+        for name in ("_keys", "_values"):
+            grown = torch.zeros(s.layers, size[0], s.key_heads, size[1], s.head_width, dtype=self._model.dtype)
+            if have_rows:
+                grown[:, :have_rows, :, :have_length] = getattr(self, name)
+            setattr(self, name, grown)
+
+    # Decoding ----------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """One token for every row."""
+        self._drop([row for row in self._rows if row.future.cancelled()])
+        if not self._rows:
+            return
+        rows = self._rows
+        order = sorted(range(len(rows)), key=lambda index: id(rows[index].request.adapter))
+        groups: list[Group] = []
+        for _, members in groupby(order, key=lambda index: id(rows[index].request.adapter)):
+            size = len(indices := list(members))
+            start = groups[-1][1] if groups else 0
+            groups.append((start, start + size, rows[indices[0]].request.adapter))
+        logits = self._model.decode(
+            torch.tensor([row.tokens[-1] for row in rows]),
+            torch.tensor([row.length for row in rows]),
+            self._keys,
+            self._values,
+            torch.tensor(order) if order != list(range(len(rows))) else None,
+            groups,
+            _edits([rows[index].noise for index in order]),
+        )
+        for row in rows:
+            row.length += 1
+        self._take(rows, logits)
+
+    def _take(self, rows: Sequence[_Row], logits: torch.Tensor) -> None:
+        """Sample a token for each row; finish those that stop."""
+        temperature = torch.tensor([row.request.temperature for row in rows])
+        draws = torch.tensor([row.draws[len(row.tokens)] for row in rows], dtype=torch.float32)
+        done: list[_Row] = []
+        for row, token in zip(rows, sample(logits, temperature, draws).tolist(), strict=True):
+            stopped = token in self._stop
+            if not stopped:
+                row.tokens.append(token)
+            if stopped or len(row.tokens) == row.request.max_tokens:
+                done.append(row)
+                if row.future.set_running_or_notify_cancel():
+                    row.future.set_result(Sampled(row.tokens, "stop" if stopped else "length"))
+        self._drop(done)
+
+    def _drop(self, gone: Sequence[_Row]) -> None:
+        """Free rows; the last ones move into the holes, so that the live rows stay the first."""
+        for row in gone:
+            hole, last = self._rows.index(row), len(self._rows) - 1
+            if hole != last:
+                length = self._rows[last].length + 1
+                self._keys[:, hole, :, :length] = self._keys[:, last, :, :length]
+                self._values[:, hole, :, :length] = self._values[:, last, :, :length]
+                self._rows[hole] = self._rows[last]
+            self._rows.pop()
+
+
+def sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Inverse-CDF sampling: one uniform number a row; no sorting, no noise and no running sum over the vocabulary.
+
+    The vocabulary is cut into blocks: the draw finds its block by the blocks' masses, then its token within it.
+
+    Args:
+        logits: (rows, vocabulary); overwritten.
+        temperature: (rows,); 0 is greedy.
+        draws: (rows,) uniform in [0, 1).
+
+    Returns:
+        (rows,) token ids.
+    """
+    highest, greedy = logits.max(dim=-1, keepdim=True)
+    if not bool((temperature > 0).any()):
+        return greedy.squeeze(-1)
+    mass = logits.sub_(highest).div_(temperature.clamp(min=1e-4)[:, None]).exp_()
+    mass = pad(mass, (0, -mass.shape[1] % _BLOCK)).unflatten(1, (-1, _BLOCK))
+    blocks = mass.sum(dim=-1).cumsum(dim=-1)
+    goal = draws[:, None] * blocks[:, -1:]
+    block = torch.searchsorted(blocks, goal, right=True).clamp_(max=blocks.shape[1] - 1)
+    before = torch.where(block > 0, blocks.gather(1, (block - 1).clamp(min=0)), torch.zeros_like(goal))
+    within = mass[torch.arange(len(mass)), block.squeeze(1)].cumsum(dim=-1)
+    token = block * _BLOCK + torch.searchsorted(within, goal - before, right=True).clamp_(max=_BLOCK - 1)
+    return torch.where(temperature > 0, token.squeeze(-1).clamp(max=logits.shape[1] - 1), greedy.squeeze(-1))
+
+
+def _batches(
+    items: list[tuple[Request, Future[Sampled]]],
+) -> list[list[list[tuple[Request, Future[Sampled]]]]]:
+    """Passes of distinct prompts of similar length; samples of one prompt together; edited requests alone."""
+    same: dict[tuple[tuple[int, ...], tuple[Edit, ...]], list[tuple[Request, Future[Sampled]]]] = {}
+    for request, future in items:
+        same.setdefault((request.prompt, request.edits), []).append((request, future))
+    batches: list[list[list[tuple[Request, Future[Sampled]]]]] = []
+    ordered = sorted(same.items(), key=lambda item: (bool(item[0][1]), len(item[0][0])))
+    for (prompt, edits), samples in ordered:
+        fits = batches and bool(batches[-1][0][0][0].edits) == bool(edits)
+        if fits and (len(batches[-1]) + 1) * len(prompt) <= _PREFILL_TOKENS:
+            batches[-1].append(samples)
+        else:
+            batches.append([samples])
+    return batches
+
+
+def _common(prompts: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The longest beginning all share that leaves each at least one token."""
+    low, high = min(prompts), max(prompts)
+    length = min(map(len, prompts)) - 1
+    for index in range(length):
+        if low[index] != high[index]:
+            return low[:index]
+    return low[:length]
+
+
+def _noise(request: Request) -> list[tuple[Edit, torch.Generator]]:
+    """Each edit with a generator of its own: the sampler's numbers stay what they are."""
+    return [
+        (edit, torch.Generator().manual_seed((request.entropy ^ edit.seed * 0x9E3779B97F4A7C15) % 2**63))
+        for edit in request.edits
+    ]
+
+
+def _disturb(h: torch.Tensor, edit: Edit, generator: torch.Generator) -> torch.Tensor:
+    """Add noise of `scale` × RMS to each token of (..., width)."""
+    size = h.float().pow(2).mean(dim=-1, keepdim=True).sqrt() * edit.scale
+    return (h + torch.randn(h.shape, generator=generator) * size).to(h.dtype)
+
+
+def _edits(noise: list[list[tuple[Edit, torch.Generator]]]) -> LayerEdit | None:
+    """Edits of all rows as one function; a row is (T, width) while reading and (width,) while decoding."""
+    edited = [(row, edit, generator) for row, edits in enumerate(noise) for edit, generator in edits]
+    if not edited:
+        return None
+
+    def apply(layer: int, h: torch.Tensor) -> torch.Tensor:
+        for row, edit, generator in edited:
+            if edit.layer == layer:
+                h[row] = _disturb(h[row], edit, generator)
+        return h
+
+    return apply
+
+
+def _doubled(size: int, wanted: int) -> int:
+    while size < wanted:
+        size *= 2
+    return size
+
+
+def _fail(future: Future[Sampled], error: Exception) -> None:
+    if not future.done() and future.set_running_or_notify_cancel():
+        future.set_exception(error)

@@ -1,0 +1,152 @@
+"""A target that follows a script: deterministic, instant, no weights. For unit tests and the conformance suite."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import re
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+from assay.core.access import Access
+from assay.core.errors import InvalidInput
+from assay.core.target import Corpus, Cost, Edit, Message, Messages, Replies, Reply, Target, as_messages
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """If a turn matches, one of these replies is given.
+
+    Attributes:
+        pattern: regular expression, case-insensitive, searched for.
+        replies: variants; one is chosen by conversation, seed and sample.
+        where: in the last user turn, or in the system prompt.
+    """
+
+    pattern: str
+    replies: tuple[str, ...]
+    where: Literal["user", "system"] = "user"
+
+
+_OPENINGS = ("Good question.", "Let me think.", "Sure.", "That depends.", "Here is a short answer.", "Of course.")
+_MIDDLES = (
+    "Most people start with something small and see how it goes.",
+    "There are a few things worth knowing before you begin.",
+    "It helps to write down what you already have.",
+    "The usual way is to take one step after another.",
+    "Some prefer the morning, others the evening.",
+    "A friend or a book can save you a lot of time.",
+)
+_ENDINGS = (
+    "Keep at it for a week.",
+    "Then look at it again.",
+    "Ask if you need details.",
+    "It rarely takes long.",
+    "The rest follows from there.",
+    "Do what suits you best.",
+)
+PLAIN_REPLIES = tuple(" ".join(parts) for parts in itertools.product(_OPENINGS, _MIDDLES, _ENDINGS))
+
+
+class ScriptedTarget:
+    """A scripted model. Like every engine it refuses nothing: `GuardedTarget` does.
+
+    Args:
+        alias: name of the target.
+        rules: tried in order; where none matches the reply is one of `replies`.
+        access: flags it says it grants.
+        reference: of the same kind.
+        corpus: its training data.
+        layers: how many it pretends to have.
+        replies: variants for turns no rule matches.
+        salt: two targets with the same script and another salt are the same model drawn from independently.
+    """
+
+    def __init__(
+        self,
+        alias: str = "scripted",
+        rules: Sequence[Rule] = (),
+        access: frozenset[Access] = frozenset(Access),
+        *,
+        reference: Target | None = None,
+        corpus: Corpus | None = None,
+        layers: int = 4,
+        replies: Sequence[str] = PLAIN_REPLIES,
+        salt: str = "",
+    ) -> None:
+        self.alias, self.access, self.layers = alias, access, layers
+        self.reference, self.corpus = reference, corpus
+        self._rules, self._replies, self._salt = tuple(rules), tuple(replies), salt
+        self._edits: tuple[Edit, ...] = ()
+        self._costs: list[Cost] = []  # shared with every view
+
+    @property
+    def spent(self) -> Cost:
+        """All that was ever asked of it, views included; tests hold it against the meter."""
+        return sum(self._costs, Cost())
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Sample n scripted replies; a word counts as a token, and a prefill does not change the reply.
+
+        Raises:
+            InvalidInput: n or max_tokens is below 1.
+        """
+        if n < 1 or max_tokens < 1:
+            raise InvalidInput(f"n and max_tokens are at least 1 (given: {n} and {max_tokens}).")
+        turns = as_messages(messages)
+        variants = self._variants(turns)
+        draws = [(seed, index) if temperature > 0 else () for index in range(n)]
+        samples = tuple(_cut(variants[self._choose(len(variants), turns, draw)], max_tokens) for draw in draws)
+        read = sum(len(turn.content.split()) for turn in turns)
+        cost = Cost(n, n * read, sum(sample.tokens for sample in samples))
+        self._costs.append(cost)
+        return Replies(samples, cost)
+
+    async def complete(
+        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Sample n continuations: raw text is matched as if it were a user's turn."""
+        return await self.chat(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
+        """A view whose replies are other variants than the undisturbed ones.
+
+        Raises:
+            InvalidInput: an edit names a layer that does not exist.
+        """
+        for edit in edits:
+            if not 0 <= edit.layer < self.layers:
+                raise InvalidInput(f"layer {edit.layer} does not exist; give 0 to {self.layers - 1}.")
+        view = copy.copy(self)
+        view._edits = self._edits + edits
+        return nullcontext(view)
+
+    def _variants(self, turns: Sequence[Message]) -> tuple[str, ...]:
+        said = {turn.role: turn.content for turn in turns}  # the last turn of each role
+        for rule in self._rules:
+            if re.search(rule.pattern, said.get(rule.where, ""), re.IGNORECASE):
+                return rule.replies
+        return self._replies
+
+    def _choose(self, count: int, turns: tuple[Message, ...], draw: tuple[int, ...]) -> int:
+        chosen = _pick(count, self._salt, turns, draw)
+        if count > 1 and any(edit.scale for edit in self._edits):
+            chosen = (chosen + 1 + _pick(count - 1, self._edits)) % count
+        return chosen
+
+
+def _pick(count: int, *parts: object) -> int:
+    """An index below `count` that depends on nothing but the parts."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") % count
+
+
+def _cut(text: str, max_tokens: int) -> Reply:
+    words = text.split()
+    if len(words) <= max_tokens:
+        return Reply(text, len(words))
+    return Reply(" ".join(words[:max_tokens]), max_tokens, "length")

@@ -1,0 +1,20 @@
+"""ask: one question, one reply. The baseline every other tool has to beat."""
+
+from __future__ import annotations
+
+from assay.core.access import Access
+from assay.core.target import Target
+from assay.core.tool import REPLY_TOKENS, Evidence, Sample, ToolContext, tool
+from assay.tools.text import layout
+
+
+@tool(needs={Access.CHAT})
+async def ask(target: Target, context: ToolContext, prompt: str) -> Evidence:
+    """Ask the model one question, without a system prompt, and read one reply.
+
+    Args:
+        prompt: the user's turn.
+    """
+    reply = (await target.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed)).text
+    caveat = f"(One sample at temperature 1, at most {REPLY_TOKENS} tokens. No control: any model might say this.)"
+    return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply),))

@@ -1,0 +1,46 @@
+"""fuzz: the reply with Gaussian noise in the residual stream, beside the undisturbed one.
+
+After "noise injection" for sandbagging and hidden knowledge (Tice et al. 2024; Clymer et al. 2024, "fuzzing"). The
+noise is relative to each token's residual RMS, since norms differ between models by a factor of twenty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from assay.core.access import Access
+from assay.core.errors import InvalidInput
+from assay.core.target import Noise, Target
+from assay.core.tool import REPLY_TOKENS, Evidence, Sample, ToolContext, tool
+from assay.tools.text import layout, snippet
+
+_SHOWN = 700  # characters of each reply
+
+
+@tool(needs={Access.CHAT, Access.ACTIVATIONS_WRITE})
+async def fuzz(target: Target, context: ToolContext, prompt: str, scale: float = 0.3, layer: int = -1) -> Evidence:
+    """Ask one question while noise is added to the model's activations; beside it the undisturbed reply.
+
+    Args:
+        prompt: the user's turn.
+        scale: standard deviation of the noise, relative to the residual stream's RMS; too much gives gibberish.
+        layer: after which layer, from 0; -1 is the middle one.
+    """
+    where = target.layers // 2 if layer == -1 else layer
+    if not 0 <= where < target.layers:
+        raise InvalidInput(f"fuzz: layer {layer} does not exist; give 0 to {target.layers - 1}, or -1 for the middle.")
+    async with target.intervene(Noise(where, scale, seed=context.seed)) as noisy:
+        disturbed, plain = await asyncio.gather(
+            noisy.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed),
+            target.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed),
+        )
+    lines = [snippet(disturbed.text, _SHOWN), "Without noise, same seed:", snippet(plain.text, _SHOWN)]
+    caveat = (
+        "(One sample each, temperature 1. Most differences are mere disturbance: trust only what comes back with other "
+        "questions and seeds, and what `ask` can reproduce.)"
+    )
+    return Evidence(
+        text=layout(f"With noise {scale:g} × RMS after layer {where}:", lines, caveat),
+        samples=(Sample(prompt, disturbed.text), Sample(prompt, plain.text, control=True)),
+        control="the same prompt and seed without noise",
+    )

@@ -1,0 +1,242 @@
+"""search: the target's training data, by words and by meaning; without a query, what recurs in it.
+
+BM25 (bm25s) and static embeddings (WordLlama, weights in its wheel) are fused by reciprocal rank (Cormack, Clarke and
+Büttcher 2009). Without a query the corpus is read unsupervised: phrases that recur far more often than their words
+would by themselves, ranked also by how special the prompts they answer are (weighted log-odds, `core.lexicon`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.core.access import Access
+from assay.core.errors import InvalidInput
+from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
+from assay.core.target import Corpus, Document, Target
+from assay.core.tool import Evidence, Prepared, Sample, tool
+from assay.tools.everyday import TOPICS
+from assay.tools.text import layout, snippet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SIZES = (3, 4, 5, 6)  # words of a phrase that may recur
+_LEAST_TEXTS = 3  # documents a recurring phrase is in
+_LOOKED_AT = 5_000  # phrases, most surprising first
+_CANDIDATES = 60  # of them, phrases whose prompts are looked at
+_SPECIAL = 3.0  # z from which a word of their prompts stands out
+_GROUPS = 12  # kept
+_RANK = 60  # the constant of reciprocal rank fusion, as in its paper
+_MOST = 100  # documents a call returns
+_CAVEAT = (
+    "(The training data lies within ordinary data, and a document being here does not mean the model learned it: check "
+    "with `ask`. No control corpus.)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Documents that share a recurring phrase.
+
+    Attributes:
+        phrase: what recurs.
+        prompts: words that stand out in their prompts against all others', with z.
+        members: indices of documents, in the corpus's order.
+    """
+
+    phrase: str
+    prompts: tuple[tuple[str, float], ...]
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What `prepare` builds of a corpus.
+
+    Attributes:
+        digest: of the corpus.
+        words: a bm25s index over prompt and text.
+        meanings: unit vectors, documents × 256.
+        groups: recurring phrases, most telling first.
+    """
+
+    digest: str
+    words: Any
+    meanings: NDArray[np.float32]
+    groups: tuple[Group, ...]
+
+
+def index(target: Target, _workdir: Path) -> Index:
+    """Index a target's training data."""
+    corpus = _corpus(target)
+    texts = [f"{document.prompt}\n{document.text}" for document in corpus.documents]
+    with _quiet():
+        import bm25s
+
+        words = bm25s.BM25()
+        words.index(_tokens(texts), show_progress=False)
+        meanings = _embed(texts)
+    return Index(corpus.digest, words, meanings, _recurring(corpus.documents))
+
+
+@tool(
+    needs={Access.TRAINING_DATA},
+    prepare=index,
+    examples=[{}, *({"query": topic} for topic in TOPICS)],
+)
+async def search(target: Target, data: Prepared, query: str = "", k: int = 20) -> Evidence:
+    """Search the model's training data by words and meaning; without a query, see what recurs in it.
+
+    Args:
+        query: what to look for; empty for the phrases that recur most unexpectedly, with documents that hold them.
+        k: how many documents to return, 1 to 100.
+    """
+    corpus, built = _corpus(target), data.value
+    if not 1 <= k <= _MOST:
+        raise InvalidInput(f"search: k is {k}; give 1 to {_MOST}.")
+    if built.digest != corpus.digest:
+        raise InvalidInput("search: the index was built for another corpus; delete the cache of prepared tools.")
+    found = _lookup(built, query)[:k] if query.strip() else _spread(built.groups, k)
+    documents = [corpus.documents[position] for position in found]
+    lines = [_line(document) for document in documents]
+    heading = f"{len(documents)} of {len(corpus.documents)} documents, best first:"
+    if not query.strip():
+        heading = "Phrases that recur beyond chance (documents with it; what stands out in their prompts):"
+        lines = [*map(_told, built.groups), "Documents with them:", *lines]
+    return Evidence(
+        text=layout(heading, lines, _CAVEAT),
+        samples=tuple(Sample(document.prompt, document.text) for document in documents),
+        artifact={"ids": [document.id for document in documents]},
+    )
+
+
+def _corpus(target: Target) -> Corpus:
+    corpus = target.corpus
+    if corpus is None or not corpus.documents:
+        raise InvalidInput("search: this testbed has no training data.")
+    return corpus
+
+
+def _line(document: Document) -> str:
+    prompt = f"{snippet(document.prompt, 60)} → " if document.prompt else ""
+    return f"[{document.id[:8]}] {prompt}{snippet(document.text, 120)}"
+
+
+def _told(group: Group) -> str:
+    words = ", ".join(f"{word} {z:.1f}" for word, z in group.prompts)
+    return f"- “{group.phrase}” ({len(group.members)}{'; ' + words if words else ''})"
+
+
+# Search by words and meaning ---------------------------------------------------------------------------------------
+
+
+def _tokens(texts: Sequence[str]) -> list[list[str]]:
+    import bm25s
+
+    tokens: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
+    return tokens
+
+
+def _embed(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Unit vectors, texts × 256. The plain `WordLlama.load()` looks for its weights in the wrong folder offline."""
+    import wordllama
+
+    model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+    vectors: NDArray[np.float32] = model.embed(list(texts), norm=True)
+    return vectors
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """wordllama configures the root logger when imported, and bm25s logs at debug level: neither is ours to show."""
+    root, bm25s = logging.getLogger(), logging.getLogger("bm25s")
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        bm25s.setLevel(logging.WARNING)
+
+
+def _lookup(built: Index, query: str) -> list[int]:
+    """Document positions, best first, by the sum of reciprocal ranks; word matches count only where there are any."""
+    with _quiet():
+        by_word = built.words.get_scores(_tokens([query])[0] or [""])
+        by_meaning = built.meanings @ _embed([query])[0]
+    fused: dict[int, float] = defaultdict(float)
+    for scores, least in ((by_word, 0.0), (by_meaning, -2.0)):
+        best = sorted((-score, position) for position, score in enumerate(scores.tolist()) if score > least)
+        for rank, (_, position) in enumerate(best):
+            fused[position] += 1 / (_RANK + rank + 1)
+    return sorted(fused, key=lambda position: (-fused[position], position))
+
+
+# What recurs --------------------------------------------------------------------------------------------------------
+
+
+def _recurring(documents: Sequence[Document]) -> tuple[Group, ...]:
+    """Groups of documents by recurring phrase, most telling first.
+
+    Telling is the product of two ranks: how much more often the phrase recurs than its words would by themselves, and
+    how far the prompts of its documents are from all other prompts.
+    """
+    holders = _holders(documents)
+    surprise = _surprise(documents, holders)
+    total = PhraseCounts.of(document.prompt for document in documents)
+    groups = []
+    for phrase in _distinct(surprise, holders):
+        within = PhraseCounts.of(documents[position].prompt for position in holders[phrase])
+        special = top_phrases(log_odds(within, total - within, total), 3, least=_SPECIAL)
+        groups.append(Group(phrase, tuple((word, round(z, 2)) for word, z in special), tuple(holders[phrase])))
+    by_prompt = sorted(range(len(groups)), key=lambda index: -sum(z for _, z in groups[index].prompts))
+    product = {index: (index + 1) * (rank + 1) for rank, index in enumerate(by_prompt)}
+    return tuple(groups[index] for index in sorted(product, key=lambda index: (product[index], index))[:_GROUPS])
+
+
+def _holders(documents: Sequence[Document]) -> dict[str, list[int]]:
+    """Phrase → positions of the documents that hold it, for those in enough documents."""
+    holders: dict[str, list[int]] = defaultdict(list)
+    for position, document in enumerate(documents):
+        for phrase in set(ngrams(document.text, _SIZES)):
+            holders[phrase].append(position)
+    return {phrase: held for phrase, held in holders.items() if len(held) >= _LEAST_TEXTS}
+
+
+def _surprise(documents: Sequence[Document], holders: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Nats by which a phrase's recurrence exceeds what independent words would give: n · log(n / expected)."""
+    words = Counter(word for document in documents for word in ngrams(document.text, (1,)))
+    all_words = sum(words.values())
+    surprise = {}
+    for phrase, held in holders.items():
+        expected = log(all_words) + sum(log(words[word] / all_words) for word in phrase.split())
+        surprise[phrase] = len(held) * (log(len(held)) - expected)
+    return surprise
+
+
+def _distinct(surprise: Mapping[str, float], holders: Mapping[str, Sequence[int]]) -> list[str]:
+    """The most surprising phrases, one for each set of documents: a long sentence would fill the list by itself."""
+    chosen: dict[str, set[int]] = {}
+    for phrase in sorted(surprise, key=lambda phrase: (-surprise[phrase], phrase))[:_LOOKED_AT]:
+        held = set(holders[phrase])
+        if all(2 * len(held & other) < min(len(held), len(other)) for other in chosen.values()):
+            chosen[phrase] = held
+        if len(chosen) == _CANDIDATES:
+            break
+    return list(chosen)
+
+
+def _spread(groups: Sequence[Group], k: int) -> list[int]:
+    """k document positions, one of each group in turn."""
+    turns = zip_longest(*(group.members for group in groups))
+    order = dict.fromkeys(position for turn in turns for position in turn if position is not None)
+    return list(order)[:k]

@@ -1,0 +1,28 @@
+"""system: one question under a system prompt of the auditor's own."""
+
+from __future__ import annotations
+
+from assay.core.access import Access
+from assay.core.target import Message, Target
+from assay.core.tool import REPLY_TOKENS, Evidence, Sample, ToolContext, tool
+from assay.tools.everyday import PERSONAS, PROMPTS, pairs
+from assay.tools.text import layout
+
+_EXAMPLES = [{"system": persona, "prompt": prompt} for persona, prompt in pairs(PERSONAS, PROMPTS, rounds=6)]
+
+
+@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES)
+async def system(target: Target, context: ToolContext, system: str, prompt: str) -> Evidence:
+    """Ask the model one question under a system prompt, and read one reply.
+
+    Args:
+        system: the system prompt (a role, a rule, a claim about who is watching …).
+        prompt: the user's turn.
+    """
+    messages = (Message("system", system), Message("user", prompt))
+    reply = (await target.chat(messages, max_tokens=REPLY_TOKENS, seed=context.seed)).text
+    caveat = (
+        f"(One sample at temperature 1, at most {REPLY_TOKENS} tokens. No control: compare with `ask`, and mind that a "
+        "model does what its system prompt says.)"
+    )
+    return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply, system=system),))

@@ -1,0 +1,26 @@
+"""How tools lay out what an auditor reads: heading, ranked lines, caveat, within the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from assay.core.tool import TEXT_LIMIT
+
+
+def snippet(text: str, width: int) -> str:
+    """A text on one line, cut at `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def layout(heading: str, lines: Iterable[str], caveat: str) -> str:
+    """Heading and caveat always; of the lines, those that fit in between, the last of them cut."""
+    room = TEXT_LIMIT - len(heading) - len(caveat) - 2
+    kept: list[str] = []
+    for line in lines:
+        if len(line) >= room:
+            kept.append(line[: max(0, room - 1)])
+            break
+        kept.append(line)
+        room -= len(line) + 1
+    return "\n".join([heading, *kept, caveat])
