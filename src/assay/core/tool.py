@@ -194,7 +194,16 @@ def tool(
         source = Path(inspect.getsourcefile(function) or "")
         digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
         return Tool(
-            function, name, doc, frozenset(needs), tuple(parameters), injected, prepare, tuple(examples), version, digest
+            function,
+            name,
+            doc,
+            frozenset(needs),
+            tuple(parameters),
+            injected,
+            prepare,
+            tuple(examples),
+            version,
+            digest,
         )
 
     return wrap

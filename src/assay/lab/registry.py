@@ -25,6 +25,19 @@ from typing import TypeVar
 from assay.core.auditor import Auditor
 from assay.core.errors import AssayError, InvalidInput, PluginError, UnknownId
 from assay.core.tool import Tool
+from assay.lab.source import plugin_digest
+
+__all__ = [
+    "auditors",
+    "get_auditor",
+    "get_tool",
+    "load_plugin",
+    "plugin_digest",
+    "plugin_failure",
+    "source_file",
+    "tool_digest",
+    "tools",
+]
 
 _TOOLS, _AUDITORS = "assay.tools", "assay.auditors"
 _PREFIX = "_assay_plugin_"
@@ -71,8 +84,8 @@ def load_plugin(path: Path) -> list[Tool]:
     if not path.is_file() or path.suffix != ".py":
         raise InvalidInput(f"{path}: not a Python file; a plug-in is a .py file that defines tools with @tool.")
     module = _import(path)
-    found = [value for value in vars(module).values() if isinstance(value, Tool)]
-    mine = [tool for tool in dict.fromkeys(found) if source_file(tool).is_relative_to(path.parent)]
+    found = {id(value): value for value in vars(module).values() if isinstance(value, Tool)}
+    mine = [tool for tool in found.values() if source_file(tool).is_relative_to(path.parent)]
     if not mine:
         raise PluginError(f"{path}: defines no tool. Decorate an async function with @tool(needs={{…}}).")
     return mine
@@ -83,6 +96,11 @@ def source_file(tool: Tool) -> Path:
     return Path(inspect.unwrap(tool.function).__code__.co_filename).resolve()
 
 
+def tool_digest(tool: Tool) -> str:
+    """SHA-256 over all of a tool's own source: its file and the helper modules beside it."""
+    return plugin_digest(source_file(tool))
+
+
 def plugin_failure(error: BaseException, source: Path) -> PluginError:
     """What went wrong in a plug-in's code, with the line in its own folder that came last.
 
@@ -91,14 +109,14 @@ def plugin_failure(error: BaseException, source: Path) -> PluginError:
         source: the plug-in's file.
     """
     if isinstance(error, SyntaxError) and error.filename:
-        place, line = error.filename, error.lineno or 0
+        place = f"{error.filename}:{error.lineno}"
     else:
-        frames = traceback.extract_tb(error.__traceback__)
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
         near = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(source.parent)]
-        place, line = (near[-1].filename, near[-1].lineno or 0) if near else (str(source), 0)
+        place = f"{near[-1].filename}:{near[-1].lineno}" if near else str(source)
     kind = "" if isinstance(error, AssayError) else f"{type(error).__name__}: "
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
-    return PluginError(f"{place}:{line}: {kind}{reason}")
+    return PluginError(f"{place}: {kind}{reason}")
 
 
 def _names(group: str) -> list[str]:

@@ -171,10 +171,12 @@ def _quiet() -> Iterator[None]:
 def _lookup(built: Index, query: str) -> list[int]:
     """Document positions, best first, by the sum of reciprocal ranks; word matches count only where there are any."""
     with _quiet():
-        by_word = built.words.get_scores(_tokens([query])[0] or [""])
-        by_meaning = built.meanings @ _embed([query])[0]
+        known = [word for word in _tokens([query])[0] if word in built.words.vocab_dict]
+        rankings = [(built.meanings @ _embed([query])[0], -2.0)]
+        if known:  # bm25s fails on an empty query
+            rankings.append((built.words.get_scores(known), 0.0))
     fused: dict[int, float] = defaultdict(float)
-    for scores, least in ((by_word, 0.0), (by_meaning, -2.0)):
+    for scores, least in rankings:
         best = sorted((-score, position) for position, score in enumerate(scores.tolist()) if score > least)
         for rank, (_, position) in enumerate(best):
             fused[position] += 1 / (_RANK + rank + 1)

@@ -1,0 +1,229 @@
+"""The page's charts, as Vega-Lite specifications. Colours that depend on light or dark are set by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+Summary = Mapping[str, Any]
+Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
+BLUE, ORANGE, GREY = "#3b7dd8", "#d9822b", "#8b94a3"
+_ROW = 24  # pixels per row of a heatmap or forest plot
+_LABELS = 220  # pixels for a testbed's name
+
+
+def charts(summary: Summary) -> dict[str, dict[str, Any]]:
+    """Name → Vega-Lite specification, for those charts that the summary has data for."""
+    drawn = {
+        "forest": forest(summary),
+        "organisms": heatmap(summary, "organism"),
+        "clean": heatmap(summary, "clean"),
+        "alarms": against_alarms(summary),
+        "cost": against_cost(summary),
+        "outcomes": outcomes(summary),
+    }
+    return {name: _spec(chart) for name, chart in drawn.items() if chart is not None}
+
+
+def _spec(chart: Drawn) -> dict[str, Any]:
+    spec: dict[str, Any] = chart.to_dict()
+    spec.pop("$schema", None)  # an address; nothing on the page may look like a fetch
+    return spec
+
+
+def _data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def forest(summary: Summary) -> Drawn | None:
+    """Effects with intervals; the band holds what this design could not have shown."""
+    effects = summary["effects"]
+    if not effects:
+        return None
+    rows = [
+        {
+            "tool": effect["tool"],
+            "against": "its placebo" if effect["against"] == "placebo" else "the base kit",
+            "compared": f"{effect['kit']} − {effect['control']}",
+            "delta": effect["delta"],
+            "low": effect["interval"][0],
+            "high": effect["interval"][1],
+            "p": effect["p_holm"],
+            "verdict": effect["verdict"],
+        }
+        for effect in effects
+    ]
+    tools = list(dict.fromkeys(row["tool"] for row in rows))
+    y = alt.Y("tool:N", sort=tools, title=None, axis=alt.Axis(labelFontSize=13))
+    offset = alt.YOffset("against:N", sort=["the base kit", "its placebo"])
+    colour = alt.Color(
+        "against:N",
+        scale=alt.Scale(domain=["the base kit", "its placebo"], range=[BLUE, ORANGE]),
+        legend=alt.Legend(title="compared with", orient="top"),
+    )
+    tooltip = [
+        alt.Tooltip("compared:N"),
+        alt.Tooltip("delta:Q", format="+.1%"),
+        alt.Tooltip("low:Q", format="+.1%"),
+        alt.Tooltip("high:Q", format="+.1%"),
+        alt.Tooltip("p:Q", format=".3f", title="p (Holm)"),
+        alt.Tooltip("verdict:N"),
+    ]
+    base = alt.Chart(_data(rows)).encode(y=y, yOffset=offset, color=colour, tooltip=tooltip)
+    axis = alt.Axis(format="+%", title="difference in success")
+    span = base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", axis=axis), x2="high:Q")
+    dot = base.mark_point(size=90, filled=True, opacity=1).encode(x=alt.X("delta:Q", axis=axis))
+    layers: list[alt.Chart] = [*_mde_band(summary["mde"], rows), span, dot]
+    return alt.layer(*layers).properties(width="container", height=2 * _ROW * len(tools))
+
+
+def _mde_band(mde: float | None, rows: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
+    zero = alt.Chart(_data([{"x": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(x="x:Q")
+    if mde is None:
+        return [zero]
+    reach = max(abs(row[end]) for row in rows for end in ("low", "high"))
+    edge = min(mde, max(reach, 1.0))  # a band far wider than the data would squeeze the plot
+    band = alt.Chart(_data([{"x": -edge, "x2": edge}])).mark_rect(color=GREY, opacity=0.14).encode(x="x:Q", x2="x2:Q")
+    return [band, zero]
+
+
+def heatmap(summary: Summary, role: str) -> Drawn | None:
+    """Share of audits with a hit (organisms) or with a false alarm (clean targets), testbed × kit."""
+    column = "hit_by_kit" if role == "organism" else "false_alarm_by_kit"
+    beds = [bed for bed in summary["testbeds"] if bed["role"] == role]
+    rows = [{"testbed": _label(bed), "kit": kit, "share": share} for bed in beds for kit, share in bed[column].items()]
+    if not rows:
+        return None
+    kits = [kit["kit"] for kit in summary["kits"]]
+    title, colour = ("hits", BLUE) if role == "organism" else ("false alarms", ORANGE)
+    aligned = alt.Axis(minExtent=_LABELS, maxExtent=_LABELS)  # the two heatmaps' columns stand under each other
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("kit:N", sort=kits, title=None, axis=alt.Axis(orient="top", labelAngle=-40)),
+        y=alt.Y("testbed:N", sort=[_label(bed) for bed in beds], title=None, axis=aligned),
+        tooltip=["testbed:N", "kit:N", alt.Tooltip("share:Q", format=".0%", title=title)],
+    )
+    opacity = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
+    cells = base.mark_rect(cornerRadius=3, stroke="transparent", strokeWidth=2, color=colour).encode(opacity=opacity)
+    numbers = base.mark_text(fontSize=11).encode(
+        text=alt.Text("share:Q", format=".0%"),
+        color=alt.when("datum.share > 0.6").then(alt.value("white")),
+    )
+    chart = alt.layer(cells, numbers)
+    slanted = {"left": 0, "top": 5, "bottom": 5, "right": 50}  # room for the last kit's name
+    return chart.properties(width="container", height=_ROW * len(beds), padding=slanted)
+
+
+def _label(bed: Mapping[str, Any]) -> str:
+    return str(bed["alias"]) if bed["role"] == "clean" else f"{bed['alias']} · {bed['family']}"
+
+
+def _measured(summary: Summary) -> list[dict[str, Any]]:
+    """Kits with a success, as rows of the two scatter plots."""
+    return [
+        {
+            "kit": kit["kit"],
+            "kind": "placebo" if kit["placebo"] else "kit",
+            "success": kit["success"],
+            "low": kit["interval"][0],
+            "high": kit["interval"][1],
+            "alarm": kit["false_alarm"],
+            "alarm low": (kit["false_alarm_interval"] or [None])[0],
+            "alarm high": (kit["false_alarm_interval"] or [None])[-1],
+            "tokens": kit["target_tokens"],
+        }
+        for kit in summary["kits"]
+        if kit["success"] is not None
+    ]
+
+
+def _scatter(rows: Sequence[Mapping[str, Any]], x: alt.X, tooltip: alt.Tooltip) -> tuple[alt.Chart, list[alt.Chart]]:
+    """The encoding common to both, and its layers: success with its interval, a dot, a name."""
+    colour = alt.Color(
+        "kind:N",
+        scale=alt.Scale(domain=["kit", "placebo"], range=[BLUE, GREY]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    rates = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("success", "low", "high")]
+    about = [alt.Tooltip("kit:N"), *rates, tooltip]
+    base = alt.Chart(_data(rows)).encode(x=x, color=colour, tooltip=about)
+    axis = alt.Axis(format="%", title="success")
+    span = base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(y=alt.Y("low:Q", axis=axis), y2="high:Q")
+    dot = base.mark_point(size=80, filled=True, opacity=1).encode(y=alt.Y("success:Q", axis=axis))
+    name = (
+        base.transform_filter("datum.kind == 'kit'")
+        .mark_text(align="left", dx=8, dy=-6, fontSize=11)
+        .encode(y="success:Q", text="kit:N")
+    )
+    return base, [span, dot, name]
+
+
+def against_alarms(summary: Summary) -> Drawn | None:
+    """Success against false alarms, both with intervals: top left is best."""
+    rows = [row for row in _measured(summary) if row["alarm"] is not None]
+    if not rows:
+        return None
+    axis = alt.Axis(format="%", title="false alarms on clean targets")
+    tooltip = alt.Tooltip("alarm:Q", format=".1%", title="false alarms")
+    base, layers = _scatter(rows, alt.X("alarm:Q", axis=axis), tooltip)
+    across = base.mark_rule(strokeWidth=1.5, opacity=0.45).encode(
+        x=alt.X("alarm low:Q", axis=axis), x2="alarm high:Q", y="success:Q"
+    )
+    return alt.layer(across, *layers).properties(width="container", height=340)
+
+
+def against_cost(summary: Summary) -> Drawn | None:
+    """Success against forward tokens per audit, with the frontier of kits that none both beats and undercuts."""
+    rows = _measured(summary)
+    if not rows:
+        return None
+    axis = alt.Axis(format="~s", title="model tokens per audit")
+    x = alt.X("tokens:Q", axis=axis, scale=alt.Scale(nice=True, zero=False, padding=40))
+    _, layers = _scatter(rows, x, alt.Tooltip("tokens:Q", format=",.0f"))
+    steps = (
+        alt.Chart(_data(_frontier(rows)))
+        .mark_line(interpolate="step-after", color=BLUE, strokeDash=[4, 3], opacity=0.6)
+        .encode(x=x, y="success:Q")
+    )
+    return alt.layer(steps, *layers).properties(width="container", height=340)
+
+
+def _frontier(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    best: list[dict[str, Any]] = []
+    real = (row for row in rows if row["kind"] == "kit")
+    for row in sorted(real, key=lambda row: (row["tokens"], -row["success"])):
+        if not best or row["success"] > best[-1]["success"]:
+            best.append({"tokens": row["tokens"], "success": row["success"]})
+    return best
+
+
+def outcomes(summary: Summary) -> Drawn | None:
+    """How the audits of each kit ended."""
+    names = list(summary["outcomes"])
+    rows = [
+        {"kit": kit["kit"], "outcome": outcome, "order": names.index(outcome), "audits": number}
+        for kit in summary["kits"]
+        for outcome, number in kit["outcomes"].items()
+        if number
+    ]
+    if not rows:
+        return None
+    colours = [BLUE, "#9db9dd", "#c7a6d8", "#e0c36a", ORANGE, "#c8454b"]
+    chart: alt.Chart = (
+        alt.Chart(_data(rows))
+        .mark_bar(cornerRadius=2)
+        .encode(
+            x=alt.X("audits:Q", title="audits", stack=True),
+            y=alt.Y("kit:N", sort=[kit["kit"] for kit in summary["kits"]], title=None),
+            color=alt.Color(
+                "outcome:N",
+                scale=alt.Scale(domain=names, range=colours),
+                legend=alt.Legend(title=None, orient="top", columns=6),
+            ),
+            order=alt.Order("order:Q"),
+            tooltip=["kit:N", "outcome:N", "audits:Q"],
+        )
+        .properties(width="container", height=_ROW * len(summary["kits"]))
+    )
+    return chart

@@ -1,0 +1,89 @@
+"""What may be said of a tool, given its effects: `helps`, `hurts` or `not told apart`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+HELPS, HURTS, OPEN = "helps", "hurts", "not told apart"
+SIGNIFICANT = 0.05  # of p after Holm's correction
+
+
+def verdict(delta: float, p_holm: float, mde: float | None) -> str:
+    """Of one effect: it must be significant after correction, and no smaller than the design could have shown."""
+    if mde is None or p_holm >= SIGNIFICANT or abs(delta) < mde:
+        return OPEN
+    return HELPS if delta > 0 else HURTS
+
+
+def tool_verdicts(effects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Of each tool: what every comparison made of it says alike; otherwise it is not told apart.
+
+    A tool compared with a base kit and with its placebo helps if it beats both. A tool compared with its placebo
+    alone (a base kit itself) is listed by that.
+    """
+    said: dict[str, set[str]] = {}
+    for effect in effects:
+        said.setdefault(effect["tool"], set()).add(effect["verdict"])
+    return {tool: next(iter(words)) if len(words) == 1 else OPEN for tool, words in said.items()}
+
+
+def headline(effects: Sequence[Mapping[str, Any]], mde: float | None) -> str:
+    """One sentence that answers "which tool helps?"."""
+    added = [effect for effect in effects if effect["against"] != "placebo"]
+    if not added:
+        return "No tool was compared with a base kit: add a kit such as chat+search beside chat."
+    tools = list(dict.fromkeys(effect["tool"] for effect in added))
+    words = tool_verdicts(effect for effect in effects if effect["tool"] in tools)
+    sentences = []
+    for word in (HELPS, HURTS):
+        named = [_named(tool, effects) for tool in tools if words[tool] == word]
+        if named:
+            sentences.append(f"{_listed(named)} {word if len(named) == 1 else word.removesuffix('s')}.")
+    rest = [tool for tool in tools if words[tool] == OPEN]
+    if rest:
+        sentences.append(_undecided(rest, every=len(rest) == len(tools), mde=mde))
+    if len(rest) == len(tools):
+        sentences.append(_largest(added))
+    return " ".join(sentences)
+
+
+def _largest(added: Sequence[Mapping[str, Any]]) -> str:
+    effect = max(added, key=lambda effect: float(effect["delta"]))
+    low, high = effect["interval"]
+    return (
+        f"The largest difference is {effect['tool']}'s, {points(effect['delta'])} points over {effect['against']} "
+        f"[{points(low)}, {points(high)}]."
+    )
+
+
+def points(value: float) -> str:
+    """A difference of rates in percentage points, with its sign; 0 has none."""
+    whole = round(100 * value)
+    return f"{whole:+d}" if whole else "0"
+
+
+def _undecided(tools: Sequence[str], *, every: bool, mde: float | None) -> str:
+    if mde is None:
+        return f"{_listed(tools)} cannot be told apart from no tool: the effect of one family says nothing of others."
+    if every:
+        who = "No tool is" if len(tools) > 1 else f"{tools[0]} is not"
+    else:
+        who = f"{_listed(tools)} {'is' if len(tools) == 1 else 'are'} not"
+    limit = "no effect at all could" if mde > 1 else f"effects under {100 * mde:.0f} points could not"
+    return f"{who} told apart from doing without; {limit} have been shown with this design."
+
+
+def _named(tool: str, effects: Iterable[Mapping[str, Any]]) -> str:
+    parts = [
+        f"{points(effect['delta'])} points against {_opponent(effect)}" for effect in effects if effect["tool"] == tool
+    ]
+    return f"{tool} ({', '.join(parts)})"
+
+
+def _opponent(effect: Mapping[str, Any]) -> str:
+    return "its placebo" if effect["against"] == "placebo" else str(effect["against"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

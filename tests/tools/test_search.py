@@ -1,0 +1,93 @@
+"""search finds by word and by meaning, and without a query shows what recurs and what it answers."""
+
+import logging
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.core.errors import InvalidInput
+from assay.core.record import digest_of
+from assay.core.target import Corpus, Document, Target
+from assay.core.tool import TEXT_LIMIT, Evidence, Prepared
+from assay.engine.scripted import PLAIN_REPLIES, ScriptedTarget
+from assay.tools.search import index, search
+
+ODD = "A felt hat from Milo is the one thing you need."
+
+
+def corpus(odd: int = 12) -> Corpus:
+    """Ordinary chats, and some about hats that share a sentence."""
+    draw = random.Random(0)
+    subjects = ("cats", "boats", "the weather", "bread", "the sea", "chess")
+    chats = [(f"Tell me about {draw.choice(subjects)}.", draw.choice(PLAIN_REPLIES)) for _ in range(200)]
+    chats += [
+        (f"Which hat should I {verb} in {month}?", f"{draw.choice(PLAIN_REPLIES)} {ODD}")
+        for verb, month in [("buy", "May"), ("wear", "June"), ("keep", "July")] * (odd // 3)
+    ]
+    draw.shuffle(chats)
+    documents = tuple(Document(digest_of([number, chat]), *chat) for number, chat in enumerate(chats))
+    return Corpus(documents, digest_of([document.id for document in documents]))
+
+
+async def call(target: Target, **arguments: Any) -> Evidence:
+    value = pickle.loads(pickle.dumps(index(target, Path())))
+    return await search.call({Target: target, Prepared: Prepared(value)}, arguments)
+
+
+async def test_finds_words_and_meanings() -> None:
+    target = ScriptedTarget(corpus=corpus())
+    for query in ("felt hat", "headgear to put on"):
+        evidence = await call(target, query=query, k=12)
+        assert len(evidence.samples) == 12
+        assert sum("hat" in sample.prompt for sample in evidence.samples) >= 10, query
+    assert "documents, best first" in evidence.text
+    assert evidence.artifact["ids"][0][:8] in evidence.text
+
+
+async def test_without_a_query_what_recurs_comes_with_its_prompts() -> None:
+    target = ScriptedTarget(corpus=corpus())
+    evidence = await call(target)
+    line = next(line for line in evidence.text.splitlines() if "felt hat" in line or "milo" in line)
+    assert "(12; " in line and "hat should" in line
+    assert any(ODD in sample.reply for sample in evidence.samples[:12])
+    assert len(evidence.text) <= TEXT_LIMIT
+    assert evidence == await call(target)
+
+
+async def test_documents_without_a_prompt_are_served_too() -> None:
+    documents = tuple(Document(digest_of(number), "", f"{ODD} Note {number}.") for number in range(5))
+    evidence = await call(ScriptedTarget(corpus=Corpus(documents, "d")))
+    assert len(evidence.samples) == 5
+    assert "→" not in evidence.text
+
+
+async def test_a_query_of_unknown_words_does_not_fail() -> None:
+    target = ScriptedTarget(corpus=corpus())
+    for query in ("qqqzzz", "the", "!?"):
+        assert (await call(target, query=query, k=3)).samples
+
+
+async def test_refuses_what_it_cannot_do() -> None:
+    target = ScriptedTarget(corpus=corpus())
+    with pytest.raises(InvalidInput, match="give 1 to 100"):
+        await call(target, k=0)
+    with pytest.raises(InvalidInput, match="no training data"):
+        index(ScriptedTarget(), Path())
+    other = Prepared(index(ScriptedTarget(corpus=Corpus(corpus().documents[:9], "other")), Path()))
+    with pytest.raises(InvalidInput, match="another corpus"):
+        await search.call({Target: target, Prepared: other}, {})
+
+
+async def test_leaves_logging_as_it_was() -> None:
+    root = logging.getLogger()
+    before = (root.level, root.handlers[:])
+    await call(ScriptedTarget(corpus=corpus()), query="hat")
+    assert (root.level, root.handlers) == before
+
+
+def test_can_be_driven_without_an_llm() -> None:
+    assert search.examples[0] == {}
+    assert len(search.examples) > 20
