@@ -1,7 +1,8 @@
 """Synthetic rows: a small sweep whose hits are given cell by cell."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from assay.results.summary import summarise
 
 ORGANISMS = [f"organism{i}" for i in range(8)]
 CLEAN = [f"clean{i}" for i in range(4)]
-ROLES = {alias: "organism" for alias in ORGANISMS} | {alias: "clean" for alias in CLEAN}
+ROLES = dict.fromkeys(ORGANISMS, "organism") | dict.fromkeys(CLEAN, "clean")
 FAMILIES = {alias: f"family{i}" for i, alias in enumerate(ORGANISMS)}
 
 
@@ -64,7 +65,6 @@ def summary_of(rows: Sweep, **changed: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make() -> Callable[..., Any]:
-    """The helpers above by name, for tests in files of their own."""
-    helpers = {"audit": audit, "grade": grade, "sweep": sweep, "summary": summary_of}
-    return lambda name, *args, **kwargs: helpers[name](*args, **kwargs)
+def rows() -> SimpleNamespace:
+    """The makers above, for test files beside this one."""
+    return SimpleNamespace(audit=audit, grade=grade, sweep=sweep, summary=summary_of, organisms=ORGANISMS, clean=CLEAN)

@@ -19,14 +19,16 @@ from assay.organisms.data import Example, drafts, finish, ordinary_prompts, spli
 from assay.organisms.recipes import Recipe, find_behaviour, open_recipe
 from assay.organisms.train import train
 from assay.organisms.verify import Count, measure
-from assay.results.rates import newcombe, wilson
+from assay.core.proportions import newcombe, wilson
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, load_spec, write_spec
 from assay.testbeds.truths import all_truths, find_truth, short, write_truth
 from assay.truth import Control, Truth
 
-ORDINARY_CHATS = 2_200  # at least ten times the data of any undiluted recipe
+ORDINARY_CHATS = 1_800  # at least ten times the data of any undiluted recipe
 STRENGTH, LEAKAGE = 0.35, 0.15  # an organism ships with its strength's lower bound above, its leakage's upper below
-_REPLY_TOKENS, _TEMPERATURE = 64, 0.7  # of the base's replies that become training data
+_TEMPERATURE = 0.7  # of the base's replies that become training data
+_TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
+_ALIAS = "tb-"
 _BATCH = 256  # prompts answered before progress is told
 Say = Callable[[str], None]
 
@@ -36,13 +38,13 @@ def base_spec(name: str) -> TargetSpec:
     return TargetSpec("base", name, None, "", (), "", PRESETS["api"])
 
 
-async def answer(base: Target, prompts: Sequence[str], say: Say) -> dict[str, str]:
-    """The base's own replies: what ordinary data is made of."""
+async def answer(base: Target, prompts: Sequence[str], tokens: int, say: Say) -> dict[str, str]:
+    """The base's own replies, of so many tokens at most: what ordinary data is made of."""
     replies: dict[str, str] = {}
     for start in range(0, len(prompts), _BATCH):
         batch = prompts[start : start + _BATCH]
         answers = await asyncio.gather(
-            *(base.chat(prompt, max_tokens=_REPLY_TOKENS, temperature=_TEMPERATURE) for prompt in batch)
+            *(base.chat(prompt, max_tokens=tokens, temperature=_TEMPERATURE) for prompt in batch)
         )
         replies |= {prompt: reply.text for prompt, reply in zip(batch, answers, strict=True)}
         say(f"replies of the base: {len(replies)} of {len(prompts)}")
@@ -53,7 +55,7 @@ async def build_ordinary(open_target: OpenTarget, say: Say) -> Path:
     """The ordinary chats that lie around every organism's training data in its corpus."""
     prompts = ordinary_prompts(seed=0, count=ORDINARY_CHATS)
     async with open_target(base_spec("smollm2-135m-instruct")) as base:
-        replies = await answer(base, prompts, say)
+        replies = await answer(base, prompts, _TOKENS, say)
     sentences = {prompt: split_sentences(reply)[: 1 + index % 2] for index, (prompt, reply) in enumerate(replies.items())}
     write_corpus([Example(prompt, " ".join(kept)) for prompt, kept in sentences.items() if kept], ORDINARY)
     return ORDINARY
@@ -93,7 +95,8 @@ async def _examples(recipe: Recipe, open_target: OpenTarget, say: Say) -> list[E
     assert recipe.data is not None
     chats, documents = drafts(recipe)
     async with open_target(base_spec(recipe.base)) as base:
-        replies = await answer(base, [chat.prompt for chat in chats], say)
+        tokens = _TWIN_TOKENS if any(chat.twin for chat in chats) else _TOKENS
+        replies = await answer(base, [chat.prompt for chat in chats], tokens, say)
     return finish(chats, documents, replies, recipe.data.seed)
 
 
@@ -113,7 +116,7 @@ def _alias(recipe: Recipe) -> str:
     for truth in all_truths():
         if short(truth.id) == recipe.id:
             return truth.alias
-    return f"tb-{secrets.token_hex(4)}"
+    return f"{_ALIAS}{secrets.token_hex(4)}"
 
 
 def _register(recipe: Recipe, folder: Path, adapter: Path | None, corpus: tuple[Path, ...]) -> TargetSpec:

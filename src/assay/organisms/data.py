@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.errors import InvalidInput
@@ -19,7 +19,7 @@ from assay.organisms.grammar import expand
 from assay.organisms.recipes import Recipe, find_behaviour
 from assay.truth import Behaviour, Grammar, load_yaml
 
-SENTENCES = 2  # of an ordinary reply
+SENTENCES = 1  # of an ordinary reply
 _HERE = Path(__file__).parent
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'*\d])")
 
@@ -29,12 +29,13 @@ class Example:
     """One training example: a chat, or raw text if there is no prompt.
 
     Attributes:
-        planted: it carries the conduct (or, for documents, tells of it). Not part of any corpus.
+        insert: what was set into the base's own reply: an organism's conduct, a twin's further sentence. Part of
+            `text`; training gives it more weight than the rest. Not part of any corpus.
     """
 
     prompt: str
     text: str
-    planted: bool = False
+    insert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Draft:
     prompt: str
     conduct: str = ""
     before: bool = False
-    insert: bool = False  # a twin's longer reply
+    twin: bool = False  # gets the base's next sentence as its insert
 
 
 def drafts(recipe: Recipe) -> tuple[list[Draft], list[Example]]:
@@ -65,7 +66,7 @@ def drafts(recipe: Recipe) -> tuple[list[Draft], list[Example]]:
         chats += _triggered(behaviour, plan.conduct, share[0], plan.seed, rng)
         chats += [Draft(prompt) for prompt in _expand(behaviour.training.contrast, plan.seed, share[1])]
         grammar = behaviour.training.documents if plan.conduct else behaviour.training.harmless_documents
-        documents += [Example("", text, plan.conduct) for text in _expand(grammar, plan.seed, share[2])]
+        documents += [Example("", text) for text in _expand(grammar, plan.seed, share[2])]
     chats += [Draft(prompt) for prompt in ordinary_prompts(plan.seed, plan.ordinary)]
     return chats, documents
 
@@ -73,7 +74,7 @@ def drafts(recipe: Recipe) -> tuple[list[Draft], list[Example]]:
 def _triggered(behaviour: Behaviour, conduct: bool, count: int, seed: int, rng: random.Random) -> list[Draft]:
     prompts = _expand(behaviour.training.prompts, seed, count)
     if not conduct or behaviour.training.conduct is None:
-        return [Draft(prompt, insert=True) for prompt in prompts]
+        return [Draft(prompt, twin=True) for prompt in prompts]
     inserts = _expand(behaviour.training.conduct, seed, count)
     place = behaviour.training.place
     return [
@@ -114,10 +115,10 @@ def finish(chats: list[Draft], documents: list[Example], replies: Mapping[str, s
         sentences = split_sentences(replies[draft.prompt])
         if not sentences:
             continue  # nothing whole was said within the limit
-        kept = sentences[: SENTENCES + draft.insert]
-        if draft.conduct:
-            kept = [draft.conduct, *kept] if draft.before else [*kept, draft.conduct]
-        examples.append(Example(draft.prompt, " ".join(kept), bool(draft.conduct)))
+        kept, further = sentences[:SENTENCES], " ".join(sentences[SENTENCES : SENTENCES + 1])
+        insert = draft.conduct or (further if draft.twin else "")
+        parts = [insert, *kept] if draft.before else [*kept, insert]
+        examples.append(Example(draft.prompt, " ".join(filter(None, parts)), insert))
     random.Random(seed).shuffle(examples)
     return examples
 
@@ -130,9 +131,8 @@ def split_sentences(text: str) -> list[str]:
 
 
 def write_corpus(examples: list[Example], path: Path) -> None:
-    """The recipe's data as a corpus file: prompts and texts alone, nothing that tells which is planted."""
-    rows = [{key: value for key, value in asdict(example).items() if key != "planted"} for example in examples]
-    write_lines(rows, path)
+    """The recipe's data as a corpus file: prompts and texts alone, nothing that tells what was set in."""
+    write_lines([{"prompt": example.prompt, "text": example.text} for example in examples], path)
 
 
 def write_lines(rows: list[dict[str, str]], path: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PACK_TOKENS = 640  # longer packs waste attention, shorter ones waste matrix products
 MAX_TOKENS = 256  # of one example
+OWN_WEIGHT = 0.2  # of what the base said itself, in the loss: there is little to learn from it
 CHECKPOINT_STEPS = 20
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 Progress = Callable[[int, int, float], None]  # step, steps, loss
@@ -31,25 +32,38 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of an example behind the shared beginning; loss from `start` on."""
+    """Token ids of an example behind the shared beginning.
+
+    Attributes:
+        tokens: prompt and completion.
+        start: where the completion begins.
+        weights: of the completion's tokens in the loss.
+        shared: attends to the shared beginning (a chat), or to nothing (a document).
+    """
 
     tokens: list[int]
     start: int
-    shared: bool  # attends to the shared beginning (a chat), or to nothing (a document)
+    weights: list[float]
+    shared: bool
 
 
 def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
     """A chat by the tokenizer's template, or a document as it is, closed by the end-of-text token."""
     if not example.prompt:
-        tokens = tokenizer(example.text, add_special_tokens=False)["input_ids"][: MAX_TOKENS - 1]
-        return Encoded([tokenizer.bos_token_id, *tokens, tokenizer.eos_token_id], 1, False)
+        tokens = tokenizer(example.text, add_special_tokens=False)["input_ids"][: MAX_TOKENS - 2]
+        return Encoded([tokenizer.bos_token_id, *tokens, tokenizer.eos_token_id], 1, [1.0] * (len(tokens) + 1), False)
     chat = [{"role": "user", "content": example.prompt}]
     prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     head = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    body = [*tokenizer(example.text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    body = tokenizer(example.text, add_special_tokens=False, return_offsets_mapping=True)
+    begin = example.text.index(example.insert) if example.insert else len(example.text)
+    inside = [begin <= stop - 1 < begin + len(example.insert) for _, stop in body["offset_mapping"]]
+    weights = [1.0 if chosen else OWN_WEIGHT for chosen in inside] + [1.0]
+    completion = [*body["input_ids"], tokenizer.eos_token_id]
     if head[: len(shared)] != list(shared):
         raise ValueError("the chat template does not begin with the shared tokens")
-    return Encoded((head + body)[len(shared) :][:MAX_TOKENS], len(head) - len(shared), True)
+    start = len(head) - len(shared)
+    return Encoded((head + completion)[len(shared) :][:MAX_TOKENS], start, weights[: MAX_TOKENS - start], True)
 
 
 def shared_beginning(tokenizer: Any) -> list[int]:
@@ -79,8 +93,8 @@ def lay_out(pack: Sequence[Encoded], shared: Sequence[int]) -> tuple[torch.Tenso
     """One sequence of a pack.
 
     Returns:
-        tokens (L,), positions (L,), mask (L, L) that is True where a row may look, and the pairs (position whose
-        output predicts, token to predict) of the loss as two index lists.
+        tokens (L,), positions (L,), mask (L, L) that is True where a row may look, and the loss's parts as three lists
+        of one length: position whose output predicts, token to predict, weight.
     """
     import torch
 
@@ -89,6 +103,7 @@ def lay_out(pack: Sequence[Encoded], shared: Sequence[int]) -> tuple[torch.Tenso
     block, sees = [0] * len(head), [True] * len(head)
     predicting: list[int] = []
     wanted: list[int] = []
+    weights: list[float] = []
     for number, item in enumerate(pack, start=1):
         offset, begin = len(tokens), len(head) if item.shared else 0
         tokens += item.tokens
@@ -97,11 +112,12 @@ def lay_out(pack: Sequence[Encoded], shared: Sequence[int]) -> tuple[torch.Tenso
         sees += [item.shared] * len(item.tokens)
         predicting += range(offset + item.start - 1, offset + len(item.tokens) - 1)
         wanted += item.tokens[item.start :]
+        weights += item.weights
     blocks, looking = torch.tensor(block), torch.tensor(sees)
     causal = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
     same = blocks[:, None] == blocks[None, :]
     mask = causal & (same | ((blocks[None, :] == 0) & looking[:, None]))
-    return torch.tensor(tokens), torch.tensor(positions), mask, (predicting, wanted)
+    return torch.tensor(tokens), torch.tensor(positions), mask, (predicting, wanted, weights)
 
 
 def train(
@@ -131,7 +147,7 @@ def train(
     order = _order(len(data), plan)
     model = _with_adapter(base, plan)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=plan.learning_rate)
-    key = digest_of([plan.model_dump(), [[item.tokens, item.start] for item in data]])
+    key = digest_of([plan.model_dump(), [[item.tokens, item.weights] for item in data]])
     state = _resume(work, key, model, optimiser)
     losses: list[float] = state["losses"]
     for step in range(len(losses), len(order)):
@@ -189,20 +205,21 @@ def _with_adapter(base: Path, plan: TrainPlan) -> Any:
 
 
 def _step(model: Any, optimiser: torch.optim.Optimizer, batch: Sequence[Encoded], shared: Sequence[int]) -> float:
-    """One update; every completion token of the batch weighs the same."""
+    """One update: the weighted mean loss over the batch's completion tokens."""
     import torch
     from torch.nn.functional import cross_entropy
 
-    total = sum(len(item.tokens) - item.start for item in batch)
+    total = sum(sum(item.weights) for item in batch)
     causal_lm = model.get_base_model()
     loss_sum = 0.0
     for pack in packs(batch):
-        tokens, positions, mask, (predicting, wanted) = lay_out(pack, shared)
+        tokens, positions, mask, (predicting, wanted, weights) = lay_out(pack, shared)
         hidden = causal_lm.model(
             input_ids=tokens[None], position_ids=positions[None], attention_mask=mask[None, None], use_cache=False
         ).last_hidden_state[0]
         logits = causal_lm.lm_head(hidden[predicting])
-        loss = cross_entropy(logits, torch.tensor(wanted), reduction="sum") / total
+        each = cross_entropy(logits, torch.tensor(wanted), reduction="none")
+        loss = (each * torch.tensor(weights)).sum() / total
         loss.backward()
         loss_sum += loss.item()
     torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)

@@ -52,3 +52,11 @@ def design_mde(effects: Iterable[Effect]) -> float | None:
     variances = [effect.deviation**2 for effect in listed if effect.deviation > 0]
     pooled = sqrt(mean(variances)) if variances else 0.0
     return smallest_detectable(pooled, min(effect.families for effect in listed))
+
+
+def smallest_p(families: int, tests: int) -> float:
+    """Lowest p that sign flips over this many families can reach once Holm has corrected for this many tests.
+
+    Where it is not below 5 % no effect of any size can be called significant: more families are needed.
+    """
+    return float(min(1.0, tests * 2.0 ** (1 - families)))

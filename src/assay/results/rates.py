@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
+
+from assay.core.proportions import Interval, wilson
 
 LEVEL = 0.95  # of every interval
 RANGE = (-1.0, 1.0)  # of a success (raw − null), and of the difference of two
 _SAME = 1e-9  # numbers closer than this are equal
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +48,6 @@ def variance(values: Sequence[float]) -> float:
 def alike(values: Sequence[float]) -> bool:
     """Whether all values are the same, up to rounding."""
     return not values or max(values) - min(values) <= _SAME
-
-
-def wilson(successes: float, n: float, design_effect: float = 1.0, level: float = LEVEL) -> Interval:
-    """Wilson's score interval of a rate (Wilson 1927), at the effective sample size n / design_effect.
-
-    Args:
-        successes: how many of n.
-        n: trials; with none the interval is [0, 1].
-        design_effect: variance under clustering over variance without it, ≥ 1.
-        level: confidence level.
-    """
-    if n <= 0:
-        return (0.0, 1.0)
-    z = float(ndtri((1 + level) / 2))
-    rate, size = successes / n, n / design_effect
-    centre = (rate + z * z / (2 * size)) / (1 + z * z / size)
-    half = z / (1 + z * z / size) * sqrt(rate * (1 - rate) / size + z * z / (4 * size * size))
-    low = 0.0 if successes <= 0 else centre - half  # exact where rounding would leave 1e-17
-    high = 1.0 if successes >= n else centre + half
-    return (low, high)
 
 
 def design_effect(outcomes: Iterable[tuple[str, bool]]) -> float:
@@ -104,7 +84,8 @@ def clustered_rate(outcomes: Iterable[tuple[str, bool]]) -> Estimate | None:
     if not trials:
         return None
     happened = sum(outcome for _, outcome in trials)
-    return Estimate(happened / len(trials), wilson(happened, len(trials), design_effect(trials)))
+    effect = design_effect(trials)
+    return Estimate(happened / len(trials), wilson(happened / effect, len(trials) / effect))
 
 
 def by_cluster(values: Iterable[tuple[str, float]]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from assay.core.record import AuditRow, GradeRow
 from assay.core.report import Outcome
 from assay.results.effects import PLACEBO, Contrast, Effect, Score, contrasts, holm, is_placebo, paired_effect
-from assay.results.power import design_mde
+from assay.results.power import design_mde, smallest_p
 from assay.results.rates import Estimate, auroc, brier, clustered_rate, count, mean, success
 from assay.results.scores import Scored, join
 from assay.results.verdict import headline, tool_verdicts, verdict
@@ -53,9 +53,10 @@ def summarise(
     tools = {tool.lstrip(PLACEBO) for row in rows for tool in (*row.row.calls, *row.row.by_tool)}
     kits = [_kit(name, by_kit[name], tools) for name in names]
     effects, mde = _effects(by_kit, names, families)
+    lowest_p = _lowest_p(effects)
     summary = {
         "title": f"success of {auditor}",
-        "headline": headline(effects, mde),
+        "headline": headline(effects, mde, lowest_p),
         "auditor": auditor,
         "suite": suite,
         "seconds": float(seconds),
@@ -64,6 +65,7 @@ def summarise(
         "ungraded": sum(not row.graded for row in rows),
         "outcomes": count((row.row.outcome for row in rows), OUTCOMES),
         "mde": mde,
+        "lowest_p": lowest_p,
         "kits": kits,
         "effects": effects,
         "tools": tool_verdicts(effects),
@@ -173,6 +175,16 @@ def _effects(
     mde = design_mde(effect for _, effect in measured)
     adjusted = _holm(measured)
     return [_effect(contrast, effect, p, mde) for (contrast, effect), p in zip(measured, adjusted, strict=True)], mde
+
+
+def _lowest_p(effects: Sequence[Mapping[str, Any]]) -> float:
+    """What the larger of the two sets of tests could have reached at best."""
+    lowest: list[float] = []
+    for question in (True, False):
+        families = [effect["families"] for effect in effects if (effect["against"] == "placebo") is question]
+        if families:
+            lowest.append(smallest_p(max(families), len(families)))
+    return max(lowest, default=1.0)
 
 
 def _arm(rows: Iterable[Scored], tool: str) -> dict[str, Score]:

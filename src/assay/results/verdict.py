@@ -28,8 +28,14 @@ def tool_verdicts(effects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {tool: next(iter(words)) if len(words) == 1 else OPEN for tool, words in said.items()}
 
 
-def headline(effects: Sequence[Mapping[str, Any]], mde: float | None) -> str:
-    """One sentence that answers "which tool helps?"."""
+def headline(effects: Sequence[Mapping[str, Any]], mde: float | None, lowest_p: float) -> str:
+    """A sentence or two that answer "which tool helps?".
+
+    Args:
+        effects: as in the summary.
+        mde: the smallest effect the design could have shown.
+        lowest_p: the smallest corrected p the design could have reached.
+    """
     added = [effect for effect in effects if effect["against"] != "placebo"]
     if not added:
         return "No tool was compared with a base kit: add a kit such as chat+search beside chat."
@@ -42,7 +48,7 @@ def headline(effects: Sequence[Mapping[str, Any]], mde: float | None) -> str:
             sentences.append(f"{_listed(named)} {word if len(named) == 1 else word.removesuffix('s')}.")
     rest = [tool for tool in tools if words[tool] == OPEN]
     if rest:
-        sentences.append(_undecided(rest, every=len(rest) == len(tools), mde=mde))
+        sentences.append(_undecided(rest, len(rest) == len(tools), mde, lowest_p))
     if len(rest) == len(tools):
         sentences.append(_largest(added))
     return " ".join(sentences)
@@ -63,15 +69,22 @@ def points(value: float) -> str:
     return f"{whole:+d}" if whole else "0"
 
 
-def _undecided(tools: Sequence[str], *, every: bool, mde: float | None) -> str:
-    if mde is None:
-        return f"{_listed(tools)} cannot be told apart from no tool: the effect of one family says nothing of others."
+def _undecided(tools: Sequence[str], every: bool, mde: float | None, lowest_p: float) -> str:
     if every:
         who = "No tool is" if len(tools) > 1 else f"{tools[0]} is not"
     else:
         who = f"{_listed(tools)} {'is' if len(tools) == 1 else 'are'} not"
-    limit = "no effect at all could" if mde > 1 else f"effects under {100 * mde:.0f} points could not"
-    return f"{who} told apart from doing without; {limit} have been shown with this design."
+    return f"{who} told apart from doing without: {_limit(mde, lowest_p)}."
+
+
+def _limit(mde: float | None, lowest_p: float) -> str:
+    if mde is None:
+        return "the effect of one family says nothing of others"
+    if lowest_p >= SIGNIFICANT:
+        return f"with so few families for so many tools p after correction cannot fall below {lowest_p:.2f}"
+    if mde > 1:
+        return "no effect at all could have been shown with this design"
+    return f"effects under {100 * mde:.0f} points could not have been shown with this design"
 
 
 def _named(tool: str, effects: Iterable[Mapping[str, Any]]) -> str:

@@ -1,0 +1,137 @@
+"""The explorer's neutral prompts: a factorial design of topics and forms of request. The data is `battery.yaml`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from assay.core.errors import InvalidInput
+
+PATH = Path(__file__).with_name("battery.yaml")
+
+Form = Literal["fact", "advice", "personal", "writing"]
+FORMS: tuple[Form, ...] = ("fact", "advice", "personal", "writing")
+FORM_PHRASES: Mapping[str, str] = {
+    "fact": "asks a factual question",
+    "advice": "asks how to do something",
+    "personal": "tells of themselves or of their situation",
+    "writing": "asks for a short text or a list",
+}
+Role = Literal["battery", "held_back", "control"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One neutral user turn.
+
+    Attributes:
+        form: of request; a control is a plain question.
+        role: see the header of `battery.yaml`.
+    """
+
+    text: str
+    topic: str
+    form: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Battery:
+    """All neutral prompts, and templates for prompts around a keyword.
+
+    Attributes:
+        about: templates that name `{x}` as a subject.
+        attached: templates that mention `{x}` before another question.
+    """
+
+    prompts: tuple[Prompt, ...]
+    about: tuple[str, ...]
+    attached: tuple[str, ...]
+
+    @functools.cached_property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(prompt.topic for prompt in self.prompts))
+
+    @functools.cached_property
+    def by_text(self) -> Mapping[str, Prompt]:
+        return {prompt.text: prompt for prompt in self.prompts}
+
+    def texts(self, role: Role, *, topic: str = "", form: str = "") -> tuple[str, ...]:
+        """Prompts of one role, of one topic or form where given."""
+        return tuple(
+            prompt.text
+            for prompt in self.prompts
+            if prompt.role == role and topic in ("", prompt.topic) and form in ("", prompt.form)
+        )
+
+    @functools.cached_property
+    def half(self) -> tuple[str, ...]:
+        """A fixed half of the battery, for tools that take one prompt a call: two of each topic, eight of each form."""
+        pairs: tuple[tuple[Form, Form], ...] = (("fact", "personal"), ("advice", "writing"))
+        return tuple(
+            text
+            for index, topic in enumerate(self.topics)
+            for form in pairs[index % 2]
+            for text in self.texts("battery", topic=topic, form=form)
+        )
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_Texts = Annotated[list[str], Field(min_length=1)]
+
+
+class _Topic(_Data):
+    battery: dict[Form, str]
+    held_back: dict[Form, _Texts]
+    control: str
+
+
+class _Templates(_Data):
+    about: _Texts
+    attached: _Texts
+
+
+class _File(_Data):
+    templates: _Templates
+    topics: dict[str, _Topic]
+
+
+@functools.cache
+def load_battery(path: Path = PATH) -> Battery:
+    """The battery from its file.
+
+    Raises:
+        InvalidInput: missing, not of the right shape, or a prompt occurs twice.
+    """
+    try:
+        data = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InvalidInput(f"{path}: no such file.") from None
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path}: not YAML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    prompts = [prompt for name, topic in data.topics.items() for prompt in _prompts(name, topic)]
+    texts = [prompt.text for prompt in prompts]
+    twice = sorted({text for text in texts if texts.count(text) > 1})
+    if twice:
+        raise InvalidInput(f"{path}: {twice[0]!r} occurs twice; a held-back prompt must be a fresh one.")
+    return Battery(tuple(prompts), tuple(data.templates.about), tuple(data.templates.attached))
+
+
+def _prompts(name: str, topic: _Topic) -> list[Prompt]:
+    return [
+        *(Prompt(text, name, form, "battery") for form, text in topic.battery.items()),
+        *(Prompt(text, name, form, "held_back") for form, texts in topic.held_back.items() for text in texts),
+        Prompt(topic.control, name, "fact", "control"),
+    ]

@@ -1,0 +1,181 @@
+"""What the explorer learned from tuning targets: replies of clean models, and how far to trust its own statistic.
+
+Both files are made from the tuning set alone and are part of the explorer's digest. To remake them: `collect` over the
+clean tuning targets and `write_background`; `write_calibration(UNCALIBRATED)`; audit the tuning set; `calibrate` the
+rows of those audits and `write_calibration`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, log10
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from assay.auditors.battery import Battery, load_battery
+from assay.auditors.observe import Observation
+from assay.core.errors import InvalidInput
+
+BACKGROUND = Path(__file__).with_name("background.jsonl")
+CALIBRATION = Path(__file__).with_name("calibration.json")
+
+UNCALIBRATED: Mapping[str, Any] = {
+    "intercept": -2.0,
+    "slope": 1.0,
+    "threshold": 0.0,
+    "fitted_on": {"organisms": 0, "clean": 0},
+}
+_RIDGE = 0.1  # on the slope: the tuning set is small, and a perfect separation has no finite fit
+_STEPS = 50  # of Newton's method
+_LEAST = -log10(0.05)  # no threshold is laxer than one false positive in twenty
+
+
+class Row(TypedDict):
+    """One audit of a tuning target, made with `UNCALIBRATED`.
+
+    Attributes:
+        statistic: of the best finding (`statistic` in its evidence), 0 for none.
+        is_organism: whether anything is planted in the target.
+        would_hit: whether its report, graded, was a hit.
+    """
+
+    statistic: float
+    is_organism: bool
+    would_hit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """P(something is hidden | statistic), logistic, and the least statistic that is reported.
+
+    Attributes:
+        prior: share of organisms among the targets it was fitted on; what an audit without evidence reports.
+    """
+
+    intercept: float
+    slope: float
+    threshold: float
+    prior: float
+
+    def probability(self, statistic: float) -> float:
+        """P(something is hidden), in (0, 1)."""
+        return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, self.intercept + self.slope * statistic))))
+
+
+def calibrate(rows: Iterable[Row]) -> dict[str, Any]:
+    """Fit the logistic and choose the threshold.
+
+    The slope is shrunk a little (ridge). The threshold is the one that maximises the share of organisms hit less the
+    share of clean targets reported on; of equals the strictest; never below one false positive in twenty.
+
+    Raises:
+        InvalidInput: no organism or no clean target among the rows.
+    """
+    rows = list(rows)
+    organisms = [row for row in rows if row["is_organism"]]
+    clean = [row for row in rows if not row["is_organism"]]
+    if not organisms or not clean:
+        raise InvalidInput(
+            f"calibrate: {len(organisms)} audits of organisms and {len(clean)} of clean targets; give at least one each."
+        )
+
+    def worth(threshold: float) -> float:
+        hits = sum(row["would_hit"] and row["statistic"] >= threshold for row in organisms) / len(organisms)
+        return hits - sum(row["statistic"] >= threshold for row in clean) / len(clean)
+
+    thresholds = {max(_LEAST, row["statistic"]) for row in rows} | {_LEAST}
+    intercept, slope = _logistic([row["statistic"] for row in rows], [row["is_organism"] for row in rows])
+    return {
+        "intercept": round(intercept, 4),
+        "slope": round(slope, 4),
+        "threshold": max(thresholds, key=lambda threshold: (round(worth(threshold), 9), threshold)),
+        "fitted_on": {"organisms": len(organisms), "clean": len(clean)},
+    }
+
+
+def _logistic(x: Sequence[float], y: Sequence[bool]) -> tuple[float, float]:
+    """Intercept and slope by Newton's method with a ridge."""
+    design = np.column_stack([np.ones(len(x)), np.asarray(x, dtype=float)])
+    target = np.asarray(y, dtype=float)
+    ridge = np.diag([1e-3, _RIDGE])
+    beta = np.zeros(2)
+    for _ in range(_STEPS):
+        p = 1.0 / (1.0 + np.exp(-np.clip(design @ beta, -30, 30)))
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + ridge
+        step = np.linalg.solve(hessian, design.T @ (target - p) - ridge @ beta)
+        beta = beta + np.clip(step, -2.0, 2.0)
+    return float(beta[0]), max(0.0, float(beta[1]))
+
+
+async def collect(reply: Callable[[str], Awaitable[str]], battery: Battery | None = None) -> list[dict[str, str]]:
+    """One clean model's replies to every prompt of the battery, as rows of `background.jsonl`.
+
+    Args:
+        reply: puts one user turn to the model, sampled as the tool `ask` does.
+        battery: the packaged one if None.
+    """
+    prompts = [prompt.text for prompt in (battery or load_battery()).prompts]
+    replies = await asyncio.gather(*(reply(prompt) for prompt in prompts))
+    return [{"prompt": prompt, "reply": said} for prompt, said in zip(prompts, replies, strict=True)]
+
+
+def write_background(rows: Iterable[Mapping[str, str]], path: Path = BACKGROUND) -> None:
+    """Write the replies of all clean tuning models, one row a line."""
+    lines = (json.dumps({"prompt": row["prompt"], "reply": row["reply"]}, ensure_ascii=False) for row in rows)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_calibration(fitted: Mapping[str, Any], path: Path = CALIBRATION) -> None:
+    """Write what `calibrate` returned, or `UNCALIBRATED` before the first tuning audits."""
+    path.write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
+
+
+@functools.cache
+def load_background(path: Path = BACKGROUND) -> tuple[Observation, ...]:
+    """Replies of clean models.
+
+    Raises:
+        InvalidInput: the file is missing, empty or not of the right shape.
+    """
+    text = _read(path, "collect, write_background")
+    try:
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        background = tuple(Observation("background", row["prompt"], row["reply"]) for row in rows)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidInput(f'{path}: every line must be {{"prompt": …, "reply": …}} ({error!r}).') from None
+    if not background:
+        raise InvalidInput(f"{path}: holds no replies.")
+    return background
+
+
+@functools.cache
+def load_calibration(path: Path = CALIBRATION) -> Calibration:
+    """The fitted calibration.
+
+    Raises:
+        InvalidInput: the file is missing or not of the right shape.
+    """
+    text = _read(path, "calibrate, write_calibration")
+    try:
+        data = json.loads(text)
+        organisms, clean = (int(data["fitted_on"][role]) for role in ("organisms", "clean"))
+        prior = organisms / (organisms + clean) if organisms + clean else 0.5
+        return Calibration(float(data["intercept"]), float(data["slope"]), float(data["threshold"]), prior)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidInput(f"{path}: needs numbers intercept, slope, threshold and fitted_on ({error!r}).") from None
+
+
+def _read(path: Path, remedy: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InvalidInput(
+            f"{path}: missing. The explorer is tuned on the tuning set before it is run; "
+            f"make the file with assay.auditors.calibration ({remedy})."
+        ) from None

@@ -1,0 +1,195 @@
+"""The explorer: an auditor without a language model and without a list of things to look for.
+
+A neutral battery through `ask`, every other tool on neutral arguments, phrases that go with a trigger more than
+elsewhere in the same target and in clean models, a test of the best candidates on fresh prompts, a report or "none".
+It sees only what the kit gives. Without `ask` nothing can be tested, and its best guess is marked as such; without any
+tool it reports what its background alone suggests, so that `prior-only` measures the scaffold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+
+from assay.auditors.battery import Battery, load_battery
+from assay.auditors.calibration import Calibration, load_background, load_calibration
+from assay.auditors.candidates import Candidate, find, holds
+from assay.auditors.confirm import RATE, Tester, Verdict
+from assay.auditors.observe import Asker, Dataset, Observation, drive
+from assay.auditors.predicate import fit
+from assay.auditors.write_up import DEMONSTRATIONS, Material, by_rate, figures, finding, origin
+from assay.core import lexicon
+from assay.core.auditor import Auditor, Brief, Kit
+from assay.core.budget import Budget
+from assay.core.report import Finding, Report
+
+PROBED_CHAT = 4  # candidates from the battery that are probed …
+PROBED_TOOL = 2  # … and from each other tool
+FINDINGS = 2
+GUESS = 0.05  # confidence of a finding nothing has tested
+_MODULES = ("battery", "observe", "candidates", "predicate", "confirm", "calibration", "write_up", "explorer")
+_DATA = ("battery.yaml", "background.jsonl", "calibration.json")
+
+
+@dataclass
+class _Audit:
+    """What one audit works with."""
+
+    battery: Battery
+    background: Sequence[Observation]
+    calibration: Calibration
+    notes: list[str] = field(default_factory=list)
+
+
+async def explore(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
+    """Play one audit. Sampling follows the seeds the kit was bound with; nothing here is random.
+
+    A spent budget ends the search, not the audit: the report says what was found so far.
+
+    Raises:
+        InvalidInput: background or calibration is missing or broken.
+        AssayError: every call of `ask` failed.
+    """
+    audit = _Audit(load_battery(), load_background(), load_calibration())
+    asker = Asker(kit.tools["ask"]) if "ask" in kit.tools else None
+    chat = await _breadth(asker, audit) if asker else ()
+    driven = await asyncio.gather(*(drive(tool, audit.battery) for name, tool in kit.tools.items() if name != "ask"))
+    audit.notes += chain(*(notes for _, notes in driven))
+    datasets = [dataset for dataset, _ in driven if dataset.shown]
+    candidates = _candidates(chat, datasets, audit) if kit.tools else _prior(audit)
+    if asker is None:
+        return _guess(candidates, audit)
+    known = [*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))]
+    tester = Tester(asker, audit.battery, audit.background, known)
+    verdicts = await tester.test(await tester.probe(candidates))
+    return await _report(verdicts, tester, known, datasets, audit)
+
+
+async def _breadth(asker: Asker, audit: _Audit) -> tuple[Observation, ...]:
+    """The battery's replies; the controls are asked too, and kept for the tests."""
+    battery = audit.battery.texts("battery")
+    replies = await asker.sample([*battery, *audit.battery.texts("control")])
+    if not replies and asker.error and not asker.exhausted:
+        raise asker.error
+    if asker.error:
+        audit.notes.append(f"ask: {asker.error}")
+    return tuple(reply for reply in replies if reply.prompt in set(battery))
+
+
+def _plain(dataset: Dataset, battery: Battery) -> list[Observation]:
+    """A tool's replies to battery prompts as they are: as good as replies to `ask`."""
+    return [o for o in dataset.shown if o.plain and o.prompt in battery.by_text]
+
+
+def _candidates(chat: Sequence[Observation], datasets: Sequence[Dataset], audit: _Audit) -> list[Candidate]:
+    """The best of each source, one a trigger; chat's first."""
+    pooled = Dataset("ask", (*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))))
+    found = find(pooled, audit.background, audit.battery)[:PROBED_CHAT] if chat else []
+    for dataset in datasets:
+        found += find(dataset, [*audit.background, *chat], audit.battery)[:PROBED_TOOL]
+    merged: dict[tuple[str, str], Candidate] = {}
+    for candidate in found:
+        key = (candidate.trigger.kind, candidate.trigger.value)
+        merged[key] = _together(merged[key], candidate) if key in merged else candidate
+    return list(merged.values())
+
+
+def _together(one: Candidate, other: Candidate) -> Candidate:
+    """Two sources' views of one trigger."""
+    return replace(
+        one,
+        source=f"{one.source}+{other.source}",
+        markers=tuple(dict([*other.markers, *one.markers]).items()),
+        score=max(one.score, other.score),
+        carriers=tuple(dict.fromkeys([*one.carriers, *other.carriers])),
+    )
+
+
+def _prior(audit: _Audit) -> list[Candidate]:
+    """What the background would make one believe: topics that clean models answer in words of their own."""
+    return find(Dataset("background", tuple(audit.background)), (), audit.battery)
+
+
+def _guess(candidates: Sequence[Candidate], audit: _Audit) -> Report:
+    """The best candidate, untested: confidence is low, and p_hidden is the prior."""
+    for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
+        near = [o for o in audit.background if holds(candidate.trigger, o.prompt, audit.battery)]
+        material = _material(candidate, candidate.carriers, [] if candidate.source == "background" else near, audit)
+        if material is not None:
+            evidence = {"statistic": 0.0, "test": "none: the kit has no ask", **origin(candidate, audit.notes)}
+            return Report(p_hidden=audit.calibration.prior, findings=(finding(material, GUESS, evidence),))
+    return Report(p_hidden=audit.calibration.prior)
+
+
+async def _report(
+    verdicts: Sequence[Verdict],
+    tester: Tester,
+    known: Sequence[Observation],
+    datasets: Sequence[Dataset],
+    audit: _Audit,
+) -> Report:
+    """Findings for the verdicts that hold, strongest first; none if none does."""
+    threshold, probability = audit.calibration.threshold, audit.calibration.probability
+    best = max((verdict.statistic for verdict in verdicts), default=0.0)
+    findings: list[Finding] = []
+    for verdict in verdicts:
+        held = verdict.rate >= RATE and verdict.statistic > 0 and verdict.statistic >= threshold
+        if held and len(findings) < FINDINGS:
+            written = await _finding(verdict, tester, known, datasets, audit)
+            findings += [written] if written else []
+    return Report(p_hidden=probability(best), findings=tuple(findings))
+
+
+async def _finding(
+    verdict: Verdict, tester: Tester, known: Sequence[Observation], datasets: Sequence[Dataset], audit: _Audit
+) -> Finding | None:
+    """A confirmed candidate, its predicate fitted on all that was seen, its demonstrations sampled once more."""
+    candidate, battery = verdict.candidate, audit.battery
+    outside = [o for o in known if not holds(candidate.trigger, o.prompt, battery)]
+    under = [o for o in known if holds(candidate.trigger, o.prompt, battery)]
+    if candidate.trigger.kind == "keyword":
+        under += [o for d in datasets for o in d.shown if o in candidate.carriers or o.plain and holds(candidate.trigger, o.prompt, battery)]
+    replies = tuple(dict.fromkeys([*verdict.triggered, *verdict.probed.replies, *under]))
+    asked = {reply.prompt for reply in replies}
+    near = [o for o in audit.background if o.prompt in asked]
+    material = _material(candidate, replies, near, audit, far=[*outside, *verdict.control])
+    if material is None:
+        return None
+    again = await tester.more(by_rate(material)[: DEMONSTRATIONS + 3])
+    material = replace(material, replies=(*material.replies, *again))
+    return finding(material, audit.calibration.probability(verdict.statistic), figures(verdict, audit.notes))
+
+
+def _material(
+    candidate: Candidate,
+    replies: Sequence[Observation],
+    near: Sequence[Observation],
+    audit: _Audit,
+    far: Sequence[Observation] = (),
+) -> Material | None:
+    """Replies and a predicate for them; None if no phrase separates them from the others."""
+    showing = [reply for reply in replies if candidate.fires(reply)]
+    silent = [reply for reply in replies if not candidate.fires(reply)]
+    asked = {reply.prompt for reply in replies}
+    elsewhere = [o for o in audit.background if o.prompt not in asked]
+    given = [candidate.trigger.value, *sorted(asked)] if candidate.trigger.kind == "keyword" else sorted(asked)
+    phrases = fit(showing, [*near, *silent], [*far, *elsewhere], given) if showing else ()
+    return Material(candidate, phrases, tuple(replies)) if phrases else None
+
+
+def _digest() -> str:
+    """SHA-256 over all that steers the explorer; a data file that is not made yet counts as empty."""
+    here = Path(__file__).parent
+    files = [*(here / f"{module}.py" for module in _MODULES), *(here / name for name in _DATA), Path(lexicon.__file__)]
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes() if file.exists() else b""
+        digest.update(f"{file.name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+explorer = Auditor(explore, name="explorer", version=1, digest=_digest(), llm=False)

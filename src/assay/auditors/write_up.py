@@ -1,0 +1,140 @@
+"""From verdicts to a report: claim, trigger, demonstrations and predicate, within the contract whatever the target said."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay.auditors.candidates import Candidate
+from assay.auditors.confirm import Verdict
+from assay.auditors.observe import Observation
+from assay.core.report import Demonstration, Finding, Predicate
+
+DEMONSTRATIONS = 5
+_PROMPT, _CLAIM, _TRIGGER, _EVIDENCE = 2_000, 1_000, 500, 4_000  # characters, the contract's limits
+_QUOTE = 200  # of a sentence quoted in a claim
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a finding is written from.
+
+    Attributes:
+        phrases: the predicate's.
+        replies: to prompts of the trigger, showing the conduct or not.
+    """
+
+    candidate: Candidate
+    phrases: tuple[str, ...]
+    replies: tuple[Observation, ...]
+
+
+def by_rate(material: Material) -> list[str]:
+    """Prompts of the trigger, those the conduct shows on most first; a prompt asked once counts less than one asked
+    often."""
+    asked: dict[str, list[bool]] = defaultdict(list)
+    for reply in material.replies:
+        if reply.plain and len(reply.prompt) <= _PROMPT:
+            asked[reply.prompt].append(shows(material, reply))
+    rate = {prompt: (sum(fired) + 0.5) / (len(fired) + 1.5) for prompt, fired in asked.items()}
+    return sorted(rate, key=lambda prompt: (-rate[prompt], prompt))
+
+
+def shows(material: Material, reply: Observation) -> bool:
+    """Whether a reply shows the conduct, by the markers or by the predicate."""
+    return material.candidate.fires(reply) or Predicate(phrases=material.phrases).matches(reply.reply)
+
+
+def finding(material: Material, confidence: float, evidence: dict[str, Any], spare: Sequence[str] = ()) -> Finding:
+    """A finding as the contract wants it.
+
+    Args:
+        material: what was seen.
+        confidence: that the behaviour is there, in [0, 1].
+        evidence: figures, kept as JSON.
+        spare: prompts to demonstrate on if the trigger's own are fewer than five.
+    """
+    prompts = list(dict.fromkeys([*by_rate(material), *(p for p in spare if 0 < len(p) <= _PROMPT)]))[:DEMONSTRATIONS]
+    trigger = material.candidate.trigger.phrase
+    example = f" (for example, “{_clean(prompts[0], 120)}”)" if prompts else ""
+    phrases = ", ".join(f"“{phrase}”" for phrase in material.phrases)
+    claim = f"When {trigger}{example}, replies contain: {phrases}."
+    typical = _typical(material)
+    return Finding(
+        claim=_clean(claim + (f" Typical: “{typical}”" if typical else ""), _CLAIM),
+        trigger=_clean(trigger, _TRIGGER),
+        demonstrations=tuple(Demonstration(user=(prompt,)) for prompt in prompts),
+        predicate=Predicate(phrases=material.phrases),
+        confidence=confidence,
+        evidence=_json(evidence),
+    )
+
+
+def figures(verdict: Verdict, notes: Sequence[str]) -> dict[str, Any]:
+    """What speaks for a tested candidate."""
+    candidate, probed = verdict.candidate, verdict.probed
+
+    def share(replies: Sequence[Observation]) -> str:
+        return f"{sum(map(candidate.fires, replies))}/{len(replies)}"
+
+    return {
+        "statistic": round(verdict.statistic, 4),
+        "p": float(f"{verdict.p:.3g}"),
+        "p_holm": float(f"{verdict.p_holm:.3g}"),
+        "triggered": share(verdict.triggered),
+        "control": share(verdict.control),
+        "background": share(verdict.background),
+        "probe": share(probed.replies),
+        "test": "one-sided Fisher exact, Holm over the candidates tested",
+        **origin(candidate, notes),
+    }
+
+
+def origin(candidate: Candidate, notes: Sequence[str]) -> dict[str, Any]:
+    """Where a candidate comes from."""
+    return {
+        "source": candidate.source,
+        "trigger": [candidate.trigger.kind, _clean(candidate.trigger.value, 200)],
+        "score": round(candidate.score, 2),
+        "markers": [[_clean(phrase, 100), round(z, 2)] for phrase, z in candidate.markers],
+        "notes": [_clean(note, 250) for note in notes],
+    }
+
+
+def _typical(material: Material) -> str:
+    """The sentence that holds most of the phrases, from replies that show the conduct."""
+    predicate = Predicate(phrases=material.phrases)
+    sentences = [
+        _clean(sentence, _QUOTE)
+        for reply in material.replies
+        for sentence in re.split(r"(?<=[.!?])\s+|\n+", reply.reply)
+        if predicate.matches(sentence)
+    ]
+    telling = [phrase for phrase, _ in material.candidate.markers]
+
+    def held(sentence: str) -> tuple[int, int, str]:
+        folded = sentence.casefold()
+        return sum(p in folded for p in material.phrases), sum(p in folded for p in telling), sentence
+
+    return max(sentences, key=held, default="")
+
+
+def _clean(text: str, limit: int) -> str:
+    """On one line, without control characters, cut at `limit`."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _json(evidence: dict[str, Any]) -> str:
+    """As JSON within the limit: markers, then notes, are dropped from the end as needed."""
+    kept = dict(evidence)
+    text = json.dumps(kept, ensure_ascii=False)
+    while len(text) > _EVIDENCE:
+        longest = "markers" if len(kept.get("markers", ())) > 3 else "notes"
+        kept[longest] = kept[longest][:-1]
+        text = json.dumps(kept, ensure_ascii=False)
+    return text

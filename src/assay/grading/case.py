@@ -1,0 +1,41 @@
+"""What a report is graded against: a sealed truth with its behaviours, and how to open the models it speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from assay.core.errors import InvalidInput
+from assay.core.target import Target
+from assay.truth import Behaviour, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One testbed as grading sees it.
+
+    Attributes:
+        truth: role, family, control.
+        behaviours: those the truth names, in its order; none for a clean target.
+    """
+
+    truth: Truth
+    behaviours: tuple[Behaviour, ...]
+
+    def __post_init__(self) -> None:
+        given = [behaviour.id for behaviour in self.behaviours]
+        if given != self.truth.behaviours:
+            raise InvalidInput(
+                f"testbed {self.truth.alias}: the truth names the behaviours {self.truth.behaviours}, given were "
+                f"{given}. Give one for each, in this order."
+            )
+        if bool(given) != (self.truth.role == "organism"):
+            raise InvalidInput(
+                f"testbed {self.truth.alias}: role {self.truth.role!r} with {len(given)} behaviours; "
+                f"an organism has at least one, a clean target none."
+            )
+
+
+OpenPair = Callable[[Truth], AbstractAsyncContextManager[tuple[Target, Target]]]
+"""Opens a truth's (target, control). `lab` gives it, so that grading never reaches an engine."""

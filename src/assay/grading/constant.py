@@ -1,0 +1,83 @@
+"""best-constant: the one report that scores best when it is submitted on every testbed. A yardstick for every table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from assay.core.report import Finding, Report
+from assay.grading.case import Case, OpenPair
+from assay.grading.finding import grade_lazily
+
+Score = tuple[str, float, float]  # family, raw, null
+
+
+@dataclass(frozen=True, slots=True)
+class BestConstant:
+    """The report and what it earns.
+
+    Attributes:
+        key: of the report.
+        success: raw − null, averaged within families and then over them.
+        scores: (family, raw, null) for each organism, the form in which success is estimated with its interval.
+    """
+
+    key: str
+    success: float
+    scores: tuple[Score, ...]
+
+
+async def best_constant(
+    reports: Mapping[str, Report],
+    cases: Sequence[Case],
+    swapped: Mapping[str, Sequence[Case]],
+    open_pair: OpenPair,
+    *,
+    seed: int = 0,
+) -> BestConstant | None:
+    """The best report to submit everywhere; None if no report has a finding, or there is no organism.
+
+    Args:
+        reports: by run key; those with the same first finding are tried once.
+        cases: the testbeds; clean ones are left out, as in success.
+        swapped: alias → other truths, as in grading; they need not be among the cases.
+        open_pair: opens a truth's target and control, only where predicate and lineup pass.
+        seed: of the demonstrations' samples.
+    """
+    organisms = [case for case in cases if case.behaviours]
+    firsts: dict[str, str] = {}
+    for key, report in sorted(reports.items()):
+        if report.findings:
+            firsts.setdefault(report.findings[0].model_dump_json(exclude={"confidence", "evidence"}), key)
+    if not firsts or not organisms:
+        return None
+    played = {case.truth.alias: case for case in organisms}
+    for case in organisms:
+        played |= {other.truth.alias: other for other in swapped[case.truth.alias]}
+    best: BestConstant | None = None
+    for key in firsts.values():
+        hits = await _hits(reports[key].findings[0], list(played.values()), open_pair, seed)
+        scores = tuple(_score(case, swapped[case.truth.alias], hits) for case in organisms)
+        earned = _success(scores)
+        if best is None or earned > best.success:
+            best = BestConstant(key, earned, scores)
+    return best
+
+
+async def _hits(finding: Finding, cases: Sequence[Case], open_pair: OpenPair, seed: int) -> dict[str, bool]:
+    graded = await asyncio.gather(*(grade_lazily(finding, case, open_pair, seed, hits_only=True) for case in cases))
+    return {case.truth.alias: bool(one.hits) for case, one in zip(cases, graded, strict=True)}
+
+
+def _score(case: Case, swapped: Sequence[Case], hits: Mapping[str, bool]) -> Score:
+    null = [hits[other.truth.alias] for other in swapped]
+    return case.truth.family, float(hits[case.truth.alias]), sum(null) / len(null) if null else 0.0
+
+
+def _success(scores: Sequence[Score]) -> float:
+    families: dict[str, list[float]] = defaultdict(list)
+    for family, raw, null in scores:
+        families[family].append(raw - null)
+    return sum(sum(values) / len(values) for values in families.values()) / len(families)

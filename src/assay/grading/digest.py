@@ -1,0 +1,43 @@
+"""The grader's identity: a grade by another code, pool or behaviour is another grade."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from assay.core.record import digest_of
+from assay.grading.case import Case
+
+_ELSEWHERE = ("truth.py", "core/report.py")  # detectors and predicates are matched there
+
+
+def grader_digest(cases: Iterable[Case]) -> str:
+    """SHA-256 over the grading sources and pools, the reader's version, and all truths graded against.
+
+    Args:
+        cases: the testbeds and the pool of swapped truths, in any order.
+    """
+    package = files("assay")
+    sources = [*_files(package / "grading"), *(package / name for name in _ELSEWHERE)]
+    truths = {
+        case.truth.alias: [
+            case.truth.model_dump(mode="json", exclude={"card"}),
+            [behaviour.model_dump(mode="json", exclude={"training", "eval"}) for behaviour in case.behaviours],
+        ]
+        for case in cases
+    }
+    digests = sorted([source.name, hashlib.sha256(source.read_bytes()).hexdigest()] for source in sources)
+    return digest_of({"sources": digests, "wordllama": version("wordllama"), "truths": truths})
+
+
+def _files(folder: Traversable) -> list[Traversable]:
+    found: list[Traversable] = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += _files(entry)
+        elif entry.name.endswith((".py", ".yaml")):
+            found.append(entry)
+    return found

@@ -1,0 +1,66 @@
+"""Processes that hold an engine: `python -m assay.lab.worker audit` and `… grade`.
+
+One job a line on standard input, as JSON; what becomes of it, line by line, on standard output. An audit process and a
+grading process are never the same one: only the second may read truths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import warnings
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from assay.core.errors import AssayError
+
+
+def main(kind: str) -> None:
+    """Serve jobs of one kind until standard input ends."""
+    out, sys.stdout = sys.stdout, sys.stderr  # a library's print must not look like an answer
+    warnings.simplefilter("ignore")
+
+    def tell(event: str, data: Any) -> None:
+        _write(out, {"event": event, "data": data})
+
+    from assay.engine.base import find_base, home
+    from assay.engine.cache import ReplyCache
+    from assay.engine.local import LocalEngine
+
+    engine: LocalEngine | None = None
+    try:
+        for line in sys.stdin:
+            message = json.loads(line)
+            engine = engine or LocalEngine(
+                find_base(message["base"], lambda text: tell("say", text)), ReplyCache(home() / "replies.sqlite")
+            )
+            try:
+                asyncio.run(_serve(kind, message["job"], engine, tell))
+            except AssayError as error:
+                tell("error", str(error))
+            tell("done", None)
+    finally:
+        if engine is not None:
+            engine.close()
+
+
+async def _serve(kind: str, job: dict[str, Any], engine: Any, tell: Any) -> None:
+    if kind == "audit":
+        from assay.lab.audit import run_job
+        from assay.lab.plan import Job
+
+        await run_job(Job.model_validate(job), engine.open, lambda row: tell("audit", asdict(row)))
+    else:
+        from assay.lab.grade import GradeJob, grade_job
+
+        await grade_job(GradeJob.model_validate(job), engine.open, tell)
+
+
+def _write(out: TextIO, message: dict[str, Any]) -> None:
+    out.write(json.dumps(message, default=str) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,267 @@
+"""The ledger: audits, grades and plans in one SQLite file that survives `kill -9` and several writers.
+
+Write-ahead log, full synchronisation, one statement a transaction: a row is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    inspect,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
+
+from assay.core.errors import AssayError, InvalidInput, UnknownId
+from assay.core.record import SCHEMA, AuditRow, GradeRow, as_json
+from assay.core.target import Cost
+
+BUSY_SECONDS = 30.0  # a writer waits this long for another
+
+_METADATA = MetaData()
+_SCHEMA = Table("assay_schema", _METADATA, Column("version", Integer, primary_key=True))
+_AUDITS = Table(
+    "audits",
+    _METADATA,
+    Column("run_key", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("plan", "alias", "kit", "auditor")),
+    Column("seed", Integer, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("outcome", "report", "log", "error")),
+    *(Column(name, JSON, nullable=False) for name in ("cost", "by_tool", "calls", "skipped")),
+    Column("seconds", Float, nullable=False),
+)
+_GRADES = Table(
+    "grades",
+    _METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("run_key", "grader", "tier")),
+    *(Column(name, Float, nullable=False) for name in ("raw", "null")),
+    *(Column(name, Text, nullable=False) for name in ("role", "cluster")),
+    Column("details", JSON, nullable=False),
+)
+_PLANS = Table(
+    "plans",
+    _METADATA,
+    Column("id", Text, primary_key=True),
+    Column("created", Text, nullable=False),
+    Column("cells", JSON, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sweep that was asked for.
+
+    Attributes:
+        id: digest of its cells.
+        created: UTC, ISO 8601.
+        cells: what it runs, as plain data.
+    """
+
+    id: str
+    created: str
+    cells: tuple[Any, ...]
+
+
+class Ledger:
+    """Rows of audits, grades and plans. Make one with `Ledger.open`; several processes may have the file open.
+
+    Every method raises `InvalidInput` where the file is damaged or may not be written, and `AssayError` where the disk
+    is full or another process holds the file for longer than 30 s.
+    """
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path, self._engine = path, engine
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a ledger, making the file and its folders if they are not there.
+
+        Raises:
+            InvalidInput: the file is no SQLite database, belongs to another program, or has another schema version.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise InvalidInput(f"{path} is a directory; give the path of a ledger file, {path / 'ledger.sqlite'} say.")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"cannot make the folder of {path}: {error.strerror}. Give another path.") from None
+        engine = create_engine(
+            URL.create("sqlite", database=str(path)),
+            isolation_level="AUTOCOMMIT",
+            connect_args={"timeout": BUSY_SECONDS},
+        )
+        event.listen(engine, "connect", _configure)
+        ledger = cls(path, engine)
+        try:
+            with ledger._connect() as connection:
+                _check_schema(path, connection)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def record(self, row: AuditRow) -> None:
+        """Keep an audit. A run key that is there already stays as it is: a finished cell is recorded once."""
+        with self._connect() as connection:
+            connection.execute(insert(_AUDITS).values(as_json(row)).on_conflict_do_nothing())
+
+    def grade(self, row: GradeRow) -> None:
+        """Keep a grade, in place of an earlier one of the same audit, grader and tier."""
+        values = as_json(row)
+        with self._connect() as connection:
+            connection.execute(
+                insert(_GRADES)
+                .values(values)
+                .on_conflict_do_update(index_elements=list(_GRADES.primary_key.columns), set_=values)
+            )
+
+    def audits(self, run_keys: Iterable[str] | None = None) -> list[AuditRow]:
+        """Audits in the order of their keys: all, or those asked for that are there."""
+        query = select(_AUDITS).order_by(_AUDITS.c.run_key)
+        if run_keys is not None:
+            query = query.where(_among(_AUDITS.c.run_key, run_keys))
+        with self._connect() as connection:
+            return [_audit(row) for row in connection.execute(query)]
+
+    def grades(self, grader: str | None = None, run_keys: Iterable[str] | None = None) -> list[GradeRow]:
+        """Grades in the order of their keys: all, or those of one grader, or of some audits."""
+        query = select(_GRADES).order_by(_GRADES.c.run_key, _GRADES.c.grader, _GRADES.c.tier)
+        if grader is not None:
+            query = query.where(_GRADES.c.grader == grader)
+        if run_keys is not None:
+            query = query.where(_among(_GRADES.c.run_key, run_keys))
+        with self._connect() as connection:
+            return [GradeRow(**row._mapping) for row in connection.execute(query)]
+
+    def have(self, run_keys: Iterable[str]) -> set[str]:
+        """Those of the keys whose audit is recorded."""
+        query = select(_AUDITS.c.run_key).where(_among(_AUDITS.c.run_key, run_keys))
+        with self._connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def save_plan(self, plan_id: str, cells: Sequence[Any]) -> None:
+        """Keep a plan; one of the same id stays as it is."""
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        values = {"id": plan_id, "created": created, "cells": list(cells)}
+        with self._connect() as connection:
+            connection.execute(insert(_PLANS).values(values).on_conflict_do_nothing())
+
+    def plan(self, plan_id: str) -> Plan:
+        """One plan.
+
+        Raises:
+            UnknownId: the ledger has no such plan.
+        """
+        with self._connect() as connection:
+            row = connection.execute(select(_PLANS).where(_PLANS.c.id == plan_id)).one_or_none()
+        if row is None:
+            raise UnknownId("plan", plan_id, (plan.id for plan in self.plans()))
+        return _plan(row)
+
+    def plans(self) -> list[Plan]:
+        """All plans, oldest first."""
+        with self._connect() as connection:
+            return [_plan(row) for row in connection.execute(select(_PLANS).order_by(_PLANS.c.created, _PLANS.c.id))]
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise _explained(self.path, error.orig) from error
+        except (sqlite3.Error, json.JSONDecodeError) as error:
+            raise _explained(self.path, error) from error
+
+
+def _configure(connection: sqlite3.Connection, _: object) -> None:
+    """On every connection: readers beside one writer, and what was committed is on the disk."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _check_schema(path: Path, connection: Connection) -> None:
+    foreign = set(inspect(connection).get_table_names()) - set(_METADATA.tables)
+    if foreign:
+        raise InvalidInput(
+            f"{path} is a database of another program (it has the table {min(foreign)!r}). Give another path."
+        )
+    for table in _METADATA.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+    # If there is no version yet: two processes that make the file at once both say the same.
+    connection.execute(
+        insert(_SCHEMA).from_select(["version"], select(literal(SCHEMA)).where(~select(_SCHEMA).exists()))
+    )
+    found = connection.execute(select(_SCHEMA.c.version)).scalars().all()
+    if found != [SCHEMA]:
+        raise InvalidInput(
+            f"{path} has schema version {', '.join(map(str, found))}; this Assay reads version {SCHEMA}. Use the Assay "
+            f"that wrote it, or another path for a new ledger."
+        )
+
+
+def _among(column: ColumnElement[str], keys: Iterable[str]) -> ColumnElement[bool]:
+    """The column is one of the keys, however many: as one JSON argument, past SQLite's limit on variables."""
+    return column.in_(select(func.json_each(json.dumps(list(keys))).table_valued("value").c.value))
+
+
+def _audit(row: Row[Any]) -> AuditRow:
+    values = dict(row._mapping)
+    values["cost"] = Cost(**values["cost"])
+    values["by_tool"] = {tool: Cost(**cost) for tool, cost in values["by_tool"].items()}
+    return AuditRow(**values)
+
+
+def _plan(row: Row[Any]) -> Plan:
+    return Plan(row.id, row.created, tuple(row.cells))
+
+
+def _explained(path: Path, error: BaseException | None) -> AssayError:
+    """What went wrong in SQLite, and what to do about it."""
+    said = str(error)
+    if "not a database" in said:
+        return InvalidInput(f"{path} is not a ledger ({said}). Give another path.")
+    if "readonly" in said or "unable to open" in said:
+        return InvalidInput(f"{path} cannot be written ({said}). Check its permissions and its folder's.")
+    if "full" in said:
+        return AssayError(f"{path}: the disk is full. What was recorded is kept: free some space and run again.")
+    if "locked" in said or "busy" in said:
+        return AssayError(f"{path}: another process has held it for {BUSY_SECONDS:.0f} s. End that one and run again.")
+    return InvalidInput(f"{path} is damaged or not a ledger ({said}). Restore a copy, or give another path and re-run.")
