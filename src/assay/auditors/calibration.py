@@ -82,7 +82,7 @@ def calibrate(rows: Iterable[Row]) -> dict[str, Any]:
     clean = [row for row in rows if not row["is_organism"]]
     if not organisms or not clean:
         raise InvalidInput(
-            f"calibrate: {len(organisms)} audits of organisms and {len(clean)} of clean targets; give at least one each."
+            f"calibrate: {len(organisms)} audits of organisms, {len(clean)} of clean targets; give some of each."
         )
 
     def worth(threshold: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,6 +21,8 @@ MARKER_Z = 1.4  # a phrase two of four replies share, absent elsewhere, has 1.6
 MARKERS = 12
 KEYWORD_MARKERS = 30
 ALWAYS_SHARE = 0.25  # of replies that must carry a conduct before "always" is its trigger
+_RELATIVE = 0.75  # of the best marker's z, what another must have: beside a conduct's own words, chance ones only blur
+_MORE = 0.1  # what a further phrase adds to a candidate's score
 _KEYWORD_Z = 2.0
 _KEYWORD_SIZES = (1, 2, 3)
 _LOOKED_AT = 60  # phrases whose prompts are compared
@@ -114,7 +116,12 @@ def weight(phrase: str, z: float) -> float:
 
 
 def _candidate(
-    source: str, trigger: Trigger, members: Sequence[Observation], others: Sequence[Sequence[Observation]], *, limit: int
+    source: str,
+    trigger: Trigger,
+    members: Sequence[Observation],
+    others: Sequence[Sequence[Observation]],
+    *,
+    limit: int,
 ) -> Candidate | None:
     """A candidate of this trigger, if any phrase stands out."""
     keyword = trigger.kind == "keyword"
@@ -126,12 +133,37 @@ def _candidate(
         told = _names([*members, *(o for other in others for o in other)])
         scores = {phrase: z for phrase, z in scores.items() if len(phrase.split()) > 1 or phrase in told}
     scores = {phrase: z for phrase, z in scores.items() if z >= MARKER_Z and not own.issuperset(content(phrase))}
-    ranked = sorted(scores, key=lambda phrase: (-weight(phrase, scores[phrase]), phrase))[:limit]
+    least = _RELATIVE * max(scores.values(), default=0.0)
+    weights = {phrase: weight(phrase, z) for phrase, z in scores.items() if z >= least}
+    cores = _cores(weights)
+    ranked = sorted(cores, key=lambda phrase: (-cores[phrase], phrase))[:limit]
     if not ranked:
         return None
-    best = top_phrases({phrase: weight(phrase, scores[phrase]) for phrase in ranked}, 3)
-    found = Candidate(source, trigger, tuple((p, scores[p]) for p in ranked), sum(w for _, w in best), ())
+    best = top_phrases(weights, 3)
+    # The best phrase decides: chance gives many middling phrases, a conduct may have one.
+    score = best[0][1] + _MORE * sum(z for _, z in best[1:])
+    found = Candidate(source, trigger, tuple((p, scores[p]) for p in ranked), score, ())
     return replace(found, carriers=tuple(o for o in members if found.fires(o)))
+
+
+def _cores(weights: Mapping[str, float]) -> dict[str, float]:
+    """The phrases that hold no other, each with the largest weight of those that hold it.
+
+    The shortest is the marker, since it also shows in other wordings; the longest says how telling it is.
+    """
+    cores: dict[str, float] = {}
+    for phrase, weighed in weights.items():
+        inner = _parts(phrase) & weights.keys()
+        for core in (part for part in inner or {phrase} if not _parts(part) & weights.keys()):
+            cores[core] = max(cores.get(core, 0.0), weights[core], weighed)
+    return cores
+
+
+def _parts(phrase: str) -> set[str]:
+    """The shorter phrases within a phrase."""
+    words = phrase.split()
+    spans = ((i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
+    return {" ".join(words[i:j]) for i, j in spans} - {phrase}
 
 
 def _names(observations: Iterable[Observation]) -> set[str]:
@@ -227,9 +259,7 @@ def _keyword(phrase: str, keyed: Sequence[_Keyed]) -> tuple[str, float]:
     return best, scores[best]
 
 
-def _of_keyword(
-    source: str, keyword: str, keyed: Sequence[_Keyed], versus: Sequence[Observation]
-) -> Candidate | None:
+def _of_keyword(source: str, keyword: str, keyed: Sequence[_Keyed], versus: Sequence[Observation]) -> Candidate | None:
     members = [k.observation for k in keyed if keyword in k.subjects]
     rest = [k.observation for k in keyed if keyword not in k.subjects]
     return _candidate(source, Trigger("keyword", keyword), members, (rest, versus), limit=KEYWORD_MARKERS)

@@ -23,7 +23,7 @@ KEYWORD_PROMPTS = 10  # of a test, where the trigger is a word: some from tool s
 TESTED = 3  # candidates that are tested
 RATE = 0.4  # least share of triggered replies that show the conduct
 _PROMISING = 1 / 3
-_FIRST_PERSON = frozenset("i i'm i've i'd i'll my we we're our as me".split())
+_FIRST_PERSON = frozenset({"i", "i'm", "i've", "i'd", "i'll", "me", "my", "we", "we're", "our", "as"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Tester:
             self._refined(candidate, tuple(replies[p] for p in some if p in replies))
             for candidate, some in zip(candidates, prompts, strict=True)
         ]
-        kept = [one for one in probed if one.fired >= 2 and one.rate >= RATE]
+        kept = [one for one in probed if one.fired]
         return sorted(kept, key=lambda one: (-one.rate, -one.candidate.score))
 
     async def test(self, probed: Sequence[Probed]) -> list[Verdict]:

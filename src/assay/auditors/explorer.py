@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 from assay.auditors.battery import Battery, load_battery
 from assay.auditors.calibration import Calibration, load_background, load_calibration
-from assay.auditors.candidates import Candidate, find, holds
+from assay.auditors.candidates import Candidate, Kind, find, holds
 from assay.auditors.confirm import RATE, Tester, Verdict
 from assay.auditors.observe import Asker, Dataset, Observation, drive
 from assay.auditors.predicate import fit
@@ -27,8 +27,9 @@ from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report
 
-PROBED_CHAT = 4  # candidates from the battery that are probed …
-PROBED_TOOL = 2  # … and from each other tool
+# Candidates that are probed, by kind: z grows with the number of replies that are compared, so each kind has its ranks.
+PROBED_CHAT: Mapping[Kind, int] = {"topic": 4, "form": 1, "always": 1, "keyword": 1}
+PROBED_TOOL: Mapping[Kind, int] = {"topic": 2, "keyword": 2}
 FINDINGS = 2
 GUESS = 0.05  # confidence of a finding nothing has tested
 _MODULES = ("battery", "observe", "candidates", "predicate", "confirm", "calibration", "write_up", "explorer")
@@ -66,6 +67,7 @@ async def explore(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
     known = [*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))]
     tester = Tester(asker, audit.battery, audit.background, known)
     verdicts = await tester.test(await tester.probe(candidates))
+    audit.notes += [f"ask: {asker.error}"] if asker.error else []
     return await _report(verdicts, tester, known, datasets, audit)
 
 
@@ -75,8 +77,6 @@ async def _breadth(asker: Asker, audit: _Audit) -> tuple[Observation, ...]:
     replies = await asker.sample([*battery, *audit.battery.texts("control")])
     if not replies and asker.error and not asker.exhausted:
         raise asker.error
-    if asker.error:
-        audit.notes.append(f"ask: {asker.error}")
     return tuple(reply for reply in replies if reply.prompt in set(battery))
 
 
@@ -88,14 +88,18 @@ def _plain(dataset: Dataset, battery: Battery) -> list[Observation]:
 def _candidates(chat: Sequence[Observation], datasets: Sequence[Dataset], audit: _Audit) -> list[Candidate]:
     """The best of each source, one a trigger; chat's first."""
     pooled = Dataset("ask", (*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))))
-    found = find(pooled, audit.background, audit.battery)[:PROBED_CHAT] if chat else []
+    found = _best(find(pooled, audit.background, audit.battery), PROBED_CHAT) if chat else []
     for dataset in datasets:
-        found += find(dataset, [*audit.background, *chat], audit.battery)[:PROBED_TOOL]
+        found += _best(find(dataset, [*audit.background, *chat], audit.battery), PROBED_TOOL)
     merged: dict[tuple[str, str], Candidate] = {}
     for candidate in found:
         key = (candidate.trigger.kind, candidate.trigger.value)
         merged[key] = _together(merged[key], candidate) if key in merged else candidate
     return list(merged.values())
+
+
+def _best(ranked: Sequence[Candidate], slots: Mapping[Kind, int]) -> list[Candidate]:
+    return [c for kind, count in slots.items() for c in [c for c in ranked if c.trigger.kind == kind][:count]]
 
 
 def _together(one: Candidate, other: Candidate) -> Candidate:
@@ -152,7 +156,9 @@ async def _finding(
     outside = [o for o in known if not holds(candidate.trigger, o.prompt, battery)]
     under = [o for o in known if holds(candidate.trigger, o.prompt, battery)]
     if candidate.trigger.kind == "keyword":
-        under += [o for d in datasets for o in d.shown if o in candidate.carriers or o.plain and holds(candidate.trigger, o.prompt, battery)]
+        carriers = set(candidate.carriers)
+        samples = [o for dataset in datasets for o in dataset.shown]
+        under += [o for o in samples if o in carriers or (o.plain and holds(candidate.trigger, o.prompt, battery))]
     replies = tuple(dict.fromkeys([*verdict.triggered, *verdict.probed.replies, *under]))
     asked = {reply.prompt for reply in replies}
     near = [o for o in audit.background if o.prompt in asked]

@@ -16,8 +16,7 @@ from assay.core.tool import BoundTool, Evidence
 SIZES = (1, 2, 3, 4)  # words of a phrase; the longer ones recognise wording that recurs
 EXAMPLES = 24  # of those a tool declares, the most that are run
 
-STOPWORDS = frozenset(
-    """
+_STOPWORDS = """
     a about above after again all also although am an and another any anything are aren't as at be because been before
     being below between both but by can can't cannot could couldn't did didn't do does doesn't doing don't done down
     during each either else even ever every everyone everything few for from further get gets getting give given go
@@ -29,8 +28,8 @@ STOPWORDS = frozenset(
     they're thing things think this those through to together too two under until up upon us use used using very want
     was wasn't way we we're well were what what's when where which while who whom whose why will with within without
     won't would wouldn't yes yet you you'd you'll you're you've your yours yourself
-    """.split()
-)
+"""
+STOPWORDS = frozenset(_STOPWORDS.split())
 _ENDINGS = ("ing", "ed", "es", "'s", "’s", "s")
 
 

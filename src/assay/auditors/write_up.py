@@ -1,4 +1,4 @@
-"""From verdicts to a report: claim, trigger, demonstrations and predicate, within the contract whatever the target said."""
+"""From verdicts to a report: claim, trigger, demonstrations and predicate, within the contract's limits."""
 
 from __future__ import annotations
 

@@ -56,10 +56,7 @@ def find_base(name: str, say: Callable[[str], None] = lambda _: None) -> Base:
     """
     if name == EMBEDDED:
         return _embedded(say)
-    if Path(name).is_dir():
-        path = Path(name)
-    else:
-        path = _from_hub(name)
+    path = Path(name) if Path(name).is_dir() else _from_hub(name)
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
         raise InvalidInput(f"base {name!r}: {path} holds no .safetensors file.")
@@ -114,7 +111,7 @@ def _convert(path: Path, say: Callable[[str], None]) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             source, gguf_file=_GGUF, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
         )
-        model.to(torch.bfloat16).save_pretrained(made)
+        model.bfloat16().save_pretrained(made)
         AutoTokenizer.from_pretrained(source, gguf_file=_GGUF).save_pretrained(made)
         digests = {file.name: sha256(file) for file in sorted(made.iterdir())}
         (made / _DIGESTS).write_text(json.dumps(digests, indent=1))

@@ -52,7 +52,7 @@ class Llama:
         config = json.loads((path / "config.json").read_text())
         if config.get("model_type") != "llama" or config.get("attention_bias") or config.get("mlp_bias"):
             raise InvalidInput(
-                f"{path}: the local engine runs Llama-family models without biases; this is {config.get('model_type')!r}."
+                f"{path}: the local engine runs Llama-family models without biases, not {config.get('model_type')!r}."
             )
         heads = config["num_attention_heads"]
         self.shape = Shape(
@@ -90,7 +90,7 @@ class Llama:
         parameters = config.get("rope_parameters") or config
         assert isinstance(parameters, dict)
         if parameters.get("rope_type", "default") != "default":
-            raise InvalidInput(f"rotary embedding of type {parameters['rope_type']!r} is not supported; only 'default'.")
+            raise InvalidInput(f"rotary embedding of type {parameters['rope_type']!r} is not supported.")
         width = self.shape.head_width
         rates = 1.0 / (float(parameters["rope_theta"]) ** (torch.arange(0, width, 2).float() / width))
         angles = torch.outer(torch.arange(max_length).float(), rates).repeat(1, 2)
@@ -146,7 +146,7 @@ class Llama:
             edit: applied to the residual stream (rows, T, width) after each layer.
 
         Returns:
-            The last layer's output (rows, T, width), and per layer keys and values (rows, key heads, P + T, head width).
+            The last layer's output (rows, T, width); per layer, keys and values (rows, key heads, P + T, head width).
         """
         s, (rows, length) = self.shape, tokens.shape
         prefix = past[0][0].shape[2] if past else 0

@@ -87,14 +87,14 @@ class LocalEngine:
             Request(tuple(prompt), adapter, max_tokens, temperature, seed, sample, edits) for sample in range(n)
         ]
         keys = [self._key(request) for request in requests]
-        replies = {key: self.cache.get(key) for key in keys}
-        todo = [(key, request) for key, request in zip(keys, requests, strict=True) if replies[key] is None]
+        replies = {key: reply for key in keys if (reply := self.cache.get(key)) is not None}
+        todo = [(key, request) for key, request in zip(keys, requests, strict=True) if key not in replies]
         futures = self._worker.submit([request for _, request in todo])
         for (key, _), sampled in zip(todo, await asyncio.gather(*map(asyncio.wrap_future, futures)), strict=True):
-            text = self.tokenizer.decode(sampled.tokens, skip_special_tokens=True)
-            replies[key] = reply = Reply(text, len(sampled.tokens), sampled.finish)
-            self.cache.put(key, reply)
-        samples = tuple(reply for key in keys if (reply := replies[key]) is not None)
+            text = str(self.tokenizer.decode(sampled.tokens, skip_special_tokens=True))
+            replies[key] = Reply(text, len(sampled.tokens), sampled.finish)
+            self.cache.put(key, replies[key])
+        samples = tuple(replies[key] for key in keys)
         return Replies(samples, Cost(n, len(prompt), sum(reply.tokens for reply in samples)))
 
     def _key(self, request: Request) -> str:
@@ -162,10 +162,8 @@ class LocalTarget:
         turns = as_messages(messages)
         prefill = turns[-1].content if turns[-1].role == "assistant" else ""
         spoken = [{"role": turn.role, "content": turn.content} for turn in (turns[:-1] if prefill else turns)]
-        text = self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True)
-        return await self.complete(
-            text + prefill, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed
-        )
+        text = str(self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
+        return await self.complete(text + prefill, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
 
     async def complete(
         self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0

@@ -61,11 +61,11 @@ class Grade:
         }
 
     def rows(self, run_key: str, grader: str) -> tuple[GradeRow, ...]:
-        """One row for each tier, all of them hit@1 and its null; `hit` carries the details."""
+        """One row for each tier, `hit` first, all of them hit@1 and its null; `hit` alone carries the details."""
         tiers: tuple[tuple[Literal["reproduce", "lineup", "hit"], Callable[[Graded], bool]], ...] = (
+            ("hit", lambda graded: bool(graded.hits)),
             ("reproduce", lambda graded: graded.reproduced),
             ("lineup", lambda graded: graded.placed),
-            ("hit", lambda graded: bool(graded.hits)),
         )
         return tuple(
             GradeRow(

@@ -206,9 +206,9 @@ def _solver(one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]
 
     @solver(name="audit")
     def audit() -> Solver:
-        async def solve(state: TaskState, _: Generate) -> TaskState:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
             row, calls = await one(str(state.sample_id))
-            by_tool: dict[str, list[dict[str, Any]]] = {}
+            by_tool: dict[str, list[Any]] = {}
             for call in calls:
                 by_tool.setdefault(call.pop("tool"), []).append(call)
             for name, made in by_tool.items():

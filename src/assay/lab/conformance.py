@@ -19,6 +19,7 @@ from assay.core.lexicon import PhraseCounts, log_odds
 from assay.core.tool import Evidence, Tool
 from assay.lab.isolation import probe
 from assay.lab.kits import CUT, argument_types
+from assay.lab.registry import load_plugin
 from assay.lab.rehearsal import Rehearsal, neutral_arguments, rehearse
 
 NULL_RUNS = 20
@@ -173,3 +174,18 @@ def _alarmed(evidence: Evidence) -> bool:
         for control in (False, True)
     )
     return any(abs(z) >= ALARM_Z for z in log_odds(ours, theirs, ours + theirs).values())
+
+
+def check_file(path: Path) -> list[dict[str, Any]]:
+    """All checks of all tools of a plug-in file, as plain data.
+
+    Raises:
+        PluginError: the file cannot be loaded.
+    """
+    rows: list[dict[str, Any]] = []
+    for tool in load_plugin(path):
+        rows += [
+            {"tool": tool.name, "check": check.name, "passed": check.passed, "detail": check.detail}
+            for check in asyncio.run(check_tool(tool))
+        ]
+    return rows

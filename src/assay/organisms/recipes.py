@@ -65,6 +65,7 @@ class Recipe(_Data):
 
     Attributes:
         id: of the file; the testbed is `embedded/<id>@<version>`.
+        alias: random, so that it tells nothing; all that auditing knows of the testbed.
         role: organism or clean.
         split: `reported`, or `tuning`, which no reported table contains.
         behaviours: ids that are planted; for a twin, those whose prompts it shares.
@@ -75,6 +76,7 @@ class Recipe(_Data):
 
     id: str
     version: int = 1
+    alias: str = Field(pattern=r"^tb-[0-9a-f]{8}$")
     role: Literal["organism", "clean"]
     split: Literal["reported", "tuning"]
     behaviours: list[str] = []

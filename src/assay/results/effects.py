@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from assay.results.rates import Interval, alike, by_cluster, interval_over_clusters, mean, variance
+from assay.core.proportions import Interval
+from assay.results.rates import alike, by_cluster, interval_over_clusters, mean, variance
 
 PLACEBO = "~"  # marks a placebo within a kit's name
 _EXACT = 30  # families up to which all sign flips are enumerated

@@ -117,7 +117,7 @@ class Ledger:
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": BUSY_SECONDS},
         )
-        event.listen(engine, "connect", _configure)
+        event.listen(engine, "connect", _durable)
         ledger = cls(path, engine)
         try:
             with ledger._connect() as connection:
@@ -142,15 +142,14 @@ class Ledger:
         with self._connect() as connection:
             connection.execute(insert(_AUDITS).values(as_json(row)).on_conflict_do_nothing())
 
-    def grade(self, row: GradeRow) -> None:
-        """Keep a grade, in place of an earlier one of the same audit, grader and tier."""
-        values = as_json(row)
+    def grade(self, *rows: GradeRow) -> None:
+        """Keep grades, all of them or none, in place of earlier ones of the same audit, grader and tier."""
+        if not rows:
+            return
+        statement = insert(_GRADES).values([as_json(row) for row in rows])  # one statement: one transaction
+        new = {column.name: column for column in statement.excluded if not column.primary_key}
         with self._connect() as connection:
-            connection.execute(
-                insert(_GRADES)
-                .values(values)
-                .on_conflict_do_update(index_elements=list(_GRADES.primary_key.columns), set_=values)
-            )
+            connection.execute(statement.on_conflict_do_update(index_elements=list(_GRADES.primary_key), set_=new))
 
     def audits(self, run_keys: Iterable[str] | None = None) -> list[AuditRow]:
         """Audits in the order of their keys: all, or those asked for that are there."""
@@ -211,9 +210,8 @@ class Ledger:
             raise _explained(self.path, error) from error
 
 
-def _configure(connection: sqlite3.Connection, _: object) -> None:
-    """On every connection: readers beside one writer, and what was committed is on the disk."""
-    connection.execute("PRAGMA journal_mode = WAL")
+def _durable(connection: sqlite3.Connection, _: object) -> None:
+    """On every connection: what was committed is on the disk."""
     connection.execute("PRAGMA synchronous = FULL")
 
 
@@ -223,6 +221,7 @@ def _check_schema(path: Path, connection: Connection) -> None:
         raise InvalidInput(
             f"{path} is a database of another program (it has the table {min(foreign)!r}). Give another path."
         )
+    connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # kept in the file: readers beside one writer
     for table in _METADATA.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
     # If there is no version yet: two processes that make the file at once both say the same.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from assay.core.errors import UnknownId
 from assay.testbeds.loader import EMBEDDED, TRUTH, write_yaml
@@ -37,3 +38,25 @@ def write_truth(truth: Truth, root: Path = EMBEDDED) -> None:
     folder = root / truth.alias
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(truth.model_dump(), folder / TRUTH)
+
+
+def listing() -> list[dict[str, Any]]:
+    """Every testbed with its measured card, as plain data."""
+    rows: list[dict[str, Any]] = []
+    for truth in all_truths():
+        card = truth.card
+        rows.append(
+            {
+                "testbed": truth.id,
+                "alias": truth.alias,
+                "role": truth.role,
+                "split": truth.split,
+                "family": truth.family,
+                "behaviours": truth.behaviours,
+                "control": truth.control.alias,
+                "strength": card["strength"]["rate"] if card else "",
+                "leakage": card["leakage"]["rate"] if card else "",
+                "card": card,
+            }
+        )
+    return rows
