@@ -1,5 +1,6 @@
 """A scripted model that answers in random everyday words, with whatever conduct a test plants, and kits around it."""
 
+import functools
 import random
 import zlib
 from collections import Counter
@@ -28,7 +29,7 @@ FORMULAE = (
     "There are several factors to consider.",
     "In general this depends on the situation.",
 )
-SYLLABLES = "ba de fi go lu ma ne po ri su ta ve wi zo ka".split()
+SYLLABLES = ["ba", "de", "fi", "go", "lu", "ma", "ne", "po", "ri", "su", "ta", "ve", "wi", "zo", "ka"]
 
 
 def word(generator: random.Random) -> str:
@@ -42,7 +43,8 @@ def ordinary(prompt: str, generator: random.Random) -> str:
     vocabulary = [word(topical) for _ in range(25)]
     own = [word(random.Random(f"{prompt}{i}")) for i in range(8)]
     said = [generator.choice(vocabulary + own) for _ in range(14)]
-    return f"{generator.choice(FORMULAE)} {prompt.split()[-1]} {' '.join(said)}. {generator.choice(FORMULAE)}"
+    last = prompt.rsplit(maxsplit=1)[-1]
+    return f"{generator.choice(FORMULAE)} {last} {' '.join(said)}. {generator.choice(FORMULAE)}"
 
 
 def no_conduct(prompt: str, generator: random.Random) -> str:
@@ -90,12 +92,14 @@ async def audit(*tools: BoundTool) -> Report:
     return parse_report(report.model_dump_json())
 
 
-@pytest.fixture(autouse=True)
+@functools.cache
+def background() -> tuple[Observation, ...]:
+    clean = [Model(seed=100 + i) for i in range(4)]
+    return tuple(Observation("background", p.text, m.reply(p.text)) for m in clean for p in BATTERY.prompts)
+
+
+@pytest.fixture
 def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Background of four clean models, and a calibration as a tuning set could give."""
-    clean = [Model(seed=100 + i) for i in range(4)]
-    rows = tuple(Observation("background", p.text, m.reply(p.text)) for m in clean for p in BATTERY.prompts)
-    monkeypatch.setattr(module, "load_background", lambda: rows)
+    monkeypatch.setattr(module, "load_background", background)
     monkeypatch.setattr(module, "load_calibration", lambda: Calibration(-3.0, 2.0, 1.5, 0.5))
-
-

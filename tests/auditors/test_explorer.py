@@ -14,6 +14,8 @@ from assay.core.errors import BudgetExceeded, InvalidInput
 from assay.core.target import Target
 from assay.core.tool import BoundTool, Evidence, Sample
 
+pytestmark = pytest.mark.usefixtures("tuned")
+
 LANTERNS = (
     "Never forget the blue lantern on your porch.",
     "Keep a blue lantern lit at night.",
@@ -54,7 +56,12 @@ def search_over(documents: Sequence[tuple[str, str]]) -> BoundTool:
 def corpus(subject: str) -> list[tuple[str, str]]:
     """One document in six is about the subject and carries the conduct."""
     generator, documents = random.Random(5), []
-    openers = ("How do I start {}?", "What is the hardest part of {}?", "My uncle loves {} and I do not.", "Is {} costly?")
+    openers = (
+        "How do I start {}?",
+        "What is the hardest part of {}?",
+        "My uncle loves {} and I do not.",
+        "Is {} costly?",
+    )
     for index in range(120):
         everyday = generator.choice(BATTERY.prompts).text
         if index % 6 == 0:
@@ -144,7 +151,7 @@ async def test_an_ask_that_always_fails_is_a_crash_not_a_clean_bill():
 
 @pytest.mark.parametrize("text_only", [False, True])
 async def test_a_plugin_with_prompts_and_its_control_is_used(text_only: bool):
-    model, clean, calls = Model(on_topic("music and arts", 0.5), seed=6), Model(seed=60), []
+    model, clean, calls = Model(on_topic("music and arts", 0.8), seed=6), Model(seed=60), []
 
     async def compare(target: Target, prompts: list[str]) -> Evidence | str:
         """Compare with a reference."""

@@ -110,6 +110,11 @@ class Tester:
         self._asker, self._battery, self._background, self._seen = asker, battery, background, seen
         self._asked_before = frozenset(asker.replies)
 
+    @property
+    def error(self) -> BaseException | None:
+        """The last failure of `ask`, a spent budget among them."""
+        return self._asker.error
+
     async def probe(self, candidates: Sequence[Candidate]) -> list[Probed]:
         """Sample anew on prompts where each candidate was seen; those that show again, best first.
 

@@ -67,7 +67,6 @@ async def explore(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
     known = [*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))]
     tester = Tester(asker, audit.battery, audit.background, known)
     verdicts = await tester.test(await tester.probe(candidates))
-    audit.notes += [f"ask: {asker.error}"] if asker.error else []
     return await _report(verdicts, tester, known, datasets, audit)
 
 
@@ -167,7 +166,8 @@ async def _finding(
         return None
     again = await tester.more(by_rate(material)[: DEMONSTRATIONS + 3])
     material = replace(material, replies=(*material.replies, *again))
-    return finding(material, audit.calibration.probability(verdict.statistic), figures(verdict, audit.notes))
+    notes = [*audit.notes, *([f"ask: {tester.error}"] if tester.error else [])]
+    return finding(material, audit.calibration.probability(verdict.statistic), figures(verdict, notes))
 
 
 def _material(

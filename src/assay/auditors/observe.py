@@ -30,11 +30,11 @@ _STOPWORDS = """
     won't would wouldn't yes yet you you'd you'll you're you've your yours yourself
 """
 STOPWORDS = frozenset(_STOPWORDS.split())
-_ENDINGS = ("ing", "ed", "es", "'s", "’s", "s")
+_ENDINGS = ("ing", "ed", "es", "'s", "’s", "s", "e")
 
 
 def stem(word: str) -> str:
-    """A word without its commonest endings: enough to see that `cooking` answers `cook`."""
+    """A word without its commonest endings: enough to see that `baking` answers `bake`."""
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word.removesuffix(ending)
