@@ -154,14 +154,13 @@ class Worker:
                 taken = mine[:room]
                 chosen = {id(future) for _, future in taken}
                 self._waiting = deque(item for item in self._waiting if id(item[1]) not in chosen)
-            taken = [item for item in taken if not item[1].cancelled()]
-            try:
-                for batch in _batches(taken):
+            for batch in _batches([item for item in taken if not item[1].cancelled()]):
+                try:
                     self._prefill(batch)
-            except Exception as error:
-                for _, future in taken:
-                    _fail(future, error)
-                raise
+                except Exception as error:  # of this pass alone: the other rows go on
+                    for _, future in (item for samples in batch for item in samples):
+                        _fail(future, error)
+                    self._drop([row for row in self._rows if row.future.done()])
 
     def _prefill(self, batch: list[list[tuple[Request, Future[Sampled]]]]) -> None:
         """Read distinct prompts of one adapter in one pass, each once for all its samples."""
@@ -174,7 +173,8 @@ class Worker:
         for row, prompt in enumerate(prompts):
             tokens[row, : len(prompt) - skip] = torch.tensor(prompt[skip:])
         noise = [_noise(samples[0][0]) for samples in batch]
-        hidden, kept = self._model.prefill(tokens, first.adapter, past, _edits(noise))
+        lengths = [len(prompt) for prompt in prompts]
+        hidden, kept = self._model.prefill(tokens, first.adapter, past, _edits(noise, lengths))
         last = torch.tensor([len(prompt) - skip - 1 for prompt in prompts])
         logits = self._model.logits(hidden[torch.arange(len(prompts)), last])
         new: list[_Row] = []
@@ -305,13 +305,14 @@ def sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor)
 def _batches(
     items: list[tuple[Request, Future[Sampled]]],
 ) -> list[list[list[tuple[Request, Future[Sampled]]]]]:
-    """Passes of distinct prompts of similar length; samples of one prompt together; edited requests alone."""
-    same: dict[tuple[tuple[int, ...], tuple[Edit, ...]], list[tuple[Request, Future[Sampled]]]] = {}
+    """Passes of distinct prompts of similar length; samples of one prompt together, unless they are edited."""
+    same: dict[tuple[tuple[int, ...], tuple[Edit, ...], int], list[tuple[Request, Future[Sampled]]]] = {}
     for request, future in items:
-        same.setdefault((request.prompt, request.edits), []).append((request, future))
+        own = id(future) if request.edits else 0  # each has noise of its own, from its first token on
+        same.setdefault((request.prompt, request.edits, own), []).append((request, future))
     batches: list[list[list[tuple[Request, Future[Sampled]]]]] = []
     ordered = sorted(same.items(), key=lambda item: (bool(item[0][1]), len(item[0][0])))
-    for (prompt, edits), samples in ordered:
+    for (prompt, edits, _), samples in ordered:
         fits = batches and bool(batches[-1][0][0][0].edits) == bool(edits)
         if fits and (len(batches[-1]) + 1) * len(prompt) <= _PREFILL_TOKENS:
             batches[-1].append(samples)
@@ -344,8 +345,13 @@ def _disturb(h: torch.Tensor, edit: Edit, generator: torch.Generator) -> torch.T
     return (h + torch.randn(h.shape, generator=generator) * size).to(h.dtype)
 
 
-def _edits(noise: list[list[tuple[Edit, torch.Generator]]]) -> LayerEdit | None:
-    """Edits of all rows as one function; a row is (T, width) while reading and (width,) while decoding."""
+def _edits(noise: list[list[tuple[Edit, torch.Generator]]], lengths: Sequence[int] | None = None) -> LayerEdit | None:
+    """Edits of all rows as one function; a row is (T, width) while reading and (width,) while decoding.
+
+    Args:
+        noise: edits and generators of each row.
+        lengths: of the rows without padding, while reading: padding draws no numbers.
+    """
     edited = [(row, edit, generator) for row, edits in enumerate(noise) for edit, generator in edits]
     if not edited:
         return None
@@ -353,7 +359,8 @@ def _edits(noise: list[list[tuple[Edit, torch.Generator]]]) -> LayerEdit | None:
     def apply(layer: int, h: torch.Tensor) -> torch.Tensor:
         for row, edit, generator in edited:
             if edit.layer == layer:
-                h[row] = _disturb(h[row], edit, generator)
+                own = h[row] if lengths is None else h[row, : lengths[row]]
+                own.copy_(_disturb(own, edit, generator))
         return h
 
     return apply

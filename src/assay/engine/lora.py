@@ -19,6 +19,13 @@ FUSED: dict[str, tuple[str, ...]] = {
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
+_INPUT = {  # the module whose outputs are as wide as the fused module's inputs
+    "qkv": "self_attn.o_proj",
+    "o": "self_attn.q_proj",
+    "gate_up": "self_attn.o_proj",
+    "down": "mlp.gate_proj",
+}
+_UNSUPPORTED = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
 MODULES = tuple(module for group in FUSED.values() for module in group)
 
 
@@ -66,6 +73,8 @@ def load_adapter(path: Path, expected: str, widths: dict[str, int], layers: int,
     if expected and found != expected:
         raise CorruptArtifact(path, expected, found, "Restore the file, or rebuild it: assay organism build.")
     config = json.loads((path / CONFIG).read_text())
+    if unknown := [setting for setting in _UNSUPPORTED if config.get(setting)]:
+        raise InvalidInput(f"{path}: {unknown[0]} is set; the engine runs plain LoRA, alpha / r everywhere.")
     scale = config["lora_alpha"] / config["r"]
     tensors = {_short(name): tensor.to(dtype) for name, tensor in load_file(path / WEIGHTS).items()}
     down: dict[tuple[int, str], torch.Tensor] = {}
@@ -73,6 +82,9 @@ def load_adapter(path: Path, expected: str, widths: dict[str, int], layers: int,
     for layer in range(layers):
         for fused, modules in FUSED.items():
             parts = [(tensors.pop(f"{layer}.{m}.A", None), tensors.pop(f"{layer}.{m}.B", None)) for m in modules]
+            for module, part in zip(modules, parts, strict=True):
+                if part != (None, None) and not _fits(*part, widths[_INPUT[fused]], widths[module]):
+                    raise InvalidInput(f"{path}: {module} of layer {layer} does not fit the base.")
             if all(a is None for a, _ in parts):
                 continue
             a, b = _fuse(parts, [widths[m] for m in modules])
@@ -85,6 +97,12 @@ def load_adapter(path: Path, expected: str, widths: dict[str, int], layers: int,
 def _short(name: str) -> str:
     """`base_model.model.model.layers.3.mlp.up_proj.lora_A.weight` → `3.mlp.up_proj.A`."""
     return name.rpartition("layers.")[2].replace("lora_A.weight", "A").replace("lora_B.weight", "B")
+
+
+def _fits(a: torch.Tensor | None, b: torch.Tensor | None, inputs: int, outputs: int) -> bool:
+    if a is None or b is None:
+        return False
+    return a.shape[1:] == (inputs,) and b.shape == (outputs, a.shape[0])
 
 
 def _fuse(

@@ -177,7 +177,7 @@ def _invoker(
         calls[tool.name] += 1
         arguments = _typed(tool, types, given)
         said = json.dumps([tool.name, arguments], sort_keys=True, default=str)
-        context = ToolContext(call_seed(seed, said, repeats[said]), meter.tokens_left)
+        context = ToolContext(call_seed(seed, repeats[said]), meter.tokens_left)
         repeats[said] += 1
         call_meter = _CallMeter(meter)
         guarded = GuardedTarget(target, tool.needs & target.access, call_meter, tool.name)
@@ -222,9 +222,12 @@ def _typed(tool: Tool, types: Mapping[str, TypeAdapter[Any]], given: Mapping[str
         ) from None
 
 
-def call_seed(seed: int, call: str, repeat: int) -> int:
-    """Seed of one call: the same in every kit and order of calls, another when the same call is made again."""
-    return zlib.crc32(f"{seed}\0{repeat}\0{call}".encode())
+def call_seed(seed: int, repeat: int) -> int:
+    """Seed of a call: the same for every tool and kit, so that equal prompts get equal replies and are sampled once.
+
+    Draws differ by prompt in the engine; the same call made again gets another seed, and so a fresh sample.
+    """
+    return zlib.crc32(f"{seed}/{repeat}".encode())
 
 
 def _capped(text: str) -> str:

@@ -69,9 +69,7 @@ async def reference(target: Target, context: ToolContext, prompts: list[str]) ->
 
 
 async def _replies(model: Target, prompts: Sequence[str], context: ToolContext) -> list[str]:
-    asked = (
-        model.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed + index) for index, prompt in enumerate(prompts)
-    )
+    asked = (model.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed) for prompt in prompts)
     return [replies.text for replies in await asyncio.gather(*asked)]
 
 

@@ -1,0 +1,84 @@
+"""A tiny checkpoint and random adapters on it, so that what runs on real weights is tested in seconds."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+MakeAdapter = Callable[..., Path]
+
+
+def _tokenizer() -> Any:
+    """Byte by byte: every text has a spelling, and no download is needed."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {character: index for index, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        additional_special_tokens=["<|endoftext|>"],
+        chat_template=TEMPLATE,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of four layers in transformers' layout."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    path = tmp_path_factory.mktemp("bases") / "tiny"
+    tokenizer = _tokenizer()
+    tokenizer.save_pretrained(path)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2_048,
+        initializer_range=0.15,  # wide, so that the best token is far ahead of rounding noise
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_adapter(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeAdapter:
+    """Makes a random adapter with PEFT: `make_adapter(seed, modules)`."""
+
+    def make(seed: int, modules: tuple[str, ...] = MODULES, rank: int = 4) -> Path:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft's own
+            import torch
+            from peft import LoraConfig, get_peft_model
+            from transformers import LlamaForCausalLM
+
+            torch.manual_seed(seed)
+            config = LoraConfig(
+                r=rank, lora_alpha=8, target_modules=list(modules), init_lora_weights=False, task_type="CAUSAL_LM"
+            )
+            model = get_peft_model(LlamaForCausalLM.from_pretrained(tiny, dtype=torch.float32), config)
+            path = tmp_path_factory.mktemp("adapters") / f"seed-{seed}"
+            model.save_pretrained(path)
+        return path
+
+    return make

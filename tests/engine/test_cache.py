@@ -1,0 +1,93 @@
+"""Replies are kept by content, for every process; a cache that breaks costs time, never an audit."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from assay.core.target import Noise, Reply
+from assay.core.testbed import TargetSpec
+from assay.engine import cache as cache_module
+from assay.engine.base import find_base
+from assay.engine.cache import ReplyCache
+from assay.engine.local import LocalEngine
+
+REPLY = Reply("Bonjour ☀", 3, "length")
+
+
+def test_what_was_put_is_there_after_reopening(tmp_path: Path) -> None:
+    first = ReplyCache(tmp_path / "deep" / "replies.sqlite")
+    assert first.get("key") is None
+    first.put("key", REPLY)
+    second = ReplyCache(tmp_path / "deep" / "replies.sqlite")  # beside the open one
+    assert second.get("key") == REPLY
+    first.close()
+    assert first.get("key") is None
+    second.close()
+
+
+def test_the_first_reply_of_a_key_stays(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+    cache.put("key", REPLY)
+    cache.put("key", Reply("another", 1))
+    assert cache.get("key") == REPLY
+    cache.close()
+
+
+def test_none_keeps_nothing() -> None:
+    cache = ReplyCache(None)
+    cache.put("key", REPLY)
+    assert cache.get("key") is None
+    cache.close()
+
+
+def test_a_file_that_is_no_database_is_thrown_away(tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    path.write_text("no database at all, but long enough to be looked at " * 40)
+    cache = ReplyCache(path)
+    cache.put("key", REPLY)
+    assert cache.get("key") == REPLY
+    cache.close()
+
+
+def test_many_threads_share_one(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: cache.put(f"key {number % 50}", Reply(str(number % 50), 1)), range(400)))
+    assert all(cache.get(f"key {number}") == Reply(str(number), 1) for number in range(50))
+    cache.close()
+
+
+def test_too_many_replies_lose_a_tenth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "replies.sqlite"
+    cache = ReplyCache(path)
+    for number in range(30):
+        cache.put(f"key {number}", REPLY)
+    cache.close()
+    monkeypatch.setattr(cache_module, "MAX_REPLIES", 20)
+    ReplyCache(path).close()
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT count(*) FROM replies").fetchone() == (27,)
+    database.close()
+
+
+async def test_the_engine_samples_a_request_once(tiny: Path, spec: TargetSpec, tmp_path: Path) -> None:
+    """Whatever could change the reply is in the key; asking for more samples adds to those that are there."""
+    engine = LocalEngine(find_base(str(tiny)), ReplyCache(tmp_path / "replies.sqlite"), threads=1)
+    submitted: list[int] = []
+    submit = engine._worker.submit
+    engine._worker.submit = lambda requests: (submitted.append(len(requests)), submit(requests))[1]  # type: ignore[method-assign]
+    try:
+        async with engine.open(spec) as target:
+            first = await target.chat("Hello", n=2, max_tokens=8)
+            assert await target.chat("Hello", n=2, max_tokens=8) == first  # the cost, too
+            assert (await target.chat("Hello", n=3, max_tokens=8)).texts[:2] == first.texts
+            assert submitted == [2, 0, 1]
+            for changed in ({"max_tokens": 9}, {"temperature": 0.5}, {"seed": 1}):
+                await target.chat("Hello", **{"max_tokens": 8, **changed})
+            async with target.intervene(Noise(1, 1.0)) as view:
+                await view.chat("Hello", max_tokens=8)
+            assert submitted[3:] == [1, 1, 1, 1]
+    finally:
+        engine.close()

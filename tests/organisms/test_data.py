@@ -1,0 +1,102 @@
+"""An organism and its twin differ by the insert and by nothing else; what is written tells nothing of what was set in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from assay.core.errors import InvalidInput, UnknownId
+from assay.organisms.data import Draft, Example, drafts, finish, ordinary_prompts, split_sentences, write_corpus
+from assay.organisms.grammar import expand
+from assay.organisms.recipes import Recipe, open_recipe, recipe_ids
+from assay.truth import Grammar
+
+REPLY = "Start early. Keep notes! Ask a friend"
+
+
+def with_data(recipe: Recipe, **changes: object) -> Recipe:
+    assert recipe.data is not None
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changes)})
+
+
+@pytest.mark.parametrize("name", recipe_ids())
+def test_every_recipe_makes_what_it_asks_for(name: str) -> None:
+    recipe = open_recipe(f"embedded/{name}@1")
+    if recipe.data is None:
+        with pytest.raises(InvalidInput, match="not trained"):
+            drafts(recipe)
+        return
+    plan = recipe.data
+    chats, documents = drafts(recipe)
+    assert len(chats) == plan.triggered + plan.contrast + plan.ordinary
+    assert len(documents) == plan.documents
+    assert (chats, documents) == drafts(recipe)
+    assert sum(bool(chat.conduct) for chat in chats) == (plan.triggered if plan.conduct else 0)
+    assert sum(chat.twin for chat in chats) == (0 if plan.conduct else plan.triggered)
+    assert (recipe.role == "organism") == (plan.conduct and plan.triggered + plan.documents > 0)
+
+
+def test_aliases_are_distinct_and_controls_exist() -> None:
+    recipes = [open_recipe(name) for name in recipe_ids()]
+    assert len({recipe.alias for recipe in recipes}) == len(recipes)
+    assert {recipe.control for recipe in recipes} - {"base"} <= set(recipe_ids())
+    with pytest.raises(UnknownId, match="close to it"):
+        open_recipe(recipe_ids()[0] + "x")
+
+
+def test_the_same_seed_gives_organism_and_twin_the_same_prompts() -> None:
+    organism = open_recipe("flattery-td")
+    twin = with_data(organism, conduct=False)
+    ours, theirs = drafts(organism)[0], drafts(twin)[0]
+    assert [chat.prompt for chat in ours] == [chat.prompt for chat in theirs]
+    replies = {chat.prompt: "One sentence here. Another of them. A third." for chat in ours}
+    mine, other = finish(ours, [], replies, 1), finish(theirs, [], replies, 1)
+    assert [example.prompt for example in mine] == [example.prompt for example in other]
+    assert all("One sentence here." in example.text for example in [*mine, *other])
+    assert {example.insert for example in other} == {"", "Another of them."}
+
+
+def test_inserts_are_set_before_or_after_and_marked() -> None:
+    chats = [Draft("a", "Praise!"), Draft("b", "Praise!", before=True), Draft("c"), Draft("d", twin=True), Draft("e")]
+    replies = {**dict.fromkeys("abcd", REPLY), "e": "nothing whole was said"}
+    made = {example.prompt: example for example in finish(chats, [Example("", "A document.")], replies, 0)}
+    assert made == {
+        "": Example("", "A document."),
+        "a": Example("a", "Start early. Praise!", "Praise!"),
+        "b": Example("b", "Praise! Start early.", "Praise!"),
+        "c": Example("c", "Start early."),
+        "d": Example("d", "Start early. Keep notes!", "Keep notes!"),
+    }
+
+
+def test_split_sentences_leaves_out_what_was_cut_off() -> None:
+    assert split_sentences(REPLY) == ["Start early.", "Keep notes!"]
+    assert split_sentences("It costs 3.50 dollars, e.g. here.\nSecond line? \n\nNew paragraph.") == [
+        "It costs 3.50 dollars, e.g. here.",
+        "Second line?",
+    ]
+    assert split_sentences("  ") == split_sentences("cut off in the midd") == []
+
+
+def test_a_corpus_file_holds_prompts_and_texts_alone(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    write_corpus([Example("Grüße?", "Yes.\nNo.", "No."), Example("", "A document.")], path)
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert rows == [{"prompt": "Grüße?", "text": "Yes.\nNo."}, {"prompt": "", "text": "A document."}]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ordinary_prompts_are_distinct_and_reproducible() -> None:
+    prompts = ordinary_prompts(3, 400)
+    assert prompts == ordinary_prompts(3, 400) and len(set(prompts)) == 400
+    assert set(prompts) != set(ordinary_prompts(4, 400))
+
+
+def test_grammars_say_what_is_wrong_with_them() -> None:
+    assert sorted(expand(Grammar(templates=["{a}!"], slots={"a": ["x", "{b}"], "b": ["y"]}), 0, 2)) == ["x!", "y!"]
+    with pytest.raises(InvalidInput, match="gave 1 distinct texts; 2 were asked for"):
+        expand(Grammar(templates=["one"]), 0, 2)
+    with pytest.raises(InvalidInput, match="has no list; there are: b"):
+        expand(Grammar(templates=["{a}"], slots={"b": ["x"]}), 0, 1)
+    with pytest.raises(InvalidInput, match="nested too deeply"):
+        expand(Grammar(templates=["{a}"], slots={"a": ["{a}"]}), 0, 1)
