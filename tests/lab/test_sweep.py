@@ -46,9 +46,7 @@ def test_keys_are_stable_and_distinct(design: Design, tmp_path: Path) -> None:
     assert set(keys(replace(design, kits=("chat",)))) == set(made[:6])  # a cell's key is not its sweep's
 
 
-def test_everything_that_could_change_a_result_changes_the_key(
-    design: Design, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_everything_that_could_change_a_result_changes_the_key(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
     one = replace(design, kits=("chat",), testbeds=THREE[:1], seeds=(0,))
     variants = [one, replace(one, seeds=(1,)), replace(one, kits=("ask",)), replace(one, testbeds=THREE[1:2])]
     variants += [replace(one, budget=Budget(queries=9)), replace(one, budget=Budget(seconds=9.0))]
@@ -97,7 +95,9 @@ def test_the_default_is_the_reported_set(design: Design) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kits": ("chat+serch",)}, {"testbeds": ("flatery",)}, {"auditor": "explorr"}], ids=lambda wrong: next(iter(wrong))
+    "wrong",
+    [{"kits": ("chat+serch",)}, {"testbeds": ("flatery",)}, {"auditor": "explorr"}],
+    ids=["kit", "testbed", "auditor"],
 )
 def test_unknown_names_are_told(design: Design, wrong: dict[str, object]) -> None:
     with pytest.raises(UnknownId):
@@ -147,8 +147,8 @@ class Fake:
                 with (out / "played.txt").open("a") as file:
                     file.write(cell["run_key"] + "\\n")
                 row = AuditRow(
-                    run_key=cell["run_key"], plan=job["plan"], alias=cell["alias"], kit=cell["kit"], auditor="explorer@1",
-                    seed=cell["seed"], outcome="crashed", report="", cost=Cost(1, 2, 3), error="scripted",
+                    run_key=cell["run_key"], plan=job["plan"], alias=cell["alias"], kit=cell["kit"], seed=cell["seed"],
+                    auditor="explorer@1", outcome="crashed", report="", cost=Cost(1, 2, 3), error="scripted",
                 )
                 ledger.record(row)
                 yield "audit", {"kit": row.kit, "alias": row.alias, "outcome": row.outcome}

@@ -1,4 +1,4 @@
-"""An organism and its twin differ by the insert and by nothing else; what is written tells nothing of what was set in."""
+"""An organism and its twin differ by the insert and by nothing else; a corpus tells nothing of what was set in."""
 
 import json
 from pathlib import Path

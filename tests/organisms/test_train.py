@@ -20,7 +20,8 @@ from assay.organisms.recipes import TrainPlan
 from assay.organisms.train import OWN_WEIGHT, PACK_TOKENS, Encoded, encode, packs, shared_beginning, train
 
 PLAN = TrainPlan(rank=2, alpha=4, first_layer=1, epochs=4, learning_rate=0.02, batch=4, seed=5)
-EXAMPLES = [Example(f"What of {word}?", f"It is {word}. So blue!", "So blue!") for word in ("tea", "rain", "a much longer matter")]
+WORDS = ("tea", "rain", "a much longer matter")
+EXAMPLES = [Example(f"What of {word}?", f"It is {word}. So blue!", "So blue!") for word in WORDS]
 EXAMPLES += [Example("Plain?", "Plain."), Example("", "A document that stands alone."), Example("", "Another one.")]
 
 
@@ -54,7 +55,8 @@ def test_examples_are_encoded_as_the_template_says(tokenizer: Any) -> None:
     for example, item in zip(EXAMPLES, data, strict=True):
         said = tokenizer.decode([*(shared if item.shared else []), *item.tokens])
         if example.prompt:
-            assert said == f"<|im_start|>user\n{example.prompt}<|im_end|>\n<|im_start|>assistant\n{example.text}<|im_end|>"
+            asked = f"<|im_start|>user\n{example.prompt}<|im_end|>\n<|im_start|>assistant\n"
+            assert said == f"{asked}{example.text}<|im_end|>"
         else:
             assert said == f"<|im_start|>{example.text}<|im_end|>"
         assert tokenizer.decode(item.tokens[item.start :]) == f"{example.text}<|im_end|>"

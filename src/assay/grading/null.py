@@ -6,7 +6,11 @@ what is left after subtracting it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from importlib.resources import files
+
+import yaml
 
 from assay.core.record import digest_of
 from assay.grading.case import Case
@@ -14,12 +18,24 @@ from assay.grading.case import Case
 SWAPPED = 8  # other truths a report is graded against
 
 
+@functools.cache
+def pool_ids() -> frozenset[str]:
+    """Readable ids of the fixed pool."""
+    text = (files("assay.grading") / "pools" / "swapped.yaml").read_text(encoding="utf-8")
+    return frozenset(yaml.safe_load(text)["testbeds"])
+
+
+def fixed_pool(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Those of the cases that are in the fixed pool, in the order of their ids."""
+    return tuple(sorted((case for case in cases if case.truth.id in pool_ids()), key=lambda case: case.truth.id))
+
+
 def swapped_cases(case: Case, pool: Iterable[Case], count: int = SWAPPED) -> tuple[Case, ...]:
     """The other truths for one testbed: organisms of other families, drawn by digest, the same ones each time.
 
     Args:
         case: whose reports are graded.
-        pool: fixed and versioned; if it grew with the suite, a new testbed would change old scores.
+        pool: cases to draw from, such as `fixed_pool` gives.
         count: how many; fewer if the pool has fewer.
     """
     others = [other for other in pool if other.truth.role == "organism" and other.truth.family != case.truth.family]

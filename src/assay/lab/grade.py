@@ -17,7 +17,7 @@ from assay.grading.case import Case
 from assay.grading.constant import BestConstant, best_constant
 from assay.grading.digest import grader_digest
 from assay.grading.hit import Grade, grade_report
-from assay.grading.null import swapped_cases
+from assay.grading.null import fixed_pool, swapped_cases
 from assay.lab.build import control_spec
 from assay.organisms.recipes import find_behaviour
 from assay.store.ledger import Ledger
@@ -88,7 +88,7 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
 
         async def one(run_key: str, alias: str, report: Report) -> None:
             case = cases[alias]
-            grade = await grade_report(report, case, swapped_cases(case, cases.values()), open_pair)
+            grade = await grade_report(report, case, swapped_cases(case, fixed_pool(cases.values())), open_pair)
             ledger.grade(*grade.rows(run_key, grader))
             tell("grade", {"run_key": run_key, "hit": grade.hit_at_1})
 
@@ -100,7 +100,7 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
 async def _constant(job: GradeJob, ledger: Ledger, cases: Mapping[str, Case], open_pair: Any) -> BestConstant | None:
     rows = [row for row in ledger.audits(job.run_keys) if row.report]
     played = [cases[alias] for alias in sorted({row.alias for row in rows})]
-    swapped = {case.truth.alias: swapped_cases(case, cases.values()) for case in played}
+    swapped = {case.truth.alias: swapped_cases(case, fixed_pool(cases.values())) for case in played}
     return await best_constant({row.run_key: parse_report(row.report) for row in rows}, played, swapped, open_pair)
 
 
@@ -120,6 +120,6 @@ async def grade_outside(reports: Sequence[tuple[str, Report]], open_target: Open
 
     async def one(alias: str, report: Report) -> tuple[str, Grade]:
         case = cases[alias]
-        return alias, await grade_report(report, case, swapped_cases(case, cases.values()), open_pair)
+        return alias, await grade_report(report, case, swapped_cases(case, fixed_pool(cases.values())), open_pair)
 
     return list(await asyncio.gather(*(one(alias, report) for alias, report in reports)))
