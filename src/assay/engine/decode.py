@@ -1,8 +1,8 @@
 """Continuous batching: requests join and leave at any step; one thread owns the model.
 
 Guarantees. A request's random numbers depend on its seed, its prompt and its sample index alone, and its edits touch
-its own rows alone, so its reply does not depend on its neighbours beyond floating-point noise (batched matrix products may
-round differently with the number of rows).
+its own rows alone, so its reply does not depend on its neighbours beyond floating-point noise (batched matrix products
+may round differently with the number of rows).
 """
 
 from __future__ import annotations
