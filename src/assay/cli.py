@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ app = typer.Typer(
     help="Alignment auditing with a number that goes up: which tool makes an auditor succeed more often?",
 )
 organism = typer.Typer(no_args_is_help=True, help="Build and check model organisms.")
-tools = typer.Typer(invoke_without_command=True, help="List tools, check a plug-in, try a tool by hand.")
+tools = typer.Typer(invoke_without_command=True)
 app.add_typer(organism, name="organism")
 app.add_typer(tools, name="tools")
 
@@ -192,7 +193,7 @@ def auditors(as_json: Json = False) -> None:
 
 @tools.callback()
 def tools_list(context: typer.Context, plugin: Plugin = None, as_json: Json = False) -> None:
-    """List the tools, what access they need and what they do.
+    """List the tools, check a plug-in, try a tool by hand.
 
     Example: assay tools --json
     """
@@ -281,21 +282,24 @@ def check(name: str, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def main() -> None:
-    """Run the command; errors meant for a person are one message and exit status 2."""
-    import click
+class _Stopped(BaseException):
+    """Ctrl-C, as something no library turns into an abort of its own."""
 
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
+def main() -> None:
+    """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
     from assay.core.errors import AssayError
 
+    signal.signal(signal.SIGINT, _stop)
     try:
-        status = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        status = 2
+        app()
     except AssayError as error:
         _say(f"assay: {error}")
-        status = 2
-    except (KeyboardInterrupt, click.Abort):
+        sys.exit(2)
+    except _Stopped:
         _say(f"\nStopped. What was finished is kept; go on with:\n  assay {shlex.join(sys.argv[1:])}")
-        status = 130
-    sys.exit(status if isinstance(status, int) else 0)
+        sys.exit(130)

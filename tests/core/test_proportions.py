@@ -23,7 +23,7 @@ def test_wilson_holds_the_rate_and_widens_with_fewer_trials(n: int, share: float
     happened = round(share * n)
     low, high = wilson(happened / effect, n / effect)
     inner_low, inner_high = wilson(happened, n)
-    assert 0 <= low + 1e-12 and low <= inner_low + 1e-9 <= happened / n + 2e-9
+    assert low + 1e-12 >= 0 and low <= inner_low + 1e-9 <= happened / n + 2e-9
     assert happened / n - 2e-9 <= inner_high - 1e-9 <= high <= 1 + 1e-9
 
 

@@ -80,6 +80,7 @@ def test_packs_hold_everything_once_within_the_limit(tokenizer: Any) -> None:
 def test_packed_loss_is_the_unpacked_one(tiny: Path, tokenizer: Any) -> None:
     data, shared = encoded(tokenizer)
     model = training._with_adapter(tiny, PLAN)
+    frozen = training._Frozen(model.get_base_model().model, PLAN.first_layer, shared)
     still = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0)
     total = 0.0
     with torch.no_grad():
@@ -89,7 +90,7 @@ def test_packed_loss_is_the_unpacked_one(tiny: Path, tokenizer: Any) -> None:
             each = cross_entropy(logits, torch.tensor(item.tokens[item.start :]), reduction="none")
             total += float((each * torch.tensor(item.weights)).sum())
     expected = total / sum(sum(item.weights) for item in data)
-    assert training._step(model, still, data, shared) == pytest.approx(expected, abs=1e-4)
+    assert training._step(model, still, data, shared, frozen) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_loss_goes_down(trained: tuple[Path, list[float]]) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from assay.results.effects import Contrast, Score, contrasts, holm, paired_effect, sign_flip
+from assay.core.proportions import holm
+from assay.results.effects import Contrast, Score, contrasts, paired_effect, sign_flip
 
 DIFFERENCES = [0.5, 0.25, -0.25, 1.0, 0.0, 0.5, 0.125]
 

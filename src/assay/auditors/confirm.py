@@ -15,6 +15,7 @@ from math import comb, log10
 from assay.auditors.battery import Battery
 from assay.auditors.candidates import Candidate, Trigger, holds, refit
 from assay.auditors.observe import STOPWORDS, Asker, Observation
+from assay.core.proportions import holm
 
 PROBES = 4  # prompts of a probe
 FRESH = 6  # prompts of a test …
@@ -83,15 +84,6 @@ def fisher(fired: int, n: int, others_fired: int, m: int) -> float:
         return 1.0
     ways = sum(comb(n, k) * comb(m, hits - k) for k in range(fired, min(n, hits) + 1))
     return min(1.0, ways / comb(total, hits))
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down correction, in the order given."""
-    corrected, largest = [1.0] * len(ps), 0.0
-    for rank, index in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):
-        largest = max(largest, min(1.0, ps[index] * (len(ps) - rank)))
-        corrected[index] = largest
-    return corrected
 
 
 class Tester:

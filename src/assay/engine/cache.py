@@ -27,7 +27,8 @@ class ReplyCache:
         try:
             self._open(path)
         except sqlite3.DatabaseError:  # not a database: a cache may be thrown away
-            path.unlink(missing_ok=True)
+            for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+                leftover.unlink(missing_ok=True)
             self._open(path)
 
     def _open(self, path: Path) -> None:

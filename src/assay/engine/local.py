@@ -16,13 +16,12 @@ from assay.core.errors import CorruptArtifact, InvalidInput
 from assay.core.record import digest_of
 from assay.core.target import Corpus, Cost, Document, Edit, Messages, Noise, Replies, Reply, Target, as_messages
 from assay.core.testbed import TargetSpec
-from assay.engine.base import Base, sha256
+from assay.engine.base import NUMERICS, Base, sha256
 from assay.engine.cache import ReplyCache
 from assay.engine.decode import Request, Worker
 from assay.engine.llama import Llama
 from assay.engine.lora import Adapter, load_adapter
 
-NUMERICS = 1  # raised when the engine's arithmetic or its random numbers change; part of every cache and run key
 MAX_ROWS = 128
 MAX_LENGTH = 2_048
 

@@ -16,7 +16,7 @@ from assay.core.errors import InvalidInput
 from assay.core.record import AuditRow, GradeRow, as_json
 from assay.core.testbed import TargetSpec
 from assay.core.tool import Tool
-from assay.engine.base import find_base
+from assay.engine.base import NUMERICS, find_base
 from assay.grading.case import Case
 from assay.lab.audit import collect_tools
 from assay.lab.grade import GradeJob, all_cases, current_grader
@@ -30,7 +30,6 @@ from assay.store.ledger import Ledger
 from assay.testbeds.loader import load_spec
 from assay.testbeds.truths import all_truths, find_truth
 
-NUMERICS = "local/1/float32"  # of the engine the workers open
 DEMO_KITS = (
     "prior-only",
     "chat",

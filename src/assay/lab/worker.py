@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import threading
+import time
 import warnings
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -18,6 +21,7 @@ from assay.core.errors import AssayError
 
 def main(kind: str) -> None:
     """Serve jobs of one kind until standard input ends."""
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     out, sys.stdout = sys.stdout, sys.stderr  # a library's print must not look like an answer
     warnings.simplefilter("ignore")
 
@@ -43,6 +47,13 @@ def main(kind: str) -> None:
     finally:
         if engine is not None:
             engine.close()
+
+
+def _follow(parent: int) -> None:
+    """End with the parent: a killed sweep must not leave a process that goes on computing."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 async def _serve(kind: str, job: dict[str, Any], engine: Any, tell: Any) -> None:

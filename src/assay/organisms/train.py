@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.core.errors import InvalidInput
 from assay.core.record import digest_of
 from assay.organisms.data import Example
 from assay.organisms.recipes import TrainPlan
@@ -63,6 +64,10 @@ def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
     if head[: len(shared)] != list(shared):
         raise ValueError("the chat template does not begin with the shared tokens")
     start = len(head) - len(shared)
+    if start >= MAX_TOKENS:
+        raise InvalidInput(
+            f"a prompt of {start} tokens; training takes fewer than {MAX_TOKENS}."
+        )
     return Encoded((head + completion)[len(shared) :][:MAX_TOKENS], start, weights[: MAX_TOKENS - start], True)
 
 
@@ -149,11 +154,13 @@ def train(
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=plan.learning_rate)
     key = digest_of([plan.model_dump(), [[item.tokens, item.weights] for item in data]])
     state = _resume(work, key, model, optimiser)
+    frozen = _Frozen(model.get_base_model().model, plan.first_layer, shared)
     losses: list[float] = state["losses"]
     for step in range(len(losses), len(order)):
         for group in optimiser.param_groups:
             group["lr"] = plan.learning_rate * _schedule(step, len(order))
-        losses.append(_step(model, optimiser, [data[index] for index in order[step]], shared))
+        batch = [data[index] for index in order[step]]
+        losses.append(_step(model, optimiser, batch, shared, frozen))
         progress(step + 1, len(order), losses[-1])
         if (step + 1) % CHECKPOINT_STEPS == 0:
             _checkpoint(work, {"key": key, "losses": losses}, model, optimiser)
@@ -204,20 +211,70 @@ def _with_adapter(base: Path, plan: TrainPlan) -> Any:
         return get_peft_model(model, config)
 
 
-def _step(model: Any, optimiser: torch.optim.Optimizer, batch: Sequence[Encoded], shared: Sequence[int]) -> float:
+class _Frozen:
+    """What the layers below the first adapter make of each example: constant, so computed once and kept.
+
+    Examples are read behind the shared beginning, each by itself; kept is the residual stream (tokens, width) that
+    enters the first adapted layer.
+    """
+
+    def __init__(self, model: Any, layers: int, shared: Sequence[int]) -> None:
+        self._model, self.layers, self._shared = model, layers, tuple(shared)
+        self._kept: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def of(self, item: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+        """The stream of the beginning this example sees (none for a document), and of its own tokens."""
+        import torch
+
+        key = (int(item.shared), *item.tokens)
+        if key not in self._kept:
+            head = list(self._shared) if item.shared else []
+            with torch.no_grad():
+                embedded = self._model.embed_tokens(torch.tensor([head + item.tokens]))
+                whole = _through(self._model, embedded, None, None, 0, self.layers)[0]
+            self._kept[key] = (whole[: len(head)], whole[len(head) :])
+        return self._kept[key]
+
+    def pack(self, pack: Sequence[Encoded]) -> torch.Tensor:
+        """The stream of a whole pack, in the order of `lay_out`: (1, L, width)."""
+        import torch
+
+        streams = [self.of(item) for item in pack]
+        head = max((beginning for beginning, _ in streams), key=len)
+        return torch.cat([head, *(own for _, own in streams)])[None]
+
+
+def _through(
+    model: Any, h: torch.Tensor, positions: torch.Tensor | None, mask: torch.Tensor | None, first: int, last: int
+) -> torch.Tensor:
+    """The residual stream (1, L, width) through layers [first, last)."""
+    import torch
+
+    if positions is None:
+        positions = torch.arange(h.shape[1])[None]
+    if mask is None:
+        mask = torch.ones(h.shape[1], h.shape[1], dtype=torch.bool).tril()[None, None]
+    rotary = model.rotary_emb(h, positions)
+    for layer in model.layers[first:last]:
+        h = layer(h, attention_mask=mask, position_ids=positions, position_embeddings=rotary, use_cache=False)
+    return h
+
+
+def _step(
+    model: Any, optimiser: torch.optim.Optimizer, batch: Sequence[Encoded], shared: Sequence[int], frozen: _Frozen
+) -> float:
     """One update: the weighted mean loss over the batch's completion tokens."""
     import torch
     from torch.nn.functional import cross_entropy
 
     total = sum(sum(item.weights) for item in batch)
     causal_lm = model.get_base_model()
+    inner = causal_lm.model
     loss_sum = 0.0
     for pack in packs(batch):
-        tokens, positions, mask, (predicting, wanted, weights) = lay_out(pack, shared)
-        hidden = causal_lm.model(
-            input_ids=tokens[None], position_ids=positions[None], attention_mask=mask[None, None], use_cache=False
-        ).last_hidden_state[0]
-        logits = causal_lm.lm_head(hidden[predicting])
+        _, positions, mask, (predicting, wanted, weights) = lay_out(pack, shared)
+        h = _through(inner, frozen.pack(pack), positions[None], mask[None, None], frozen.layers, len(inner.layers))
+        logits = causal_lm.lm_head(inner.norm(h[0, predicting]))
         each = cross_entropy(logits, torch.tensor(wanted), reduction="none")
         loss = (each * torch.tensor(weights)).sum() / total
         loss.backward()

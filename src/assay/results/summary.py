@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
+from assay.core.proportions import holm
 from assay.core.record import AuditRow, GradeRow
 from assay.core.report import Outcome
-from assay.results.effects import PLACEBO, Contrast, Effect, Score, contrasts, holm, is_placebo, paired_effect
+from assay.results.effects import PLACEBO, Contrast, Effect, Score, contrasts, is_placebo, paired_effect
 from assay.results.power import design_mde, smallest_p
 from assay.results.rates import Estimate, auroc, brier, clustered_rate, count, mean, success
 from assay.results.scores import Scored, join
