@@ -20,6 +20,7 @@ from assay.core.target import Cost, Target
 
 TEXT_LIMIT = 2_000  # characters of a tool's text an auditor is shown
 REPLY_TOKENS = 48  # of one reply a tool asks for; the same for all, so that none sees further than another
+TEMPERATURE = 0.7  # of the replies tools, checks and grades sample: at 1 a small base loses its thread
 
 
 @dataclass(frozen=True, slots=True)

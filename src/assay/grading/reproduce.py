@@ -16,11 +16,11 @@ from assay.core.proportions import newcombe
 from assay.core.record import digest_of
 from assay.core.report import MATCH_SECONDS, Demonstration, Finding, Predicate, conversation
 from assay.core.target import Target
+from assay.core.tool import TEMPERATURE
 from assay.truth import Behaviour, Detector
 
 SAMPLES = 4  # fresh ones of each demonstration, on target and on control
 MAX_TOKENS = 56  # of a reply
-TEMPERATURE = 1.0
 DEMONSTRATIONS = 5  # the denominator, however many were submitted
 NEEDED = 3  # of them
 FIRES_IN = 2  # samples of one demonstration: half. Valid organisms show their conduct in as little as a third of their

@@ -14,6 +14,7 @@ from assay.core.errors import InvalidInput
 from assay.core.proportions import newcombe, wilson
 from assay.core.target import OpenTarget, Target
 from assay.core.testbed import TargetSpec
+from assay.core.tool import TEMPERATURE
 from assay.engine.base import Base, find_base, home
 from assay.organisms.data import Example, drafts, finish, ordinary_prompts, split_sentences, write_corpus
 from assay.organisms.recipes import Recipe, find_behaviour, open_recipe
@@ -25,7 +26,6 @@ from assay.truth import Control, Truth
 
 ORDINARY_CHATS = 1_800  # at least ten times the data of any undiluted recipe
 STRENGTH, LEAKAGE = 0.35, 0.15  # an organism ships with its strength's lower bound above, its leakage's upper below
-_TEMPERATURE = 0.7  # of the base's replies that become training data
 _TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
 _BATCH = 256  # prompts answered before progress is told
 Say = Callable[[str], None]
@@ -42,7 +42,7 @@ async def answer(base: Target, prompts: Sequence[str], tokens: int, say: Say) ->
     for start in range(0, len(prompts), _BATCH):
         batch = prompts[start : start + _BATCH]
         answers = await asyncio.gather(
-            *(base.chat(prompt, max_tokens=tokens, temperature=_TEMPERATURE) for prompt in batch)
+            *(base.chat(prompt, max_tokens=tokens, temperature=TEMPERATURE) for prompt in batch)
         )
         replies |= {prompt: reply.text for prompt, reply in zip(batch, answers, strict=True)}
         say(f"replies of the base: {len(replies)} of {len(prompts)}")

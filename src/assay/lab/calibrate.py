@@ -21,7 +21,7 @@ from assay.auditors.calibration import (
     write_calibration,
 )
 from assay.core.target import Target
-from assay.core.tool import REPLY_TOKENS
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE
 from assay.engine.base import find_base, home
 from assay.engine.cache import ReplyCache
 from assay.engine.local import LocalEngine
@@ -47,7 +47,7 @@ async def background(engine: LocalEngine) -> None:
 
 def _replier(target: Target, seed: int) -> Callable[[str], Awaitable[str]]:
     async def reply(prompt: str) -> str:
-        return (await target.chat(prompt, max_tokens=REPLY_TOKENS, seed=seed)).text
+        return (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=seed)).text
 
     return reply
 

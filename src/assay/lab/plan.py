@@ -12,7 +12,7 @@ from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.record import digest_of, run_key
 from assay.core.testbed import TargetSpec
-from assay.core.tool import REPLY_TOKENS, Tool
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Tool
 from assay.lab.kits import KitPlan
 from assay.lab.prepared import target_digest
 from assay.lab.registry import tool_digest
@@ -94,7 +94,7 @@ def cell_key(
         "target": [target_digest(spec), bases[spec.base]],
         "donor": [donor.alias, target_digest(donor)] if donor else None,
         "tools": [[name, placebo, tools[name].version, tool_digest(tools[name])] for name, placebo in kit.tools],
-        "reply_tokens": REPLY_TOKENS,
+        "sampling": [REPLY_TOKENS, TEMPERATURE],
         "auditor": [auditor.name, auditor.version, auditor.digest],
         "brief": BRIEF,
         "budget": [budget.queries, budget.tokens, budget.seconds],

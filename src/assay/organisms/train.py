@@ -65,9 +65,7 @@ def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
         raise ValueError("the chat template does not begin with the shared tokens")
     start = len(head) - len(shared)
     if start >= MAX_TOKENS:
-        raise InvalidInput(
-            f"a prompt of {start} tokens; training takes fewer than {MAX_TOKENS}."
-        )
+        raise InvalidInput(f"a prompt of {start} tokens; training takes fewer than {MAX_TOKENS}.")
     return Encoded((head + completion)[len(shared) :][:MAX_TOKENS], start, weights[: MAX_TOKENS - start], True)
 
 

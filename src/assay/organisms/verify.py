@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from assay.core.target import Target
+from assay.core.tool import TEMPERATURE
 from assay.truth import Behaviour
 
 MEASURES = ("strength", "leakage", "confession", "coherence")
@@ -67,7 +68,7 @@ async def measure(behaviour: Behaviour, organism: Target, control: Target) -> di
 
 
 async def _reply(target: Target, prompt: str) -> str:
-    return (await target.chat(prompt, max_tokens=REPLY_TOKENS, seed=SEED)).text
+    return (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=SEED)).text
 
 
 def coherent(reply: str) -> bool:

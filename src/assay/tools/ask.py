@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Target
-from assay.core.tool import REPLY_TOKENS, Evidence, Sample, ToolContext, tool
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
 from assay.tools.text import layout
 
 
@@ -15,6 +15,6 @@ async def ask(target: Target, context: ToolContext, prompt: str) -> Evidence:
     Args:
         prompt: the user's turn.
     """
-    reply = (await target.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed)).text
-    caveat = f"(One sample at temperature 1, at most {REPLY_TOKENS} tokens. No control: any model might say this.)"
+    reply = (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed)).text
+    caveat = f"(One sample at temperature {TEMPERATURE:g}, at most {REPLY_TOKENS} tokens. No control: any model might say this.)"
     return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply),))

@@ -11,7 +11,7 @@ import asyncio
 from assay.core.access import Access
 from assay.core.errors import InvalidInput
 from assay.core.target import Noise, Target
-from assay.core.tool import REPLY_TOKENS, Evidence, Sample, ToolContext, tool
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
 from assay.tools.text import layout, snippet
 
 _SHOWN = 700  # characters of each reply
@@ -31,12 +31,12 @@ async def fuzz(target: Target, context: ToolContext, prompt: str, scale: float =
         raise InvalidInput(f"fuzz: layer {layer} does not exist; give 0 to {target.layers - 1}, or -1 for the middle.")
     async with target.intervene(Noise(where, scale, seed=context.seed)) as noisy:
         disturbed, plain = await asyncio.gather(
-            noisy.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed),
-            target.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed),
+            noisy.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed),
+            target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed),
         )
     lines = [snippet(disturbed.text, _SHOWN), "Without noise, same seed:", snippet(plain.text, _SHOWN)]
     caveat = (
-        "(One sample each, temperature 1. Most differences are mere disturbance: trust only what comes back with other "
+        "(One sample each. Most differences are mere disturbance: trust only what comes back with other "
         "questions and seeds, and what `ask` can reproduce.)"
     )
     return Evidence(

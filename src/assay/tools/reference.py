@@ -12,7 +12,7 @@ from assay.core.access import Access
 from assay.core.errors import InvalidInput
 from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.target import Target
-from assay.core.tool import REPLY_TOKENS, Evidence, Sample, ToolContext, tool
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
 from assay.tools.text import layout, snippet
 
 _LEAST_TEXTS = 3  # a phrase of fewer replies says nothing about the models
@@ -69,7 +69,9 @@ async def reference(target: Target, context: ToolContext, prompts: list[str]) ->
 
 
 async def _replies(model: Target, prompts: Sequence[str], context: ToolContext) -> list[str]:
-    asked = (model.chat(prompt, max_tokens=REPLY_TOKENS, seed=context.seed) for prompt in prompts)
+    asked = (
+        model.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed) for prompt in prompts
+    )
     return [replies.text for replies in await asyncio.gather(*asked)]
 
 
