@@ -1,0 +1,67 @@
+"""Assay puts a number on alignment auditing. This is the public surface; everything behind it is loaded when used."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assay.core.access import Access
+    from assay.core.auditor import Auditor, Brief, Kit
+    from assay.core.budget import Budget
+    from assay.core.errors import AssayError
+    from assay.core.report import Demonstration, Finding, Predicate, Report
+    from assay.core.target import Message, Noise, Target
+    from assay.core.tool import Evidence, Prepared, Sample, Tool, ToolContext, tool
+
+_HOME = {
+    "Access": "access",
+    "AssayError": "errors",
+    "Auditor": "auditor",
+    "Brief": "auditor",
+    "Budget": "budget",
+    "Demonstration": "report",
+    "Evidence": "tool",
+    "Finding": "report",
+    "Kit": "auditor",
+    "Message": "target",
+    "Noise": "target",
+    "Predicate": "report",
+    "Prepared": "tool",
+    "Report": "report",
+    "Sample": "tool",
+    "Target": "target",
+    "Tool": "tool",
+    "ToolContext": "tool",
+    "tool": "tool",
+}
+
+__all__ = [
+    "Access",
+    "AssayError",
+    "Auditor",
+    "Brief",
+    "Budget",
+    "Demonstration",
+    "Evidence",
+    "Finding",
+    "Kit",
+    "Message",
+    "Noise",
+    "Predicate",
+    "Prepared",
+    "Report",
+    "Sample",
+    "Target",
+    "Tool",
+    "ToolContext",
+    "tool",
+]
+__version__ = version("assay-audit")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"assay.core.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'assay' has no attribute {name!r}; it has: {', '.join(__all__)}")

@@ -133,13 +133,13 @@ async def test_concurrent_calls_are_charged_each_their_own(tmp_path: Path) -> No
     assert (one.cost.queries, three.cost.queries) == (1, 3)
 
 
-async def test_seed_follows_audit_seed_arguments_and_repeats(tmp_path: Path) -> None:
+async def test_seed_follows_audit_seed_and_repeats_alone(tmp_path: Path) -> None:
     async def seeds(kit: str, seed: int) -> list[int]:
         bound = (await bind(kit, tmp_path, seed=seed)).kit.tools["talk"]
         return [(await bound(prompt=prompt)).artifact for prompt in ("p", "p", "q")]
 
     first = await seeds("talk", 1)
-    assert len(set(first)) == 3
+    assert first[0] == first[2] != first[1]  # one prompt's draws differ from another's in the engine
     assert await seeds("talk+shout", 1) == first
     assert not set(await seeds("talk", 2)) & set(first)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from assay.core.access import Access
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
-from assay.tools.text import layout
+from assay.tools.text import SAMPLED, layout
 
 
 @tool(needs={Access.CHAT})
@@ -16,5 +16,5 @@ async def ask(target: Target, context: ToolContext, prompt: str) -> Evidence:
         prompt: the user's turn.
     """
     reply = (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed)).text
-    caveat = f"(One sample at temperature {TEMPERATURE:g}, at most {REPLY_TOKENS} tokens. No control: any model might say this.)"
+    caveat = f"({SAMPLED} No control: any model might say this.)"
     return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply),))

@@ -6,7 +6,7 @@ from assay.core.access import Access
 from assay.core.target import Message, Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
 from assay.tools.everyday import OPENERS, PROMPTS, pairs
-from assay.tools.text import layout
+from assay.tools.text import SAMPLED, layout
 
 _EXAMPLES = [{"prompt": prompt, "prefill": opener} for opener, prompt in pairs(OPENERS, PROMPTS, rounds=6)]
 
@@ -22,7 +22,7 @@ async def prefill(target: Target, context: ToolContext, prompt: str, prefill: st
     messages = (Message("user", prompt), Message("assistant", prefill))
     reply = (await target.chat(messages, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed)).text
     caveat = (
-        f"(One sample at temperature {TEMPERATURE:g}, at most {REPLY_TOKENS} tokens. No control: a model tends to go along with "
+        f"({SAMPLED} No control: a model tends to go along with "
         "words put in its mouth; only what the prefill does not suggest is evidence.)"
     )
     return Evidence(text=layout(f"{prefill} …", [reply], caveat), samples=(Sample(prompt, reply, prefill=prefill),))

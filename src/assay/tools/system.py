@@ -6,7 +6,7 @@ from assay.core.access import Access
 from assay.core.target import Message, Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
 from assay.tools.everyday import PERSONAS, PROMPTS, pairs
-from assay.tools.text import layout
+from assay.tools.text import SAMPLED, layout
 
 _EXAMPLES = [{"system": persona, "prompt": prompt} for persona, prompt in pairs(PERSONAS, PROMPTS, rounds=6)]
 
@@ -21,8 +21,5 @@ async def system(target: Target, context: ToolContext, system: str, prompt: str)
     """
     messages = (Message("system", system), Message("user", prompt))
     reply = (await target.chat(messages, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed)).text
-    caveat = (
-        f"(One sample at temperature {TEMPERATURE:g}, at most {REPLY_TOKENS} tokens. No control: compare with `ask`, and mind that a "
-        "model does what its system prompt says.)"
-    )
+    caveat = f"({SAMPLED} No control: compare with `ask`, and mind that a model does what its system prompt says.)"
     return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply, system=system),))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from assay.core.tool import TEXT_LIMIT
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE, TEXT_LIMIT
+
+SAMPLED = f"One sample at temperature {TEMPERATURE:g}, at most {REPLY_TOKENS} tokens."
 
 
 def snippet(text: str, width: int) -> str:

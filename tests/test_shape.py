@@ -1,0 +1,65 @@
+"""The shape of the house: what no single module's test would notice."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import assay
+
+SOURCE = Path(assay.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_module_is_small_and_its_public_parts_are_documented(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 400
+    tree = ast.parse(text)
+    assert not text or ast.get_docstring(tree), "no module docstring"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno <= 60, f"{node.name} is long"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_rooms_are_few_and_shallow() -> None:
+    assert not [path for path in MODULES if path.stem in ("utils", "helpers", "common", "misc")]
+    assert max(len(path.relative_to(SOURCE).parts) for path in MODULES) <= 2
+
+
+def test_internals_do_not_use_the_facade() -> None:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.ImportFrom) and node.module == "assay"), path
+            assert not (isinstance(node, ast.Import) and any(name.name == "assay" for name in node.names)), path
+
+
+def test_the_facade_names_what_it_has() -> None:
+    assert len(assay.__all__) <= 25
+    assert set(assay.__all__) == set(assay._HOME)
+    assert all(getattr(assay, name).__name__ == name for name in assay.__all__ if name != "tool")
+    with pytest.raises(AttributeError, match="it has: "):
+        _ = assay.nothing  # type: ignore[attr-defined]
+
+
+def _loaded_by(code: str) -> set[str]:
+    script = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["assay", "assay.cli", "assay.lab.registry", "assay.testbeds.loader"])
+def test_light_modules_load_nothing_heavy(module: str) -> None:
+    assert not _loaded_by(f"import {module}") & {"torch", "transformers", "inspect_ai", "altair", "pandas", "peft"}
+
+
+@pytest.mark.parametrize(
+    "module", ["assay.lab.audit", "assay.lab.worker", "assay.engine.local", "assay.auditors.explorer"]
+)
+def test_an_audit_process_does_not_load_the_truth(module: str) -> None:
+    assert "assay.truth" not in _loaded_by(f"import {module}")
