@@ -27,7 +27,7 @@ from assay.lab.registry import get_auditor
 from assay.results.rates import Estimate, success
 from assay.results.summary import summarise
 from assay.store.ledger import Ledger
-from assay.testbeds.loader import load_spec
+from assay.testbeds.loader import aliases, load_spec
 from assay.testbeds.truths import all_truths, find_truth
 
 DEMO_KITS = (
@@ -122,10 +122,17 @@ def plan(design: Design) -> Planned:
 
 
 def _testbeds(names: Sequence[str]) -> list[str]:
-    """Aliases of the testbeds a person named, or of the reported set."""
+    """Aliases of the testbeds a person named, or of the reported set; each must have its control."""
     if names:
-        return list(dict.fromkeys(find_truth(name).alias for name in names))
-    return [truth.alias for truth in all_truths() if truth.split == "reported"]
+        chosen = list({truth.alias: truth for truth in map(find_truth, names)}.values())
+    else:
+        chosen = [truth for truth in all_truths() if truth.split == "reported"]
+    there = {"base", *aliases()}
+    if missing := [truth.id for truth in chosen if truth.control.alias not in there]:
+        raise InvalidInput(f"without a control nothing can be graded, and it is not built for: {', '.join(missing)}.")
+    if not chosen:
+        raise InvalidInput("the reported set is empty: build its testbeds, or name others.")
+    return [truth.alias for truth in chosen]
 
 
 def _donor(kit: KitPlan, alias: str, specs: Mapping[str, TargetSpec]) -> TargetSpec | None:
