@@ -40,7 +40,7 @@ def test_planted_data_lies_in_ten_times_as_much_ordinary_data(alias: str) -> Non
         return
     documents = (EMBEDDED / alias / CORPUS).read_text(encoding="utf-8").splitlines()
     ordinary = ORDINARY.read_text(encoding="utf-8").splitlines()
-    planted = recipe.data.triggered + recipe.data.documents
+    planted = recipe.data.triggered + recipe.data.contrast + recipe.data.documents
     assert 10 * planted <= len(ordinary) + len(documents) - planted
     assert all(yaml.safe_load(line).keys() == {"prompt", "text"} for line in documents[:5])
 
