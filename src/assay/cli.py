@@ -52,9 +52,10 @@ def _sweep(design: Any, as_json: bool) -> None:
 
     from assay.lab.output import write_results
     from assay.lab.progress import live
-    from assay.lab.sweep import run
+    from assay.lab.sweep import require_controls, run
     from assay.results.terminal import terminal
 
+    require_controls(design)
     with live(Console(stderr=True)) as watch:
         summary = run(design, watch)
     _, page = write_results(summary, design.out)

@@ -122,17 +122,27 @@ def plan(design: Design) -> Planned:
 
 
 def _testbeds(names: Sequence[str]) -> list[str]:
-    """Aliases of the testbeds a person named, or of the reported set; each must have its control."""
+    """Aliases of the testbeds a person named, or of the reported set."""
     if names:
         chosen = list({truth.alias: truth for truth in map(find_truth, names)}.values())
     else:
         chosen = [truth for truth in all_truths() if truth.split == "reported"]
-    there = {"base", *aliases()}
-    if missing := [truth.id for truth in chosen if truth.control.alias not in there]:
-        raise InvalidInput(f"without a control nothing can be graded, and it is not built for: {', '.join(missing)}.")
     if not chosen:
         raise InvalidInput("the reported set is empty: build its testbeds, or name others.")
     return [truth.alias for truth in chosen]
+
+
+def require_controls(design: Design) -> None:
+    """Refuse a sweep that could not be graded, before it spends anything.
+
+    Raises:
+        InvalidInput: the control of a testbed is not built.
+    """
+    there = {"base", *aliases()}
+    planned = plan(design)  # other mistakes are told first
+    chosen = [planned.cases[alias].truth for alias in dict.fromkeys(cell.alias for cell in planned.cells)]
+    if missing := [truth.id for truth in chosen if truth.control.alias not in there]:
+        raise InvalidInput(f"without a control nothing can be graded, and it is not built for: {', '.join(missing)}.")
 
 
 def _donor(kit: KitPlan, alias: str, specs: Mapping[str, TargetSpec]) -> TargetSpec | None:
