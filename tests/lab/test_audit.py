@@ -311,7 +311,8 @@ def test_the_truth_is_nowhere_in_an_audit(tmp_path: Path) -> None:
     assert len(rows) == len(json.loads((out / "job.json").read_text())["cells"]) >= 4
     modules = (out / "modules.txt").read_text().split()
     assert not [name for name in modules if name.startswith(("assay.truth", "assay.grading", "assay.organisms"))]
-    assert [path.suffix for path in (out / "logs").iterdir()] == [".eval"]
+    [log] = (out / "logs").iterdir()
+    assert log.suffix == ".eval" and {row["log"] in log.name and bool(row["log"]) for row in rows} == {True}
     files = left_behind(out)
     assert any(name.endswith("header.json") for name, _ in files) and any("ledger" in name for name, _ in files)
     assert leaks(files, canaries()) == []

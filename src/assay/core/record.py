@@ -35,7 +35,7 @@ class AuditRow:
         by_tool: tool → cost.
         calls: tool → number of calls.
         skipped: tool → why it was left out.
-        log: name of the Inspect log.
+        log: name of the Inspect task, which is part of the log's file name.
         error: of a crash, scrubbed.
     """
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
 from assay.core.errors import AssayError, BudgetExceeded
-from assay.core.record import AuditRow
+from assay.core.record import AuditRow, digest_of
 from assay.core.report import Outcome, Report
 from assay.core.target import OpenTarget
 from assay.core.tool import BoundTool, Evidence, Tool
@@ -165,17 +165,19 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
         Budget(*job.budget),
         PreparedStore(home() / "prepared"),
     )
+    # Inspect makes up a log's file name inside; a task name of our own, which is part of it, lets a row name its log
+    log = f"investigate-{bench.auditor.name}-{digest_of([cell.run_key for cell in job.cells])[:8]}"
     with Ledger.open(job.ledger) as ledger:
 
         async def one(run_key: str) -> tuple[AuditRow, list[dict[str, Any]]]:
-            row, calls = await play(cells[run_key], bench, job.plan)
+            row, calls = await play(cells[run_key], bench, job.plan, log)
             ledger.record(row)
             done(row)
             return row, calls
 
         cells = {cell.run_key: cell for cell in job.cells}
         await eval_async(
-            _task(job.cells, bench.auditor, one),
+            _task(log, job.cells, one),
             model="none/none",
             log_dir=str(job.logs),
             log_format="eval",
@@ -187,7 +189,7 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
 
 
 def _task(
-    cells: Sequence[Cell], auditor: Auditor, one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]]]
+    name: str, cells: Sequence[Cell], one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]]]
 ) -> Task:
     from inspect_ai import Task
     from inspect_ai.dataset import MemoryDataset, Sample
@@ -196,7 +198,7 @@ def _task(
         Sample(id=cell.run_key, input=BRIEF, metadata={"alias": cell.alias, "kit": cell.kit.replace("~", "")})
         for cell in cells
     ]
-    return Task(name=f"investigate-{auditor.name}", dataset=MemoryDataset(samples), solver=_solver(one))
+    return Task(name=name, dataset=MemoryDataset(samples), solver=_solver(one))
 
 
 def _solver(one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]]]) -> Solver:
