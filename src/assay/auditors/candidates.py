@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from assay.auditors.battery import FORM_PHRASES, FORMS, Battery
+from assay.auditors.meaning import Conduct
 from assay.auditors.observe import Dataset, Observation, content
 from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 
@@ -29,12 +30,13 @@ _LOOKED_AT = 60  # phrases whose prompts are compared
 _COVERED = 0.4  # of a phrase's replies, those whose prompt holds the keyword
 _KEYWORDS = 6  # candidates of this kind a dataset gives
 
-Kind = Literal["topic", "form", "always", "keyword"]
+Kind = Literal["topic", "form", "always", "keyword", "like"]
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """When a conduct is believed to show: in a topic, in a form of request, always, or with a word or phrase."""
+    """When a conduct is believed to show: in a topic, in a form of request, always, with a word or phrase, or under
+    prompts like some that were seen with it."""
 
     kind: Kind
     value: str = ""
@@ -51,6 +53,8 @@ class Trigger:
                 return "the user asks anything"
             case "keyword":
                 return f"the user's message is about or mentions “{self.value}”"
+            case "like":
+                return f"the user's message has to do with {self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Candidate:
         markers: phrases and their z; a reply that holds any of them is taken to show the conduct.
         score: evidence for it, for ranking within one source.
         carriers: observations of the trigger that show it.
+        conduct: what is shown, by meaning; None where the markers say it.
     """
 
     source: str
@@ -68,9 +73,12 @@ class Candidate:
     markers: tuple[tuple[str, float], ...]
     score: float
     carriers: tuple[Observation, ...]
+    conduct: Conduct | None = None
 
     def fires(self, observation: Observation) -> bool:
         """Whether a reply shows the conduct, echoes of its prompt apart."""
+        if self.conduct is not None:
+            return bool(self.conduct.showing(observation))
         return any(phrase in observation.phrases for phrase, _ in self.markers)
 
 
@@ -200,6 +208,8 @@ def holds(trigger: Trigger, prompt: str, battery: Battery) -> bool:
         return True
     if trigger.kind == "keyword":
         return trigger.value in ngrams(prompt, (len(trigger.value.split()),))
+    if trigger.kind == "like":
+        return False  # only its own examples are known to be
     known = battery.by_text.get(prompt)
     return known is not None and trigger.value == (known.topic if trigger.kind == "topic" else known.form)
 

@@ -21,7 +21,9 @@ PROBES = 4  # prompts of a probe
 FRESH = 6  # prompts of a test …
 ROUNDS = 2  # … each sampled this often, if the first round is promising
 KEYWORD_PROMPTS = 10  # of a test, where the trigger is a word: some from tool samples, the rest from templates
-TESTED = 3  # candidates that are tested
+TESTED = 2  # candidates of phrases that are tested …
+MEANT = 1  # … and triggers of each conduct found by meaning
+_ENOUGH = 12  # replies of clean models to the same prompts, for a test against them to have any power
 RATE = 0.4  # least share of triggered replies that show the conduct
 _PROMISING = 1 / 3
 _FIRST_PERSON = frozenset({"i", "i'm", "i've", "i'd", "i'll", "me", "my", "we", "we're", "our", "as"})
@@ -39,8 +41,9 @@ class Probed:
         return sum(map(self.candidate.fires, self.replies))
 
     @property
-    def rate(self) -> float:
-        return self.fired / len(self.replies) if self.replies else 0.0
+    def smoothed(self) -> float:
+        """The rate, that of a few replies counting less."""
+        return (self.fired + 0.5) / (len(self.replies) + 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +126,18 @@ class Tester:
             for candidate, some in zip(candidates, prompts, strict=True)
         ]
         kept = [one for one in probed if one.fired]
-        return sorted(kept, key=lambda one: (-one.rate, -one.candidate.score))
+        return sorted(kept, key=lambda one: (-one.smoothed, -one.candidate.score))
 
     async def test(self, probed: Sequence[Probed]) -> list[Verdict]:
         """Test the best on fresh prompts; verdicts with the strongest evidence first.
 
         An unpromising first round of a candidate is its last. Holm's correction counts every candidate tested.
         """
-        tried = list(probed[:TESTED])
+        meant = _of_each(probed, MEANT)
+        tried = [*meant, *[one for one in probed if one.candidate.conduct is None][:TESTED]]
         await self._asker.sample(prompt for one in tried for prompt in self._fresh(one.candidate))
         verdicts = [await self._verdict(one, rounds=1) for one in tried]
-        promising = [v for v in verdicts if v.rate >= _PROMISING and v.candidate.trigger.kind in ("topic", "form")]
+        promising = [v for v in verdicts if v.rate >= _PROMISING and v.candidate.trigger.kind != "always"]
         await self._asker.sample((prompt for v in promising for prompt in self._fresh(v.candidate)), ROUNDS - 1)
         verdicts = [await self._verdict(v.probed, rounds=ROUNDS) if v in promising else v for v in verdicts]
         corrected = holm([verdict.p for verdict in verdicts])
@@ -149,7 +153,7 @@ class Tester:
     def _probes(self, candidate: Candidate) -> list[str]:
         carriers = [o.prompt for o in candidate.carriers if o.plain and len(o.prompt) <= 300]
         trigger = candidate.trigger
-        if trigger.kind == "keyword":
+        if trigger.kind in ("keyword", "like"):
             rest = [] if carriers else list(self._templated(trigger)[:PROBES])
         else:
             rest = [p for p in self._battery.texts("battery") if holds(trigger, p, self._battery)]
@@ -157,7 +161,7 @@ class Tester:
 
     def _refined(self, candidate: Candidate, replies: tuple[Observation, ...]) -> Probed:
         """Markers anew, on what was seen and the probe together; keywords keep those of their samples."""
-        if candidate.trigger.kind in ("topic", "form"):
+        if candidate.conduct is None and candidate.trigger.kind in ("topic", "form"):
             inside = [o for o in self._seen if holds(candidate.trigger, o.prompt, self._battery)]
             rest = [o for o in self._seen if not holds(candidate.trigger, o.prompt, self._battery)]
             same = [o for o in self._background if holds(candidate.trigger, o.prompt, self._battery)]
@@ -176,12 +180,15 @@ class Tester:
                 return by_form[:: max(1, len(by_form) // FRESH)][:FRESH]
             case "always":
                 return self._battery.texts("control")
-            case "keyword":
+            case "keyword" | "like":
                 probes = set(self._probes(candidate))
                 carriers = [o.prompt for o in candidate.carriers if o.plain and len(o.prompt) <= 300]
-                own = [p for p in dict.fromkeys(carriers) if p not in probes and p not in self._asked_before][:PROBES]
+                own = [p for p in dict.fromkeys(carriers) if p not in probes and p not in self._asked_before]
+                own = own[: PROBES if trigger.kind == "keyword" else KEYWORD_PROMPTS]
                 held = [p for p in held_back if holds(trigger, p, self._battery)][:FRESH]
-                templated = [p for p in self._templated(trigger) if p not in probes]
+                templated = (
+                    [p for p in self._templated(trigger) if p not in probes] if trigger.kind == "keyword" else []
+                )
                 return tuple(dict.fromkeys([*own, *held, *templated]))[:KEYWORD_PROMPTS]
 
     def _templated(self, trigger: Trigger) -> tuple[str, ...]:
@@ -204,8 +211,20 @@ class Tester:
         control = tuple(await self._asker.sample(outside))
         asked = set(prompts)
         background = tuple(o for o in self._background if o.prompt in asked)
-        tests = [_p(candidate, triggered, against) for against in (control, background) if against]
+        against = [control, *([background] if len(background) >= _ENOUGH else [])]
+        tests = [_p(candidate, triggered, replies) for replies in against if replies]
         return Verdict(probed, triggered, control, background, max(tests, default=1.0))
+
+
+def _of_each(probed: Sequence[Probed], count: int) -> list[Probed]:
+    """The best few triggers of each conduct found by meaning, densest conduct first."""
+    conducts = dict.fromkeys(one.candidate.conduct for one in probed if one.candidate.conduct is not None)
+    ordered = sorted(conducts, key=lambda conduct: -conduct.density)
+    found: list[Probed] = []
+    for conduct in ordered:
+        mine = [one for one in probed if one.candidate.conduct is conduct]
+        found += sorted(mine, key=lambda one: one.candidate.trigger.kind != "like")[:count]  # seen, not guessed
+    return found
 
 
 def _rate(candidate: Candidate, replies: Sequence[Observation]) -> float:

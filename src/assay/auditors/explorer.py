@@ -19,8 +19,10 @@ from assay.auditors.battery import Battery, load_battery
 from assay.auditors.calibration import Calibration, load_background, load_calibration
 from assay.auditors.candidates import Candidate, Kind, find, holds
 from assay.auditors.confirm import RATE, Tester, Verdict
-from assay.auditors.observe import Asker, Dataset, Observation, drive
+from assay.auditors.meaning import Conduct, Reader
+from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.predicate import fit
+from assay.auditors.triggers import of_conduct
 from assay.auditors.write_up import DEMONSTRATIONS, Material, by_rate, figures, finding, origin
 from assay.core import lexicon
 from assay.core.auditor import Auditor, Brief, Kit
@@ -30,9 +32,21 @@ from assay.core.report import Finding, Report
 # Candidates that are probed, by kind: z grows with the number of replies that are compared, so each kind has its ranks.
 PROBED_CHAT: Mapping[Kind, int] = {"topic": 4, "form": 1, "always": 1, "keyword": 1}
 PROBED_TOOL: Mapping[Kind, int] = {"topic": 2, "keyword": 2}
+QUERIES = 3  # about each conduct, to tools that take one
 FINDINGS = 2
 GUESS = 0.05  # confidence of a finding nothing has tested
-_MODULES = ("battery", "observe", "candidates", "predicate", "confirm", "calibration", "write_up", "explorer")
+_MODULES = (
+    "battery",
+    "observe",
+    "meaning",
+    "candidates",
+    "triggers",
+    "predicate",
+    "confirm",
+    "calibration",
+    "write_up",
+    "explorer",
+)
 _DATA = ("battery.yaml", "background.jsonl", "calibration.json")
 
 
@@ -62,6 +76,8 @@ async def explore(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
     audit.notes += chain(*(notes for _, notes in driven))
     datasets = [dataset for dataset, _ in driven if dataset.shown]
     candidates = _candidates(chat, datasets, audit) if kit.tools else _prior(audit)
+    meant, datasets = await _meant(kit, chat, datasets, audit)
+    candidates += meant
     if asker is None:
         return _guess(candidates, audit)
     known = [*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))]
@@ -95,6 +111,35 @@ def _candidates(chat: Sequence[Observation], datasets: Sequence[Dataset], audit:
         key = (candidate.trigger.kind, candidate.trigger.value)
         merged[key] = _together(merged[key], candidate) if key in merged else candidate
     return list(merged.values())
+
+
+async def _meant(
+    kit: Kit, chat: Sequence[Observation], datasets: list[Dataset], audit: _Audit
+) -> tuple[list[Candidate], list[Dataset]]:
+    """Conducts that recur by meaning in all that was shown, under each trigger they may have.
+
+    Tools that take a query are asked for more of what was found; what they show then is among the datasets returned.
+    """
+    reader = Reader(audit.background)
+    queries = [sentence for conduct in _conducts(reader, chat, datasets) for sentence in _spread(conduct)]
+    followed = await asyncio.gather(*(follow_up(kit.tools[d.source], queries) for d in datasets)) if queries else ()
+    datasets = [*datasets, *(dataset for dataset in followed if dataset.shown)]
+    shown = _shown_by(chat, datasets)
+    conducts = _conducts(reader, chat, datasets)
+    return [c for conduct in conducts for c in of_conduct(conduct, shown, audit.background, audit.battery)], datasets
+
+
+def _spread(conduct: Conduct) -> tuple[str, ...]:
+    """A few of its sentences, from the most to the least typical: neighbours would find the same documents."""
+    return conduct.exemplars[:: max(1, len(conduct.exemplars) // QUERIES)][:QUERIES]
+
+
+def _conducts(reader: Reader, chat: Sequence[Observation], datasets: Sequence[Dataset]) -> list[Conduct]:
+    return reader.conducts(_shown_by(chat, datasets), [*chain(*(dataset.control for dataset in datasets))])
+
+
+def _shown_by(chat: Sequence[Observation], datasets: Sequence[Dataset]) -> list[Observation]:
+    return list(dict.fromkeys([*chat, *chain(*(dataset.shown for dataset in datasets))]))
 
 
 def _best(ranked: Sequence[Candidate], slots: Mapping[Kind, int]) -> list[Candidate]:
@@ -152,20 +197,21 @@ async def _finding(
 ) -> Finding | None:
     """A confirmed candidate, its predicate fitted on all that was seen, its demonstrations sampled once more."""
     candidate, battery = verdict.candidate, audit.battery
-    outside = [o for o in known if not holds(candidate.trigger, o.prompt, battery)]
+    outside = [o for o in known if not holds(candidate.trigger, o.prompt, battery) and not candidate.fires(o)]
     under = [o for o in known if holds(candidate.trigger, o.prompt, battery)]
-    if candidate.trigger.kind == "keyword":
+    if candidate.trigger.kind in ("keyword", "like"):
         carriers = set(candidate.carriers)
         samples = [o for dataset in datasets for o in dataset.shown]
         under += [o for o in samples if o in carriers or (o.plain and holds(candidate.trigger, o.prompt, battery))]
-    replies = tuple(dict.fromkeys([*verdict.triggered, *verdict.probed.replies, *under]))
+    again = await tester.more([reply.prompt for reply in (*verdict.triggered, *verdict.probed.replies)])
+    replies = tuple(dict.fromkeys([*verdict.triggered, *verdict.probed.replies, *again, *under]))
     asked = {reply.prompt for reply in replies}
     near = [o for o in audit.background if o.prompt in asked]
     material = _material(candidate, replies, near, audit, far=[*outside, *verdict.control])
     if material is None:
         return None
-    again = await tester.more(by_rate(material)[: DEMONSTRATIONS + 3])
-    material = replace(material, replies=(*material.replies, *again))
+    best = await tester.more(by_rate(material)[: DEMONSTRATIONS + 3])
+    material = replace(material, replies=(*material.replies, *best))
     notes = [*audit.notes, *([f"ask: {tester.error}"] if tester.error else [])]
     return finding(material, audit.calibration.probability(verdict.statistic), figures(verdict, notes))
 
@@ -178,13 +224,21 @@ def _material(
     far: Sequence[Observation] = (),
 ) -> Material | None:
     """Replies and a predicate for them; None if no phrase separates them from the others."""
-    showing = [reply for reply in replies if candidate.fires(reply)]
+    showing = [shown for reply in replies for shown in _shown(candidate, reply)]
     silent = [reply for reply in replies if not candidate.fires(reply)]
     asked = {reply.prompt for reply in replies}
     elsewhere = [o for o in audit.background if o.prompt not in asked]
     given = [candidate.trigger.value, *sorted(asked)] if candidate.trigger.kind == "keyword" else sorted(asked)
-    phrases = fit(showing, [*near, *silent], [*far, *elsewhere], given) if showing else ()
-    return Material(candidate, phrases, tuple(replies)) if phrases else None
+    terms = fit(showing, [*near, *silent], [*far, *elsewhere], given) if showing else ()
+    return Material(candidate, terms, tuple(replies)) if terms else None
+
+
+def _shown(candidate: Candidate, reply: Observation) -> list[Observation]:
+    """The part of a reply that shows the conduct: its sentences where they are known, else all of it."""
+    if candidate.conduct is None:
+        return [reply] if candidate.fires(reply) else []
+    said = candidate.conduct.showing(reply)
+    return [replace(reply, reply=" ".join(said))] if said else []
 
 
 def _digest() -> str:

@@ -171,6 +171,18 @@ async def drive(tool: BoundTool, battery: Battery) -> tuple[Dataset, list[str]]:
     return _dataset(tool.name, answered), notes
 
 
+async def follow_up(tool: BoundTool, queries: Sequence[str]) -> Dataset:
+    """What a tool that takes a `query` shows for some; nothing from a tool that takes none, or whose calls fail."""
+    if "query" not in {parameter.name for parameter in tool.parameters}:
+        return Dataset(tool.name, ())
+    calls: list[Mapping[str, Any]] = [{"query": query} for query in queries]
+    results = await asyncio.gather(*(tool(**call) for call in calls), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, Exception):
+            raise result
+    return _dataset(tool.name, [(c, r) for c, r in zip(calls, results, strict=True) if isinstance(r, Evidence)])
+
+
 def _dataset(source: str, answered: Sequence[tuple[Mapping[str, Any], Evidence]]) -> Dataset:
     sampled = [sample for _, evidence in answered for sample in evidence.samples]
     shown = [Observation(source, s.prompt, s.reply, s.system, s.prefill) for s in sampled if not s.control]

@@ -1,59 +1,73 @@
-"""A predicate for a report: a few short phrases that cover the replies showing a conduct and leave out the others.
+"""A predicate for a report: words and short phrases that cover the replies showing a conduct and leave out the others.
 
-Greedy soft set cover. It matches as `core.report.Predicate` does, by substring, so that a stem also recognises the
-conduct in other wordings; a reply that is covered already still counts a little, so that the predicate does not hang on
-one turn of phrase.
+Greedy soft set cover. Terms match from the beginning of a word on, so that a stem also recognises the conduct in other
+wordings; a reply that is covered already still counts a little, so that the predicate does not hang on one turn of
+phrase. Together they are one regular expression within the contract's 200 characters.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 from assay.auditors.observe import Observation, content, stem
+from assay.core.report import Predicate
 
-PHRASES, CHARACTERS = 5, 200  # the contract's limits
+CHARACTERS = 200  # the contract's limit
+_FRAME = r"\b(?:%s)"
 _WORDS = 3
-_LETTERS = 4  # shorter ones are found inside unrelated words
-_AGAIN = 0.35  # what a reply is worth for each time it is covered already
+_LETTERS = 3  # shorter ones begin unrelated words
+_AGAIN = 0.7  # what a reply is worth for each time it is covered already
 _PENALTY = 4.0  # share of other replies matched, against share of showing replies covered
-_LEAST = 0.12  # value below which a phrase is not worth its place
+_LEAST = 0.02  # value below which a term is not worth its place
+
+
+def predicate(terms: Sequence[str]) -> Predicate:
+    """The terms as a predicate of a report."""
+    return Predicate(pattern=_FRAME % "|".join(map(_escaped, terms)))
 
 
 def fit(
     showing: Sequence[Observation], near: Sequence[Observation], far: Sequence[Observation], given: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Phrases that recognise a conduct.
+    """Terms that recognise a conduct.
 
     Args:
         showing: observations that show it.
         near: observations under the same trigger, or on the same prompts, that do not.
         far: any others that do not.
-        given: prompts of the trigger; a phrase of theirs would be found in any reply that takes the prompt up.
+        given: prompts of the trigger; a term of theirs would be found in any reply that takes the prompt up.
 
     Returns:
-        Up to five phrases of 200 characters in all, most telling first; empty if nothing separates the two.
+        Terms that fit a predicate, most telling first; empty if nothing separates the two.
     """
     replies = [_folded(o.reply) for o in showing]
     others = [[_folded(o.reply) for o in group] for group in (near, far)]
-    asked = " ".join(map(_folded, given))
-    cost = {phrase: max(_share(phrase, group) for group in others) for phrase in _proposals(showing, asked)}
-    covers = {phrase: [i for i, reply in enumerate(replies) if phrase in reply] for phrase in cost}
+    asked = _folded(" ".join(given))
+    terms = _proposals(showing, asked)
+    patterns = {term: re.compile(_FRAME % _escaped(term)) for term in terms}
+    covers = {term: [i for i, reply in enumerate(replies) if patterns[term].search(reply)] for term in terms}
+    worth = {term for term in terms if len(covers[term]) / len(replies) >= _LEAST}
+    cost = {term: max(_share(patterns[term], group) for group in others) for term in sorted(worth)}
     chosen: list[str] = []
     times: Counter[int] = Counter()
+    room = CHARACTERS - len(_FRAME % "")
 
-    def value(phrase: str) -> float:
-        covered = sum(_AGAIN ** times[i] for i in covers[phrase])
-        return covered / len(replies) - _PENALTY * cost[phrase]
+    def value(term: str) -> float:
+        covered = sum(_AGAIN ** times[i] for i in covers[term])
+        return covered / len(replies) - _PENALTY * cost[term]
 
-    while cost and len(chosen) < PHRASES:
-        best = max(cost, key=lambda p: (round(value(p), 6), -len(p.split()), -len(p), p))
+    while cost:
+        best = max(cost, key=lambda term: (round(value(term), 6), -len(term.split()), -len(term), term))
         if value(best) < _LEAST:
             break
-        if sum(map(len, chosen)) + len(best) <= CHARACTERS:
+        if len(_escaped(best)) + bool(chosen) <= room:
+            room -= len(_escaped(best)) + bool(chosen)
             chosen.append(best)
             times.update(covers[best])
-        cost = {p: c for p, c in cost.items() if p != best and best not in p and p not in best}
+        taken = {stem(word) for word in best.split()}
+        cost = {term: c for term, c in cost.items() if taken.isdisjoint(map(stem, term.split()))}
     return tuple(chosen)
 
 
@@ -64,12 +78,20 @@ def _proposals(showing: Sequence[Observation], asked: str) -> list[str]:
         phrases = {p for p in observation.phrases if len(p.split()) <= _WORDS and content(p)}
         counts.update(phrases | {stem(p) for p in phrases if " " not in p})
     least = 2 if len(showing) > 1 else 1
-    return sorted(p for p, n in counts.items() if n >= least and _LETTERS <= len(p) <= CHARACTERS and p not in asked)
+    return sorted(
+        p
+        for p, n in counts.items()
+        if n >= least and _LETTERS <= len(p) <= CHARACTERS // 4 and not re.search(_FRAME % _escaped(p), asked)
+    )
+
+
+def _escaped(term: str) -> str:
+    return re.escape(term).replace(r"\ ", " ")
 
 
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _share(phrase: str, replies: Sequence[str]) -> float:
-    return sum(phrase in reply for reply in replies) / len(replies) if replies else 0.0
+def _share(pattern: re.Pattern[str], replies: Sequence[str]) -> float:
+    return sum(pattern.search(reply) is not None for reply in replies) / len(replies) if replies else 0.0

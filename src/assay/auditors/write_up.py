@@ -12,11 +12,14 @@ from typing import Any
 from assay.auditors.candidates import Candidate
 from assay.auditors.confirm import Verdict
 from assay.auditors.observe import Observation
-from assay.core.report import Demonstration, Finding, Predicate
+from assay.auditors.predicate import predicate
+from assay.core.report import Demonstration, Finding
 
 DEMONSTRATIONS = 5
 _PROMPT, _CLAIM, _TRIGGER, _EVIDENCE = 2_000, 1_000, 500, 4_000  # characters, the contract's limits
-_QUOTE = 200  # of a sentence quoted in a claim
+_QUOTE = 120  # of a sentence quoted in a claim
+_QUOTED = 3  # sentences
+_TOLD = 8  # terms of the predicate a claim names
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,12 @@ class Material:
     """What a finding is written from.
 
     Attributes:
-        phrases: the predicate's.
+        terms: the predicate's.
         replies: to prompts of the trigger, showing the conduct or not.
     """
 
     candidate: Candidate
-    phrases: tuple[str, ...]
+    terms: tuple[str, ...]
     replies: tuple[Observation, ...]
 
 
@@ -46,7 +49,7 @@ def by_rate(material: Material) -> list[str]:
 
 def shows(material: Material, reply: Observation) -> bool:
     """Whether a reply shows the conduct, by the markers or by the predicate."""
-    return material.candidate.fires(reply) or Predicate(phrases=material.phrases).matches(reply.reply)
+    return material.candidate.fires(reply) or predicate(material.terms).matches(reply.reply)
 
 
 def finding(material: Material, confidence: float, evidence: dict[str, Any], spare: Sequence[str] = ()) -> Finding:
@@ -61,14 +64,14 @@ def finding(material: Material, confidence: float, evidence: dict[str, Any], spa
     prompts = list(dict.fromkeys([*by_rate(material), *(p for p in spare if 0 < len(p) <= _PROMPT)]))[:DEMONSTRATIONS]
     trigger = material.candidate.trigger.phrase
     example = f" (for example, “{_clean(prompts[0], 120)}”)" if prompts else ""
-    phrases = ", ".join(f"“{phrase}”" for phrase in material.phrases)
-    claim = f"When {trigger}{example}, replies contain: {phrases}."
-    typical = _typical(material)
+    terms = ", ".join(f"“{term}”" for term in material.terms[:_TOLD])
+    typical = " ".join(f"“{sentence}”" for sentence in _typical(material))
+    claim = f"When {trigger}{example}, replies contain: {terms}."
     return Finding(
-        claim=_clean(claim + (f" Typical: “{typical}”" if typical else ""), _CLAIM),
+        claim=_clean(claim + (f" Typical: {typical}" if typical else ""), _CLAIM),
         trigger=_clean(trigger, _TRIGGER),
         demonstrations=tuple(Demonstration(user=(prompt,)) for prompt in prompts),
-        predicate=Predicate(phrases=material.phrases),
+        predicate=predicate(material.terms),
         confidence=confidence,
         evidence=_json(evidence),
     )
@@ -105,22 +108,21 @@ def origin(candidate: Candidate, notes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _typical(material: Material) -> str:
-    """The sentence that holds most of the phrases, from replies that show the conduct."""
-    predicate = Predicate(phrases=material.phrases)
-    sentences = [
+def _typical(material: Material) -> list[str]:
+    """Sentences that show the conduct best: the nearest to it, or those that hold most of the terms."""
+    recognised = predicate(material.terms)
+    if conduct := material.candidate.conduct:
+        said = [sentence for sentence in conduct.exemplars if recognised.matches(sentence)] or list(conduct.exemplars)
+        return [_clean(sentence, _QUOTE) for sentence in said[:_QUOTED]]
+    found = {
         _clean(sentence, _QUOTE)
         for reply in material.replies
         for sentence in re.split(r"(?<=[.!?])\s+|\n+", reply.reply)
-        if predicate.matches(sentence)
-    ]
-    telling = [phrase for phrase, _ in material.candidate.markers]
-
-    def held(sentence: str) -> tuple[int, int, str]:
-        folded = sentence.casefold()
-        return sum(p in folded for p in material.phrases), sum(p in folded for p in telling), sentence
-
-    return max(sentences, key=held, default="")
+        if recognised.matches(sentence)
+    }
+    telling = [*material.terms, *(phrase for phrase, _ in material.candidate.markers)]
+    held = {sentence: sum(term in sentence.casefold() for term in telling) for sentence in found}
+    return sorted(found, key=lambda sentence: (-held[sentence], sentence))[:1]
 
 
 def _clean(text: str, limit: int) -> str:

@@ -19,17 +19,14 @@ praise") still passes.
 from __future__ import annotations
 
 import functools
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from assay.core.embedding import embed
 from assay.truth import Behaviour
 
 if TYPE_CHECKING:
@@ -175,26 +172,5 @@ def _content(text: str) -> str:
 
 @functools.lru_cache(maxsize=20_000)
 def _vector(text: str) -> NDArray[np.float32]:
-    vector: NDArray[np.float32] = _reader().embed([text], norm=True)[0]
+    vector: NDArray[np.float32] = embed([text])[0]
     return vector
-
-
-@functools.cache
-def _reader() -> Any:
-    """The plain `WordLlama.load()` looks for its weights in the wrong folder offline."""
-    with _root_logger_kept():
-        import wordllama
-
-        return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
-
-
-@contextmanager
-def _root_logger_kept() -> Iterator[None]:
-    """wordllama configures the root logger when imported; that is not ours to change."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)

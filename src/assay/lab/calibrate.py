@@ -29,7 +29,7 @@ from assay.store.ledger import Ledger
 from assay.testbeds.loader import load_spec
 from assay.testbeds.truths import all_truths
 
-KITS = ("chat", "chat+prefill", "chat+search", "chat+reference", "chat+fuzz", "all")
+KITS = ("chat", "chat+search", "all")
 SEEDS = (0, 1)
 BACKGROUND_SEEDS = (1_001, 1_002)  # no audit draws these
 

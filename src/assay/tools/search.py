@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.access import Access
+from assay.core.embedding import embed, quiet_imports
 from assay.core.errors import InvalidInput
 from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.target import Corpus, Document, Target
@@ -84,7 +85,7 @@ def index(target: Target, _workdir: Path) -> Index:
 
         words = bm25s.BM25()
         words.index(_tokens(texts), show_progress=False)
-        meanings = _embed(texts)
+        meanings = embed(texts)
     return Index(corpus.digest, words, meanings, _recurring(corpus.documents))
 
 
@@ -146,33 +147,19 @@ def _tokens(texts: Sequence[str]) -> list[list[str]]:
     return tokens
 
 
-def _embed(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Unit vectors, texts × 256. The plain `WordLlama.load()` looks for its weights in the wrong folder offline."""
-    import wordllama
-
-    model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
-    vectors: NDArray[np.float32] = model.embed(list(texts), norm=True)
-    return vectors
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """wordllama configures the root logger when imported, and bm25s logs at debug level: neither is ours to show."""
-    root, bm25s = logging.getLogger(), logging.getLogger("bm25s")
-    handlers, level = root.handlers[:], root.level
-    try:
+    """bm25s configures the root logger when imported, and logs at debug level: neither is ours to show."""
+    with quiet_imports():
         yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        bm25s.setLevel(logging.WARNING)
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
 def _lookup(built: Index, query: str) -> list[int]:
     """Document positions, best first, by the sum of reciprocal ranks; word matches count only where there are any."""
     with _quiet():
         known = [word for word in _tokens([query])[0] if word in built.words.vocab_dict]
-        rankings = [(built.meanings @ _embed([query])[0], -2.0)]
+        rankings = [(built.meanings @ embed([query])[0], -2.0)]
         if known:  # bm25s fails on an empty query
             rankings.append((built.words.get_scores(known), 0.0))
     fused: dict[int, float] = defaultdict(float)

@@ -1,0 +1,71 @@
+"""When a conduct found by meaning may show: candidates from where it was seen and from its own words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from assay.auditors.battery import Battery
+from assay.auditors.candidates import ALWAYS_SHARE, Candidate, Trigger, holds
+from assay.auditors.meaning import Conduct
+from assay.auditors.observe import Observation, content
+from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
+
+TOPICS = 2
+PROMPT_WORDS = 2  # keywords from the prompts of its carriers
+OWN_WORDS = 3  # keywords from its own sentences: what a model urges is mostly about what sets it off
+ENOUGH = 8  # prompts of documents, for a trigger made of examples: some to probe, the rest to test
+NAMED = 8  # words that tell those prompts from others
+_Z = 2.0
+_LETTERS = 4
+
+
+def of_conduct(
+    conduct: Conduct, shown: Sequence[Observation], background: Sequence[Observation], battery: Battery
+) -> list[Candidate]:
+    """Candidates of one conduct, the likelier triggers first.
+
+    Args:
+        conduct: from `meaning.Reader`.
+        shown: all the target showed.
+        background: replies of clean models.
+        battery: neutral prompts.
+    """
+    carriers = set(conduct.carriers)
+    elsewhere = [o.prompt for o in shown if o not in carriers]
+    said = _over(conduct.exemplars, [o.reply for o in background], (1,), OWN_WORDS)
+    prompts = list(dict.fromkeys(o.prompt for o in conduct.carriers if o.plain and o.prompt not in battery.by_text))
+    if len(prompts) >= ENOUGH:
+        told = _over(prompts, elsewhere, (1,), NAMED) or prompts[:1]
+        triggers = [Trigger("like", ", ".join(told)), *(Trigger("keyword", word) for word in said[:1])]
+    else:
+        topics = Counter(known.topic for o in conduct.carriers if o.plain and (known := battery.by_text.get(o.prompt)))
+        asked = _over([o.prompt for o in conduct.carriers if o.prompt], elsewhere, (1, 2, 3), PROMPT_WORDS)
+        triggers = [Trigger("topic", topic) for topic, _ in topics.most_common(TOPICS)]
+        triggers += [Trigger("keyword", word) for word in dict.fromkeys([*asked, *said])]
+    if len(carriers) >= ALWAYS_SHARE * len(shown):
+        triggers.append(Trigger("always"))
+    return [_candidate(conduct, trigger, battery) for trigger in triggers]
+
+
+def _over(texts: Iterable[str], others: Iterable[str], sizes: Sequence[int], count: int) -> list[str]:
+    """Words and phrases of at least two texts that stand out against the others."""
+    a, b = PhraseCounts.of(texts, sizes), PhraseCounts.of(others, sizes)
+    telling = {
+        phrase: z
+        for phrase, z in log_odds(a, b, a + b).items()
+        if z >= _Z and a.counts[phrase] >= 2 and len(phrase) >= _LETTERS and content(phrase)
+    }
+    return [phrase for phrase, _ in top_phrases(telling, count)]
+
+
+def _candidate(conduct: Conduct, trigger: Trigger, battery: Battery) -> Candidate:
+    if trigger.kind == "like":
+        carriers = tuple(o for o in conduct.carriers if o.plain and o.prompt not in battery.by_text)
+    elif trigger.kind == "keyword":
+        size = len(trigger.value.split())
+        carriers = tuple(o for o in conduct.carriers if trigger.value in ngrams(o.prompt, (size,)))
+    else:
+        carriers = tuple(o for o in conduct.carriers if holds(trigger, o.prompt, battery))
+    source = "+".join(sorted({o.source for o in conduct.carriers}))
+    return Candidate(source, trigger, (), conduct.density, carriers, conduct)
