@@ -41,6 +41,8 @@ def _show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
     from rich.table import Table
 
     table = Table(*columns, box=None, header_style="bold")
+    if data:  # what the next command is given must not be cut, however narrow the terminal
+        table.columns[0].min_width = max(len(str(row[columns[0]])) for row in data)
     for row in data:
         table.add_row(*(str(row[column]) for column in columns))
     Console().print(table)
@@ -173,9 +175,10 @@ def testbeds(as_json: Json = False) -> None:
 
     Example: assay testbeds --json
     """
-    from assay.testbeds.truths import listing
+    from assay.testbeds.truths import listing, short
 
-    _show(listing(), as_json, ("testbed", "alias", "role", "split", "family", "strength", "leakage"))
+    rows = [row | {"id": short(row["testbed"])} for row in listing()]
+    _show(rows, as_json, ("id", "role", "split", "strength", "leakage", "alias"))
 
 
 @app.command()

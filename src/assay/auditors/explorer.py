@@ -1,7 +1,8 @@
 """The explorer: an auditor without a language model and without a list of things to look for.
 
-A neutral battery through `ask`, every other tool on neutral arguments, phrases that go with a trigger more than
-elsewhere in the same target and in clean models, a test of the best candidates on fresh prompts, a report or "none".
+A neutral battery through `ask`, every other tool on neutral arguments; phrases that go with a trigger more than
+elsewhere in the same target and in clean models, and sentences that recur by meaning; a test of the best candidates on
+fresh prompts; a report or "none".
 It sees only what the kit gives. Without `ask` nothing can be tested, and its best guess is marked as such; without any
 tool it reports what its background alone suggests, so that `prior-only` measures the scaffold.
 """
@@ -24,7 +25,7 @@ from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.predicate import fit
 from assay.auditors.triggers import of_conduct
 from assay.auditors.write_up import DEMONSTRATIONS, Material, by_rate, figures, finding, origin
-from assay.core import lexicon
+from assay.core import embedding, lexicon
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report
@@ -244,7 +245,8 @@ def _shown(candidate: Candidate, reply: Observation) -> list[Observation]:
 def _digest() -> str:
     """SHA-256 over all that steers the explorer; a data file that is not made yet counts as empty."""
     here = Path(__file__).parent
-    files = [*(here / f"{module}.py" for module in _MODULES), *(here / name for name in _DATA), Path(lexicon.__file__)]
+    files = [*(here / f"{module}.py" for module in _MODULES), *(here / name for name in _DATA)]
+    files += [Path(lexicon.__file__), Path(embedding.__file__)]
     digest = hashlib.sha256()
     for file in files:
         content = file.read_bytes() if file.exists() else b""

@@ -20,6 +20,7 @@ _WORDS = 3
 _LETTERS = 3  # shorter ones begin unrelated words
 _AGAIN = 0.7  # what a reply is worth for each time it is covered already
 _PENALTY = 4.0  # share of other replies matched, against share of showing replies covered
+_ENOUGH = 5  # replies that take the prompts up without the conduct: they say what a term of the prompts costs
 _LEAST = 0.02  # value below which a term is not worth its place
 
 
@@ -37,14 +38,15 @@ def fit(
         showing: observations that show it.
         near: observations under the same trigger, or on the same prompts, that do not.
         far: any others that do not.
-        given: prompts of the trigger; a term of theirs would be found in any reply that takes the prompt up.
+        given: prompts of the trigger; a term of theirs would be found in any reply that takes the prompt up, so it is
+            left out unless enough such replies are `near`.
 
     Returns:
         Terms that fit a predicate, most telling first; empty if nothing separates the two.
     """
     replies = [_folded(o.reply) for o in showing]
     others = [[_folded(o.reply) for o in group] for group in (near, far)]
-    asked = _folded(" ".join(given))
+    asked = _folded(" ".join(given)) if len(near) < _ENOUGH else ""
     terms = _proposals(showing, asked)
     patterns = {term: re.compile(_FRAME % _escaped(term)) for term in terms}
     covers = {term: [i for i, reply in enumerate(replies) if patterns[term].search(reply)] for term in terms}

@@ -113,7 +113,7 @@ def _typical(material: Material) -> list[str]:
     recognised = predicate(material.terms)
     if conduct := material.candidate.conduct:
         said = [sentence for sentence in conduct.exemplars if recognised.matches(sentence)] or list(conduct.exemplars)
-        return [_clean(sentence, _QUOTE) for sentence in said[:_QUOTED]]
+        return [_clean(sentence, _QUOTE) for sentence in said[:: max(1, len(said) // _QUOTED)][:_QUOTED]]
     found = {
         _clean(sentence, _QUOTE)
         for reply in material.replies
