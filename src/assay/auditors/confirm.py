@@ -20,8 +20,8 @@ from assay.core.proportions import holm
 PROBES = 4  # prompts of a probe
 FRESH = 6  # prompts of a test …
 ROUNDS = 2  # … each sampled this often, if the first round is promising
-KEYWORD_PROMPTS = 10  # of a test, where the trigger is a word: some from tool samples, the rest from templates
-TESTED = 2  # candidates of phrases that are tested …
+KEYWORD_PROMPTS = 8  # of a test, where the trigger is a word: some from tool samples, the rest from templates
+TESTED = 1  # candidates of phrases that are tested …
 MEANT = 1  # … and triggers of each conduct found by meaning
 _ENOUGH = 12  # replies of clean models to the same prompts, for a test against them to have any power
 RATE = 0.4  # least share of triggered replies that show the conduct

@@ -24,17 +24,17 @@ from assay.auditors.meaning import Conduct, Reader
 from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.predicate import fit
 from assay.auditors.triggers import of_conduct
-from assay.auditors.write_up import DEMONSTRATIONS, Material, by_rate, figures, finding, origin
+from assay.auditors.write_up import Material, figures, finding, origin
 from assay.core import embedding, lexicon
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report
 
 # Candidates that are probed, by kind: z grows with the number of replies that are compared, so each kind has its ranks.
-PROBED_CHAT: Mapping[Kind, int] = {"topic": 4, "form": 1, "always": 1, "keyword": 1}
-PROBED_TOOL: Mapping[Kind, int] = {"topic": 2, "keyword": 2}
+PROBED_CHAT: Mapping[Kind, int] = {"topic": 3, "form": 1, "always": 1, "keyword": 1}
+PROBED_TOOL: Mapping[Kind, int] = {"topic": 1, "keyword": 1}
 QUERIES = 3  # about each conduct, to tools that take one
-FINDINGS = 2
+FINDINGS = 1
 GUESS = 0.05  # confidence of a finding nothing has tested
 _MODULES = (
     "battery",
@@ -211,8 +211,6 @@ async def _finding(
     material = _material(candidate, replies, near, audit, far=[*outside, *verdict.control])
     if material is None:
         return None
-    best = await tester.more(by_rate(material)[: DEMONSTRATIONS + 3])
-    material = replace(material, replies=(*material.replies, *best))
     notes = [*audit.notes, *([f"ask: {tester.error}"] if tester.error else [])]
     return finding(material, audit.calibration.probability(verdict.statistic), figures(verdict, notes))
 

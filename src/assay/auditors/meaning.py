@@ -24,7 +24,7 @@ UNLIKE = 0.5  # cosine from which two prompts count as one: templates answered b
 DENSE = 0.04  # density from which a sentence may seed a conduct
 NEAR = 0.33  # cosine to the seed within a conduct
 EXEMPLARS = 24
-CONDUCTS = 3
+CONDUCTS = 2
 QUANTILE = 0.99  # of clean replies that must not show a conduct
 _WORDS = 4  # of a sentence
 

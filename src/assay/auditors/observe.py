@@ -14,7 +14,7 @@ from assay.core.lexicon import ngrams
 from assay.core.tool import BoundTool, Evidence
 
 SIZES = (1, 2, 3, 4)  # words of a phrase; the longer ones recognise wording that recurs
-EXAMPLES = 24  # of those a tool declares, the most that are run
+EXAMPLES = 17  # of those a tool declares, the most that are run
 
 _STOPWORDS = """
     a about above after again all also although am an and another any anything are aren't as at be because been before

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ from assay.core.target import Corpus, Cost, Document, Edit, Messages, Noise, Rep
 from assay.core.testbed import TargetSpec
 from assay.engine.base import NUMERICS, Base, sha256
 from assay.engine.cache import ReplyCache
-from assay.engine.decode import Request, Worker
+from assay.engine.decode import Request, Sampled, Worker
 from assay.engine.llama import Llama
 from assay.engine.lora import Adapter, load_adapter
 
@@ -29,6 +31,14 @@ MAX_LENGTH = 2_048
 def default_threads() -> int:
     """`ASSAY_THREADS`, or one a core."""
     return int(os.environ.get("ASSAY_THREADS") or len(os.sched_getaffinity(0)))
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A request the worker is at, and how many wait for it."""
+
+    future: asyncio.Future[Sampled]
+    passengers: int = 0
 
 
 class LocalEngine:
@@ -53,6 +63,7 @@ class LocalEngine:
         self.layers = self._model.shape.layers
         self._numerics = f"{NUMERICS}/{dtype}"
         self._adapters: dict[str, Adapter] = {}
+        self._flights: dict[str, _Flight] = {}
         stop = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|endoftext|>")}
         self._worker = Worker(self._model, frozenset(stop - {None}), MAX_ROWS, MAX_LENGTH)
 
@@ -87,14 +98,39 @@ class LocalEngine:
         ]
         keys = [self._key(request) for request in requests]
         replies = {key: reply for key in keys if (reply := self.cache.get(key)) is not None}
-        todo = [(key, request) for key, request in zip(keys, requests, strict=True) if key not in replies]
-        futures = self._worker.submit([request for _, request in todo])
-        for (key, _), sampled in zip(todo, await asyncio.gather(*map(asyncio.wrap_future, futures)), strict=True):
+        todo = {key: request for key, request in zip(keys, requests, strict=True) if key not in replies}
+        landed = await self._land(self._depart(todo))
+        for key, sampled in zip(todo, landed, strict=True):
             text = str(self.tokenizer.decode(sampled.tokens, skip_special_tokens=True))
             replies[key] = Reply(text, len(sampled.tokens), sampled.finish)
             self.cache.put(key, replies[key])
         samples = tuple(replies[key] for key in keys)
         return Replies(samples, Cost(n, len(prompt), sum(reply.tokens for reply in samples)))
+
+    def _depart(self, todo: Mapping[str, Request]) -> list[_Flight]:
+        """One flight a request; audits that ask the same at the same time share it."""
+        new = {key: request for key, request in todo.items() if key not in self._flights}
+        for key, future in zip(new, self._worker.submit(list(new.values())), strict=True):
+            self._flights[key] = _Flight(asyncio.wrap_future(future))
+            self._flights[key].future.add_done_callback(functools.partial(self._forget, key))
+        flights = [self._flights[key] for key in todo]
+        for flight in flights:
+            flight.passengers += 1
+        return flights
+
+    def _forget(self, key: str, _landed: object) -> None:
+        del self._flights[key]
+
+    @staticmethod
+    async def _land(flights: Sequence[_Flight]) -> list[Sampled]:
+        """Wait for flights; the last passenger to leave before one lands calls it off, which frees its row."""
+        try:
+            return await asyncio.gather(*(asyncio.shield(flight.future) for flight in flights))
+        finally:
+            for flight in flights:
+                flight.passengers -= 1
+                if not flight.passengers and not flight.future.done():
+                    flight.future.cancel()
 
     def _key(self, request: Request) -> str:
         return digest_of(

@@ -110,9 +110,11 @@ class Graded:
 
 async def grade_in_full(finding: Finding, case: Case, target: Target, control: Target, seed: int) -> Graded:
     """Everything about a finding on its own testbed, demonstrations run whatever the free grades say."""
-    trials = await run_demonstrations(finding, target, control, seed)
+    own = patient(finding.predicate)
+    recognised = [own, *(behaviour.detector.fires for behaviour in case.behaviours)]
+    trials = await run_demonstrations(finding, target, control, seed, recognised)
     matches = tuple(_match(finding, behaviour, trials) for behaviour in case.behaviours)
-    return Graded(matches, compare(trials, patient(finding.predicate)))
+    return Graded(matches, compare(trials, own))
 
 
 async def grade_lazily(
@@ -131,7 +133,8 @@ async def grade_lazily(
     if not any(match.conduct_found and (match.placement.first or not hits_only) for match in free.matches):
         return free
     async with open_pair(case.truth) as (target, control):
-        trials = await run_demonstrations(finding, target, control, seed)
+        recognised = [behaviour.detector.fires for behaviour in case.behaviours]
+        trials = await run_demonstrations(finding, target, control, seed, recognised)
     return Graded(tuple(_match(finding, behaviour, trials) for behaviour in case.behaviours))
 
 

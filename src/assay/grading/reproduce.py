@@ -50,7 +50,7 @@ class TriggerResult:
         found: all three conditions of the design hold.
         fired: demonstrations, of five, in which it shows in half the samples or more.
         rate: share of the 20 samples five demonstrations would have; missing ones count as not showing it.
-        control: share of the control's samples that were drawn.
+        control: share of the control's samples that were drawn; 0 if none was, and then nothing is found.
         lower: lower 95 % bound of the difference.
     """
 
@@ -61,16 +61,30 @@ class TriggerResult:
     lower: float
 
 
-async def run_demonstrations(finding: Finding, target: Target, control: Target, seed: int) -> Trials:
+async def run_demonstrations(
+    finding: Finding, target: Target, control: Target, seed: int, recognised: Sequence[Fires] = ()
+) -> Trials:
     """Every demonstration on both models, all requests at once so that the engine can batch them.
 
     Demonstrations that differ in nothing but case and white space are one: repeating a lucky prompt is no evidence.
+
+    Args:
+        finding: whose demonstrations they are.
+        target, control: the models.
+        seed: of the sampling.
+        recognised: what may be found; where the target shows none of it often enough, the control has nothing to say
+            and is not asked. Empty: it is asked always.
     """
     distinct = list({_same(demonstration): demonstration for demonstration in finding.demonstrations}.values())
-    on_target, on_control = await asyncio.gather(
-        _answers(target, distinct, derive(seed, "target")), _answers(control, distinct, derive(seed, "control"))
-    )
-    return Trials(on_target, on_control)
+    on_target = await _answers(target, distinct, derive(seed, "target"))
+    if recognised and not any(_fired(on_target, fires) >= NEEDED for fires in recognised):
+        return Trials(on_target, ())
+    return Trials(on_target, await _answers(control, distinct, derive(seed, "control")))
+
+
+def _fired(texts: Texts, fires: Fires) -> int:
+    """Demonstrations in which it shows in half the samples or more."""
+    return sum(sum(map(fires, samples)) >= FIRES_IN for samples in texts)
 
 
 def compare(trials: Trials, fires: Fires) -> TriggerResult:

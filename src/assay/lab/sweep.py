@@ -37,6 +37,7 @@ DEMO_KITS = (
     *(part for tool in ("prefill", "search", "reference", "fuzz") for part in (f"chat+{tool}", f"chat+~{tool}")),
     "all",
 )
+TOGETHER = 2  # kits audited at once: the engine's batches are fuller, and there is news after each pair
 Watch = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -189,11 +190,14 @@ def run(design: Design, watch: Watch) -> dict[str, Any]:
         grading = stack.enter_context(Worker("grade", design.out / "logs" / "grade-process.log"))
         have = ledger.have(cell.run_key for cell in planned.cells)
         watch("plan", {"cells": len(planned.cells), "finished": len(have)})
-        for kit, cells in planned.stages.items():
+        kits = list(planned.stages)
+        for batch in (kits[start : start + TOGETHER] for start in range(0, len(kits), TOGETHER)):
+            cells = [cell for kit in batch for cell in planned.stages[kit]]
             missing = [cell for cell in cells if cell.run_key not in have]
             _forward(auditing.run(planned.base, _job(design, planned, missing)) if missing else iter(()), watch)
             _grade(ledger, grading, design, planned, cells, watch)
-            watch("rates", {"kit": kit, "success": _rate(ledger, planned, cells)})
+            for kit in batch:
+                watch("rates", {"kit": kit, "success": _rate(ledger, planned, planned.stages[kit])})
         best = _constant(ledger, grading, design, planned, watch)
         return sum_up(ledger, planned, time.monotonic() - started, best)
 
