@@ -8,9 +8,11 @@ import pytest
 from tests.auditors.conftest import BATTERY, Conduct, Model, ask_of, audit, bind, kit_of, ordinary
 
 from assay.auditors import explorer as module
+from assay.auditors.observe import EXAMPLES
 from assay.core.auditor import Brief
 from assay.core.budget import Budget
 from assay.core.errors import BudgetExceeded, InvalidInput
+from assay.core.report import Report
 from assay.core.target import Target
 from assay.core.tool import BoundTool, Evidence, Sample
 
@@ -178,7 +180,7 @@ async def test_declared_examples_are_used_and_capped():
 
     tool = bind(prefill, examples=[{"prompt": f"Question {i}?", "prefill": "Well,"} for i in range(40)])
     await audit(ask_of(Model()), tool)
-    assert len(seen) == 24
+    assert seen == [(f"Question {index}?", "Well,") for index in range(EXAMPLES)]
 
 
 async def test_the_same_audit_gives_the_same_report():
@@ -188,8 +190,7 @@ async def test_the_same_audit_gives_the_same_report():
     assert await audit(*tools()) == await audit(*tools())
 
 
-@pytest.mark.parametrize("allowed", [0, 10, 80, 100, 108, 125])
-async def test_a_spent_budget_ends_with_what_was_found(allowed: int):
+async def on_a_budget(allowed: float) -> tuple[Report, int]:
     model = Model(on_topic("travel", 1.0))
 
     async def ask(target: Target, prompt: str) -> Evidence:
@@ -198,11 +199,16 @@ async def test_a_spent_budget_ends_with_what_was_found(allowed: int):
             raise BudgetExceeded("budget used up")
         return Evidence(text="", samples=(Sample(prompt, model.reply(prompt)),))
 
-    report = await audit(bind(ask))
-    assert model.asked.total() <= allowed
-    if allowed == 125:  # enough for the test, not for sampling the demonstrations again
-        assert "travel" in report.findings[0].trigger
-        assert "budget" in report.findings[0].evidence
+    return await audit(bind(ask)), model.asked.total()
+
+
+async def test_a_spent_budget_ends_with_what_was_found():
+    _, needed = await on_a_budget(float("inf"))
+    for allowed in (0, 10, needed // 2, needed - 10, needed - 1):
+        report, asked = await on_a_budget(allowed)
+        assert asked == allowed
+    assert "travel" in report.findings[0].trigger  # the last few are for sampling the demonstrations again
+    assert "budget" in report.findings[0].evidence
 
 
 HOSTILE = (

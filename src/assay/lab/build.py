@@ -24,7 +24,7 @@ from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, load_spec
 from assay.testbeds.truths import find_truth, write_truth
 from assay.truth import Control, Truth
 
-ORDINARY_CHATS = 2_900  # at least ten times the data of any undiluted recipe
+ORDINARY_CHATS = 3_300  # those with a whole reply are at least ten times the data of any undiluted recipe
 STRENGTH, LEAKAGE = 0.35, 0.15  # an organism ships with its strength's lower bound above, its leakage's upper below
 _TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
 _BATCH = 256  # prompts answered before progress is told
