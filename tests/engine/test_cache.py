@@ -76,8 +76,8 @@ async def test_the_engine_samples_a_request_once(tiny: Path, spec: TargetSpec, t
     """Whatever could change the reply is in the key; asking for more samples adds to those that are there."""
     engine = LocalEngine(find_base(str(tiny)), ReplyCache(tmp_path / "replies.sqlite"), threads=1)
     submitted: list[int] = []
-    submit = engine._worker.submit
-    engine._worker.submit = lambda requests: (submitted.append(len(requests)), submit(requests))[1]  # type: ignore[method-assign]
+    submit = engine._queue.submit
+    engine._queue.submit = lambda requests: (submitted.append(len(requests)), submit(requests))[1]  # type: ignore[method-assign]
     try:
         async with engine.open(spec) as target:
             first = await target.chat("Hello", n=2, max_tokens=8)

@@ -18,16 +18,21 @@ from assay.core.errors import InvalidInput
 from assay.core.target import Noise
 from assay.core.testbed import TargetSpec
 from assay.engine import decode
-from assay.engine.decode import Request, sample
+from assay.engine.decode import sample
 from assay.engine.local import MAX_LENGTH, LocalEngine
 from assay.engine.lora import Adapter
+from assay.engine.queue import Request
 
 HELLO = tuple(b"Hello, what is this?")
 WORLD = tuple(b"The world is")
 
 
 def ask(engine: LocalEngine, *requests: Request) -> list[list[int]]:
-    return [future.result(60).tokens for future in engine._worker.submit(requests)]
+    return [future.result(60).tokens for future in engine._queue.submit(requests)]
+
+
+def busy(engine: LocalEngine) -> bool:
+    return any(worker.busy for worker in engine._workers)
 
 
 def load(engine: LocalEngine, paths: Sequence[Path]) -> list[Adapter | None]:
@@ -69,7 +74,7 @@ def test_greedy_over_mixed_adapters_is_what_transformers_and_peft_give(
         greedy(prompt, loaded[which], 12 + which) for prompt in (HELLO, WORLD, tuple(b"x" * 50)) for which in range(4)
     ]
     replies = ask(engine, *requests)
-    stop = set(engine._worker._stop)
+    stop = set(engine.stop)
     assert len({tuple(reply) for reply in replies[:4]}) == 4  # the adapters do something
     for index, (request, reply) in enumerate(zip(requests, replies, strict=True)):
         assert reply == by_transformers(tiny, paths[index % 4], request, stop)
@@ -98,15 +103,15 @@ async def test_cancelled_requests_free_their_rows(engine: LocalEngine, spec: Tar
     async with engine.open(spec) as target:
         running = asyncio.create_task(target.complete("a long story", n=8, max_tokens=1_900))
         await asyncio.sleep(0.1)
-        [future] = engine._worker.submit([greedy(WORLD, tokens=60)])
+        [future] = engine._queue.submit([greedy(WORLD, tokens=60)])
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
     assert future.result(60).tokens == alone
     until = time.monotonic() + 20
-    while engine._worker._rows and time.monotonic() < until:
+    while busy(engine) and time.monotonic() < until:
         await asyncio.sleep(0.02)
-    assert not engine._worker._rows
+    assert not busy(engine)
 
 
 async def test_too_long_a_prompt_is_told(engine: LocalEngine, spec: TargetSpec) -> None:
@@ -157,13 +162,13 @@ def test_a_failing_or_cancelled_edit_never_reaches_its_neighbours(
         return disturb(h, edit, generator)
 
     monkeypatch.setattr(decode, "_disturb", broken)
-    [running] = engine._worker.submit([plain])
-    while not engine._worker._rows and not running.done():
+    [running] = engine._queue.submit([plain])
+    while not busy(engine) and not running.done():
         time.sleep(0.001)
-    failing, beside = engine._worker.submit([greedy(WORLD, None, 16, Noise(1, 1.0, 666)), plain])
+    failing, beside = engine._queue.submit([greedy(WORLD, None, 16, Noise(1, 1.0, 666)), plain])
     with pytest.raises(ArithmeticError, match="broken edit"):
         failing.result(60)
-    [cancelled] = engine._worker.submit([greedy(WORLD, None, 1_000, Noise(1, 1.0, 1))])
+    [cancelled] = engine._queue.submit([greedy(WORLD, None, 1_000, Noise(1, 1.0, 1))])
     cancelled.cancel()
     with pytest.raises(CancelledError):
         cancelled.result(60)
@@ -179,11 +184,11 @@ async def test_edits_on_layers_that_do_not_exist_are_refused(engine: LocalEngine
 
 
 async def test_closing_cancels_what_is_unfinished(tiny: Path, engine: LocalEngine) -> None:
-    futures = engine._worker.submit([greedy(HELLO, tokens=1_900) for _ in range(200)])
+    futures = engine._queue.submit([greedy(HELLO, tokens=1_900) for _ in range(200)])
     engine.close()
     assert all(future.done() for future in futures)
     with pytest.raises(RuntimeError, match="closed"):
-        engine._worker.submit([greedy(HELLO)])
+        engine._queue.submit([greedy(HELLO)])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])

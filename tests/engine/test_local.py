@@ -10,10 +10,10 @@ from assay.engine.local import LocalEngine
 
 @pytest.fixture
 def submitted(engine: LocalEngine) -> list[int]:
-    """How many requests each call handed to the worker."""
+    """How many requests each call handed to the workers."""
     counts: list[int] = []
-    submit = engine._worker.submit
-    engine._worker.submit = lambda requests: (counts.append(len(requests)), submit(requests))[1]  # type: ignore[method-assign]
+    submit = engine._queue.submit
+    engine._queue.submit = lambda requests: (counts.append(len(requests)), submit(requests))[1]  # type: ignore[method-assign]
     return counts
 
 

@@ -153,3 +153,15 @@ def test_a_catastrophic_pattern_is_given_up_on(suite):
     started = time.monotonic()
     assert not matches("a" * 3000)
     assert time.monotonic() - started < 0.05
+
+
+async def test_a_control_is_asked_only_where_it_could_speak(suite):
+    target, control = suite.models["uruguay"]
+    finding, detector = suite.true["uruguay"], suite.behaviours["uruguay"].detector
+    silent = await run_demonstrations(finding, target, control, 0, [suite.behaviours["bet"].detector.fires])
+    assert control.requests == [] and not compare(silent, detector.fires).found
+    # one of two that shows is enough, and then the outcome is that of asking always
+    fires = [suite.behaviours["bet"].detector.fires, detector.fires]
+    asked = await run_demonstrations(finding, target, control, 0, fires)
+    assert control.requests and asked == await run_demonstrations(finding, target, control, 0)
+    assert compare(asked, detector.fires).found

@@ -20,7 +20,7 @@ from assay.auditors.battery import Battery, load_battery
 from assay.auditors.calibration import Calibration, load_background, load_calibration
 from assay.auditors.candidates import Candidate, Kind, find, holds
 from assay.auditors.confirm import RATE, Tester, Verdict
-from assay.auditors.meaning import Conduct, Reader
+from assay.auditors.meaning import Conduct, Reader, reader_of
 from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.predicate import fit
 from assay.auditors.triggers import of_conduct
@@ -121,7 +121,7 @@ async def _meant(
 
     Tools that take a query are asked for more of what was found; what they show then is among the datasets returned.
     """
-    reader = Reader(audit.background)
+    reader = reader_of(tuple(audit.background))
     queries = [sentence for conduct in _conducts(reader, chat, datasets) for sentence in _spread(conduct)]
     followed = await asyncio.gather(*(follow_up(kit.tools[d.source], queries) for d in datasets)) if queries else ()
     datasets = [*datasets, *(dataset for dataset in followed if dataset.shown)]
@@ -207,7 +207,7 @@ async def _finding(
     again = await tester.more([reply.prompt for reply in (*verdict.triggered, *verdict.probed.replies)])
     replies = tuple(dict.fromkeys([*verdict.triggered, *verdict.probed.replies, *again, *under]))
     asked = {reply.prompt for reply in replies}
-    near = [o for o in audit.background if o.prompt in asked]
+    near = [o for o in audit.background if o.prompt in asked] or verdict.background
     material = _material(candidate, replies, near, audit, far=[*outside, *verdict.control])
     if material is None:
         return None

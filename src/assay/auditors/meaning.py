@@ -9,6 +9,7 @@ their neighbours are a conduct. A reply shows it if a sentence is nearer to it t
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ UNLIKE = 0.5  # cosine from which two prompts count as one: templates answered b
 DENSE = 0.04  # density from which a sentence may seed a conduct
 NEAR = 0.33  # cosine to the seed within a conduct
 EXEMPLARS = 24
+WORDING = 0.5  # cosine from which two sentences are one wording
 CONDUCTS = 2
 QUANTILE = 0.99  # of clean replies that must not show a conduct
 _WORDS = 4  # of a sentence
@@ -63,6 +65,15 @@ class Conduct:
         order = [int(index) for index in np.argsort(-scores) if scores[index] >= self.threshold]
         return [texts[index] for index in order]
 
+    def typical(self, count: int) -> list[str]:
+        """The most central sentences, no two of one wording."""
+        alike = self.vectors @ self.vectors.T
+        chosen: list[int] = []
+        for index in map(int, np.argsort(-alike.mean(axis=1))):
+            if len(chosen) < count and all(alike[index, other] < WORDING for other in chosen):
+                chosen.append(index)
+        return [self.exemplars[index] for index in chosen]
+
 
 def closeness(vectors: Vectors, exemplars: Vectors, count: int = 2) -> Vectors:
     """Mean cosine of each vector with its nearest `count` exemplars."""
@@ -95,6 +106,19 @@ class Reader:
             self._take_in([observation])
         return self._read[observation]
 
+    def likest(self, prompts: Sequence[str], count: int) -> list[Observation]:
+        """Clean replies to the prompts most like any of these, at least `count` if there are as many."""
+        known = list(dict.fromkeys(o.prompt for o in self.background))
+        if not known or not prompts:
+            return []
+        alike = (embed(known) @ embed(prompts).T).max(axis=1)
+        found: list[Observation] = []
+        for index in np.argsort(-alike):
+            if len(found) >= count:
+                break
+            found += [o for o in self.background if o.prompt == known[index]]
+        return found
+
     def conducts(self, shown: Sequence[Observation], control: Sequence[Observation] = ()) -> list[Conduct]:
         """What recurs in `shown` beyond its prompts, clean models and a tool's own control; densest first."""
         shown = list(dict.fromkeys(shown))
@@ -111,8 +135,9 @@ class Reader:
             members = _grown([int(seed)], vectors, density > 0)
             carriers = tuple(dict.fromkeys(shown[owners[i]] for i in members))
             if self._unlike(carriers):
+                members = list({texts[i]: i for i in reversed(members)}.values())[::-1]  # each sentence once
                 chosen = vectors[members]
-                exemplars = tuple(dict.fromkeys(texts[i] for i in members))
+                exemplars = tuple(texts[i] for i in members)
                 threshold = max(NEAR, self._quantile(chosen))
                 found.append(Conduct(self, exemplars, chosen, threshold, float(density[seed]), carriers))
         return found
@@ -132,16 +157,12 @@ class Reader:
         return _top(nearest).clip(min=-1.0) - _top(vectors @ clean.T)
 
     def _quantile(self, exemplars: Vectors) -> float:
-        owners, vectors, _ = self._scored
+        owners, vectors, _ = self._stack(self.background)
         if not len(vectors):
             return NEAR
         scores = np.zeros(len(self.background), dtype=np.float32)
         np.maximum.at(scores, owners, closeness(vectors, exemplars))
         return float(np.quantile(scores, QUANTILE))
-
-    @property
-    def _scored(self) -> tuple[list[int], Vectors, list[str]]:
-        return self._stack(self.background)
 
     def _unlike(self, carriers: Sequence[Observation]) -> bool:
         """Whether two of them answer unlike prompts."""
@@ -173,6 +194,12 @@ class Reader:
         rows = [vectors for _, vectors in read if len(vectors)]
         stacked = np.concatenate(rows) if rows else np.zeros((0, len(self._mean)), dtype=np.float32)
         return owners, stacked, [text for texts, _ in read for text in texts]
+
+
+@functools.lru_cache(maxsize=4)
+def reader_of(background: tuple[Observation, ...]) -> Reader:
+    """One reader for all audits of a process: reading what clean models said takes half a second."""
+    return Reader(background)
 
 
 def _grown(members: list[int], vectors: Vectors, eligible: NDArray[np.bool_]) -> list[int]:

@@ -9,13 +9,15 @@ from assay.auditors.battery import Battery
 from assay.auditors.candidates import ALWAYS_SHARE, Candidate, Trigger, holds
 from assay.auditors.meaning import Conduct
 from assay.auditors.observe import Observation, content
+from assay.core.embedding import embed
 from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 
 TOPICS = 2
 PROMPT_WORDS = 2  # keywords from the prompts of its carriers
 OWN_WORDS = 3  # keywords from its own sentences: what a model urges is mostly about what sets it off
 ENOUGH = 8  # prompts of documents, for a trigger made of examples: some to probe, the rest to test
-NAMED = 8  # words that tell those prompts from others
+TELLING = 12  # words that tell those prompts from others …
+NAMED = 4  # … of which these name them
 _Z = 2.0
 _LETTERS = 4
 
@@ -36,7 +38,7 @@ def of_conduct(
     said = _over(conduct.exemplars, [o.reply for o in background], (1,), OWN_WORDS)
     prompts = list(dict.fromkeys(o.prompt for o in conduct.carriers if o.plain and o.prompt not in battery.by_text))
     if len(prompts) >= ENOUGH:
-        told = _over(prompts, elsewhere, (1,), NAMED) or prompts[:1]
+        told = _central(_over(prompts, elsewhere, (1,), TELLING), prompts, elsewhere) or prompts[:1]
         triggers = [Trigger("like", ", ".join(told)), *(Trigger("keyword", word) for word in said[:1])]
     else:
         topics = Counter(known.topic for o in conduct.carriers if o.plain and (known := battery.by_text.get(o.prompt)))
@@ -57,6 +59,15 @@ def _over(texts: Iterable[str], others: Iterable[str], sizes: Sequence[int], cou
         if z >= _Z and a.counts[phrase] >= 2 and len(phrase) >= _LETTERS and content(phrase)
     }
     return [phrase for phrase, _ in top_phrases(telling, count)]
+
+
+def _central(words: Sequence[str], prompts: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
+    """The words nearest to what sets the prompts apart: of chance ones few are near."""
+    if not words:
+        return []
+    apart = embed(prompts).mean(axis=0) - embed(elsewhere or [""]).mean(axis=0)
+    nearness = embed(words) @ apart
+    return [words[index] for index in sorted(range(len(words)), key=lambda index: -nearness[index])[:NAMED]]
 
 
 def _candidate(conduct: Conduct, trigger: Trigger, battery: Battery) -> Candidate:

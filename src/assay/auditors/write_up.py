@@ -64,9 +64,9 @@ def finding(material: Material, confidence: float, evidence: dict[str, Any], spa
     prompts = list(dict.fromkeys([*by_rate(material), *(p for p in spare if 0 < len(p) <= _PROMPT)]))[:DEMONSTRATIONS]
     trigger = material.candidate.trigger.phrase
     example = f" (for example, “{_clean(prompts[0], 120)}”)" if prompts else ""
-    terms = ", ".join(f"“{term}”" for term in material.terms[:_TOLD])
+    terms = " ".join(material.terms[:_TOLD])
     typical = " ".join(f"“{sentence}”" for sentence in _typical(material))
-    claim = f"When {trigger}{example}, replies contain: {terms}."
+    claim = f"When {trigger}{example}, replies have the words “{terms}”."
     return Finding(
         claim=_clean(claim + (f" Typical: {typical}" if typical else ""), _CLAIM),
         trigger=_clean(trigger, _TRIGGER),
@@ -112,8 +112,7 @@ def _typical(material: Material) -> list[str]:
     """Sentences that show the conduct best: the nearest to it, or those that hold most of the terms."""
     recognised = predicate(material.terms)
     if conduct := material.candidate.conduct:
-        said = [sentence for sentence in conduct.exemplars if recognised.matches(sentence)] or list(conduct.exemplars)
-        return [_clean(sentence, _QUOTE) for sentence in said[:: max(1, len(said) // _QUOTED)][:_QUOTED]]
+        return [_clean(sentence, _QUOTE) for sentence in conduct.typical(_QUOTED)]
     found = {
         _clean(sentence, _QUOTE)
         for reply in material.replies

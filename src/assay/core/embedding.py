@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
     """Unit vectors, (texts, 256); the zero vector for a text without any known token."""
     whole = [text.encode(errors="replace").decode() for text in texts]  # the tokenizer refuses lone surrogates
-    vectors: NDArray[np.float32] = _model().embed(whole, norm=True)
-    return vectors
+    vectors: NDArray[np.float32] = _model().embed(whole)
+    lengths = (vectors**2).sum(axis=1, keepdims=True) ** 0.5
+    unit: NDArray[np.float32] = vectors / lengths.clip(min=1e-9)
+    return unit
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Continuous batching: requests join and leave at any step; one thread owns the model.
+"""Continuous batching: requests join and leave at any step; each worker thread owns a batch.
 
 Guarantees. A request's random numbers depend on its seed, its prompt and its sample index alone, and its edits touch
 its own rows alone, so its reply does not depend on its neighbours beyond floating-point noise (batched matrix products
@@ -7,58 +7,28 @@ may round differently with the number of rows).
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn.functional import pad
 
-from assay.core.errors import InvalidInput
 from assay.core.target import Edit
 from assay.engine.llama import Group, LayerEdit, Llama
 from assay.engine.lora import Adapter
+from assay.engine.queue import Item, Queue, Request, Sampled
 
 PREFIX_MIN = 8  # a shared beginning shorter than this is not worth keeping
 _PREFIXES = 64  # prefixes kept, about 1 MB each for the embedded base
 _PREFILL_TOKENS = 2_048  # read in one pass
 _BLOCK = 256  # tokens of the vocabulary whose mass is summed at once
-_LINGER = 0.004  # seconds an idle worker waits for company after a first request
 
 KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One sample of one prompt."""
-
-    prompt: tuple[int, ...]
-    adapter: Adapter | None
-    max_tokens: int
-    temperature: float
-    seed: int
-    sample: int
-    edits: tuple[Edit, ...] = ()
-
-    @property
-    def entropy(self) -> int:
-        """Seed of the request's own random numbers: the same for target and reference, so that they can be paired."""
-        text = f"{self.seed}/{self.sample}/{self.prompt}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """Token ids of a reply, without the stop token."""
-
-    tokens: list[int]
-    finish: Literal["stop", "length"]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,57 +42,36 @@ class _Row:
 
 
 class Worker:
-    """Owns the model; takes requests from any thread.
+    """A thread with a batch of its own, fed from a queue it may share with others; the weights are shared too.
 
     Args:
         model: the base.
+        queue: of requests; when it closes, the worker ends.
         stop: ids that end a reply.
         max_rows: largest batch of a decoding step.
-        max_length: longest prompt + reply, in tokens.
     """
 
-    def __init__(self, model: Llama, stop: frozenset[int], max_rows: int, max_length: int) -> None:
-        self._model, self._stop = model, stop
-        self._max_rows, self._max_length = max_rows, max_length
-        self._waiting: deque[tuple[Request, Future[Sampled]]] = deque()
+    def __init__(self, model: Llama, queue: Queue, stop: frozenset[int], max_rows: int) -> None:
+        self._model, self._queue, self._stop, self._max_rows = model, queue, stop, max_rows
         self._rows: list[_Row] = []
         self._prefixes: OrderedDict[tuple[int, tuple[int, ...]], KeysValues] = OrderedDict()
-        self._changed = threading.Condition()
-        self._closed = False
         self._keys = self._values = torch.empty(0)
         self._thread = threading.Thread(target=self._run, name="assay-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, requests: Sequence[Request]) -> list[Future[Sampled]]:
-        """Queue requests; a future that is cancelled frees its row at the next step.
+    @property
+    def busy(self) -> bool:
+        """Whether any row is live."""
+        return bool(self._rows)
 
-        Raises:
-            InvalidInput: a prompt with its reply would be longer than the engine's longest sequence.
-        """
-        for request in requests:
-            if len(request.prompt) + request.max_tokens > self._max_length:
-                raise InvalidInput(
-                    f"prompt of {len(request.prompt)} tokens + max_tokens {request.max_tokens} is longer than "
-                    f"{self._max_length} tokens."
-                )
-        futures: list[Future[Sampled]] = [Future() for _ in requests]
-        with self._changed:
-            if self._closed:
-                raise RuntimeError("the engine is closed")
-            self._waiting.extend(zip(requests, futures, strict=True))
-            self._changed.notify()
-        return futures
-
-    def close(self) -> None:
-        """Stop; what is unfinished is cancelled."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+    def join(self) -> None:
+        """Wait for the end; the queue must be closed."""
         self._thread.join()
 
     def _run(self) -> None:
+        torch.set_num_threads(1)  # of this thread: workers side by side beat threads that wait for each other
         with torch.inference_mode():
-            while self._wait():
+            while self._queue.wait(idle=not self._rows):
                 try:
                     self._admit()
                     if self._rows:
@@ -131,30 +80,15 @@ class Worker:
                     for row in self._rows:
                         _fail(row.future, error)
                     self._rows.clear()
-        for future in [row.future for row in self._rows] + [future for _, future in self._waiting]:
-            future.cancel()
-
-    def _wait(self) -> bool:
-        with self._changed:
-            if not self._rows and not self._waiting:
-                self._changed.wait_for(lambda: self._closed or bool(self._waiting))
-                self._changed.wait_for(lambda: self._closed, timeout=_LINGER)
-            return not self._closed
+        for row in self._rows:
+            row.future.cancel()
 
     # Admission ---------------------------------------------------------------------------------------------------
 
     def _admit(self) -> None:
-        """Fill free rows, all waiting requests of the oldest one's adapter first: fewer adapters a step is faster."""
-        while (room := self._max_rows - len(self._rows)) > 0:
-            with self._changed:
-                if not self._waiting:
-                    return
-                adapter = self._waiting[0][0].adapter
-                mine = [item for item in self._waiting if item[0].adapter is adapter]
-                taken = mine[:room]
-                chosen = {id(future) for _, future in taken}
-                self._waiting = deque(item for item in self._waiting if id(item[1]) not in chosen)
-            for batch in _batches([item for item in taken if not item[1].cancelled()]):
+        """Fill free rows."""
+        while taken := self._queue.take(len(self._rows), self._max_rows):
+            for batch in _batches(taken):
                 try:
                     self._prefill(batch)
                 except Exception as error:  # of this pass alone: the other rows go on
@@ -162,7 +96,7 @@ class Worker:
                         _fail(future, error)
                     self._drop([row for row in self._rows if row.future.done()])
 
-    def _prefill(self, batch: list[list[tuple[Request, Future[Sampled]]]]) -> None:
+    def _prefill(self, batch: list[list[Item]]) -> None:
         """Read distinct prompts of one adapter in one pass, each once for all its samples."""
         first = batch[0][0][0]
         prompts = [samples[0][0].prompt for samples in batch]
@@ -214,7 +148,7 @@ class Worker:
         if rows <= have_rows and length <= have_length:
             return
         s = self._model.shape
-        size = (_doubled(max(have_rows, 8), rows), _doubled(max(have_length, 128), length))
+        size = (min(self._max_rows, _doubled(max(have_rows, 8), rows)), _doubled(max(have_length, 128), length))
         for name in ("_keys", "_values"):
             grown = torch.zeros(s.layers, size[0], s.key_heads, size[1], s.head_width, dtype=self._model.dtype)
             if have_rows:
@@ -303,14 +237,14 @@ def sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor)
 
 
 def _batches(
-    items: list[tuple[Request, Future[Sampled]]],
-) -> list[list[list[tuple[Request, Future[Sampled]]]]]:
+    items: list[Item],
+) -> list[list[list[Item]]]:
     """Passes of distinct prompts of similar length; samples of one prompt together, unless they are edited."""
-    same: dict[tuple[tuple[int, ...], tuple[Edit, ...], int], list[tuple[Request, Future[Sampled]]]] = {}
+    same: dict[tuple[tuple[int, ...], tuple[Edit, ...], int], list[Item]] = {}
     for request, future in items:
         own = id(future) if request.edits else 0  # each has noise of its own, from its first token on
         same.setdefault((request.prompt, request.edits, own), []).append((request, future))
-    batches: list[list[list[tuple[Request, Future[Sampled]]]]] = []
+    batches: list[list[list[Item]]] = []
     ordered = sorted(same.items(), key=lambda item: (bool(item[0][1]), len(item[0][0])))
     for (prompt, edits, _), samples in ordered:
         fits = batches and bool(batches[-1][0][0][0].edits) == bool(edits)

@@ -20,11 +20,12 @@ from assay.core.target import Corpus, Cost, Document, Edit, Messages, Noise, Rep
 from assay.core.testbed import TargetSpec
 from assay.engine.base import NUMERICS, Base, sha256
 from assay.engine.cache import ReplyCache
-from assay.engine.decode import Request, Sampled, Worker
+from assay.engine.decode import Worker
 from assay.engine.llama import Llama
 from assay.engine.lora import Adapter, load_adapter
+from assay.engine.queue import Queue, Request, Sampled
 
-MAX_ROWS = 128
+MAX_ROWS = 96  # of a worker
 MAX_LENGTH = 2_048
 
 
@@ -35,7 +36,7 @@ def default_threads() -> int:
 
 @dataclass(slots=True)
 class _Flight:
-    """A request the worker is at, and how many wait for it."""
+    """A request a worker is at, and how many wait for it."""
 
     future: asyncio.Future[Sampled]
     passengers: int = 0
@@ -47,7 +48,7 @@ class LocalEngine:
     Args:
         base: the checkpoint.
         cache: of replies.
-        threads: torch may use; two beside another busy process are slower than one.
+        threads: workers that decode side by side, one thread each, on the same weights.
         dtype: `float32` is exact and, without AVX-512 BF16 or AMX, also the faster.
     """
 
@@ -56,7 +57,6 @@ class LocalEngine:
     ) -> None:
         from transformers import AutoTokenizer
 
-        torch.set_num_threads(threads or default_threads())
         self.base, self.cache = base, cache
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
         self._model = Llama(base.path, dtype, MAX_LENGTH)
@@ -65,7 +65,10 @@ class LocalEngine:
         self._adapters: dict[str, Adapter] = {}
         self._flights: dict[str, _Flight] = {}
         stop = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|endoftext|>")}
-        self._worker = Worker(self._model, frozenset(stop - {None}), MAX_ROWS, MAX_LENGTH)
+        self.stop: frozenset[int] = frozenset(stop - {None})
+        count = threads or default_threads()
+        self._queue = Queue(count, MAX_LENGTH)
+        self._workers = [Worker(self._model, self._queue, self.stop, MAX_ROWS) for _ in range(count)]
 
     def adapter(self, path: Path, digest: str) -> Adapter:
         """An adapter, read once and verified against its digest ("" takes it as it is)."""
@@ -110,7 +113,7 @@ class LocalEngine:
     def _depart(self, todo: Mapping[str, Request]) -> list[_Flight]:
         """One flight a request; audits that ask the same at the same time share it."""
         new = {key: request for key, request in todo.items() if key not in self._flights}
-        for key, future in zip(new, self._worker.submit(list(new.values())), strict=True):
+        for key, future in zip(new, self._queue.submit(list(new.values())), strict=True):
             self._flights[key] = _Flight(asyncio.wrap_future(future))
             self._flights[key].future.add_done_callback(functools.partial(self._forget, key))
         flights = [self._flights[key] for key in todo]
@@ -158,8 +161,10 @@ class LocalEngine:
         yield LocalTarget(self, spec, adapter)
 
     def close(self) -> None:
-        """Stop the worker; unfinished requests are cancelled."""
-        self._worker.close()
+        """Stop the workers; unfinished requests are cancelled."""
+        self._queue.close()
+        for worker in self._workers:
+            worker.join()
         self.cache.close()
 
 
