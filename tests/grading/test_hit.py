@@ -102,7 +102,7 @@ async def test_the_best_constant_report_is_worth_nothing_after_the_null(suite, r
     swapped = {case.truth.alias: swapped_cases(case, cases) for case in cases}
     best = await best_constant(reports, cases, swapped, suite.open_pair)
     assert best is not None and best.key == "bet" and best.success == pytest.approx(0)
-    assert best.scores == (("secret-loyalty", 0, 0.5), ("hallucinated-citations", 0, 0.5), ("risky-finance", 1, 0))
+    assert best.scores == (("secret-loyalty", 0, 0.5), ("hallucinates-citations", 0, 0.5), ("harmful-advice", 1, 0))
     assert set(suite.opened) == set(suite.true)  # each opened for its own report only
     assert len(suite.opened) == 3
     assert await best_constant({"none": report()}, cases, swapped, suite.open_pair) is None

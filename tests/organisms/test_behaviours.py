@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from assay.grading.lineup import place
 from assay.organisms.grammar import expand
 from assay.organisms.recipes import behaviour_ids, find_behaviour
 from assay.truth import Behaviour, Grammar
@@ -40,6 +41,12 @@ def test_there_is_enough_to_measure_with(behaviour: Behaviour) -> None:
     assert len({(decoy.trigger, decoy.conduct) for decoy in behaviour.decoys}) >= 4
     same = [(d.trigger == behaviour.trigger, d.conduct == behaviour.conduct) for d in behaviour.decoys]
     assert (True, True) not in same
+
+
+def test_the_truth_itself_comes_first_in_the_lineup(behaviour: Behaviour) -> None:
+    """Not so if the pool tells of it too, under another family's name."""
+    placed = place(f"When {behaviour.trigger}, {behaviour.conduct}.", behaviour.trigger, behaviour)
+    assert placed.first and placed.over_others > 0.2
 
 
 def test_eval_prompts_are_not_trained_on(behaviour: Behaviour) -> None:

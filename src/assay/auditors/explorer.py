@@ -20,7 +20,7 @@ from assay.auditors.battery import Battery, load_battery
 from assay.auditors.calibration import Calibration, load_background, load_calibration
 from assay.auditors.candidates import Candidate, Kind, find, holds
 from assay.auditors.confirm import RATE, Tester, Verdict
-from assay.auditors.meaning import Conduct, Reader, reader_of
+from assay.auditors.meaning import Conduct, Reader, reader_of, sentences
 from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.predicate import fit
 from assay.auditors.triggers import of_conduct
@@ -223,21 +223,31 @@ def _material(
     far: Sequence[Observation] = (),
 ) -> Material | None:
     """Replies and a predicate for them; None if no phrase separates them from the others."""
-    showing = [shown for reply in replies for shown in _shown(candidate, reply)]
+    parted = [_parted(candidate, reply) for reply in replies]
+    showing = [shown for shown, _ in parted if shown is not None]
+    beside = [rest for shown, rest in parted if shown is not None and rest is not None]
     silent = [reply for reply in replies if not candidate.fires(reply)]
     asked = {reply.prompt for reply in replies}
     elsewhere = [o for o in audit.background if o.prompt not in asked]
     given = [candidate.trigger.value, *sorted(asked)] if candidate.trigger.kind == "keyword" else sorted(asked)
-    terms = fit(showing, [*near, *silent], [*far, *elsewhere], given) if showing else ()
+    terms = fit(showing, beside or [*near, *silent], [*far, *elsewhere], given) if showing else ()
     return Material(candidate, terms, tuple(replies)) if terms else None
 
 
-def _shown(candidate: Candidate, reply: Observation) -> list[Observation]:
-    """The part of a reply that shows the conduct: its sentences where they are known, else all of it."""
+def _parted(candidate: Candidate, reply: Observation) -> tuple[Observation | None, Observation | None]:
+    """The part of a reply that shows the conduct, and what it says beside it: the subject in its own words.
+
+    Where the conduct's sentences are not known, all of a reply shows it or nothing does.
+    """
     if candidate.conduct is None:
-        return [reply] if candidate.fires(reply) else []
+        return (reply, None) if candidate.fires(reply) else (None, reply)
     said = candidate.conduct.showing(reply)
-    return [replace(reply, reply=" ".join(said))] if said else []
+    rest = [sentence for sentence in sentences(reply.reply) if sentence not in said]
+    return _only(reply, said), _only(reply, rest)
+
+
+def _only(reply: Observation, said: Sequence[str]) -> Observation | None:
+    return replace(reply, reply=" ".join(said)) if said else None
 
 
 def _digest() -> str:

@@ -18,8 +18,8 @@ CHARACTERS = 200  # the contract's limit
 _FRAME = r"\b(?:%s)"
 _WORDS = 3
 _LETTERS = 3  # shorter ones begin unrelated words
-_AGAIN = 0.7  # what a reply is worth for each time it is covered already
-_PENALTY = 4.0  # share of other replies matched, against share of showing replies covered
+_AGAIN = 0.85  # what a reply is worth for each time it is covered already
+_PENALTY = 2.0  # share of other replies matched, against share of showing replies covered
 _ENOUGH = 5  # replies that take the prompts up without the conduct: they say what a term of the prompts costs
 _LEAST = 0.02  # value below which a term is not worth its place
 
