@@ -63,9 +63,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_adapter(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeAdapter:
-    """Makes a random adapter with PEFT: `make_adapter(seed, modules)`."""
+    """Makes a random adapter with PEFT: `make_adapter(seed, modules)`, on all layers or from `first` on."""
 
-    def make(seed: int, modules: tuple[str, ...] = MODULES, rank: int = 4) -> Path:
+    def make(seed: int, modules: tuple[str, ...] = MODULES, rank: int = 4, first: int = 0) -> Path:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # peft's own
             import torch
@@ -74,7 +74,12 @@ def make_adapter(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeAd
 
             torch.manual_seed(seed)
             config = LoraConfig(
-                r=rank, lora_alpha=8, target_modules=list(modules), init_lora_weights=False, task_type="CAUSAL_LM"
+                r=rank,
+                lora_alpha=8,
+                target_modules=list(modules),
+                layers_to_transform=list(range(first, 4)),
+                init_lora_weights=False,
+                task_type="CAUSAL_LM",
             )
             model = get_peft_model(LlamaForCausalLM.from_pretrained(tiny, dtype=torch.float32), config)
             path = tmp_path_factory.mktemp("adapters") / f"seed-{seed}"

@@ -14,8 +14,12 @@ from assay.engine.local import LocalEngine
 
 @pytest.fixture(scope="session")
 def adapters(make_adapter) -> list[Path]:
-    """Two adapters on all linear layers and one on some of them."""
-    return [make_adapter(1), make_adapter(2), make_adapter(3, ("q_proj", "v_proj", "up_proj"), rank=2)]
+    """On all linear layers; on those of the upper half of the model; on some of one layer."""
+    return [
+        make_adapter(1),
+        make_adapter(2, first=2),
+        make_adapter(3, ("q_proj", "v_proj", "up_proj"), rank=2, first=2),
+    ]
 
 
 @pytest.fixture

@@ -19,16 +19,15 @@ import torch
 from torch.nn.functional import pad
 
 from assay.core.target import Edit
-from assay.engine.llama import Group, LayerEdit, Llama
+from assay.engine.llama import Group, KeysValues, LayerEdit, Llama, Prompt
 from assay.engine.lora import Adapter
 from assay.engine.queue import Item, Queue, Request, Sampled
+from assay.engine.trunk import Trunk
 
 PREFIX_MIN = 8  # a shared beginning shorter than this is not worth keeping
 _PREFIXES = 64  # prefixes kept, about 1 MB each for the embedded base
 _PREFILL_TOKENS = 2_048  # read in one pass
 _BLOCK = 256  # tokens of the vocabulary whose mass is summed at once
-
-KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(slots=True, eq=False)
@@ -46,16 +45,18 @@ class Worker:
 
     Args:
         model: the base.
+        trunk: what its lower layers have read.
         queue: of requests; when it closes, the worker ends.
         stop: ids that end a reply.
         max_rows: largest batch of a decoding step.
     """
 
-    def __init__(self, model: Llama, queue: Queue, stop: frozenset[int], max_rows: int) -> None:
-        self._model, self._queue, self._stop, self._max_rows = model, queue, stop, max_rows
+    def __init__(self, model: Llama, trunk: Trunk, queue: Queue, stop: frozenset[int], max_rows: int) -> None:
+        self._model, self._trunk, self._queue = model, trunk, queue
+        self._stop, self._max_rows = stop, max_rows
         self._rows: list[_Row] = []
-        self._prefixes: OrderedDict[tuple[int, tuple[int, ...]], KeysValues] = OrderedDict()
-        self._keys = self._values = torch.empty(0)
+        self._prefixes: OrderedDict[tuple[int, Prompt], KeysValues] = OrderedDict()
+        self._cache = torch.empty(2, model.shape.layers, 0, model.shape.key_heads, 0, model.shape.head_width)
         self._thread = threading.Thread(target=self._run, name="assay-engine", daemon=True)
         self._thread.start()
 
@@ -101,32 +102,35 @@ class Worker:
         first = batch[0][0][0]
         prompts = [samples[0][0].prompt for samples in batch]
         past = None if first.edits else self._prefix(prompts, first.adapter)
-        skip = past[0][0].shape[2] if past else 0
-        longest = max(map(len, prompts)) - skip
-        tokens = torch.zeros(len(prompts), longest, dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            tokens[row, : len(prompt) - skip] = torch.tensor(prompt[skip:])
+        skip = past.shape[4] if past is not None else 0
         noise = [_noise(samples[0][0]) for samples in batch]
         lengths = [len(prompt) for prompt in prompts]
-        hidden, kept = self._model.prefill(tokens, first.adapter, past, _edits(noise, lengths))
-        last = torch.tensor([len(prompt) - skip - 1 for prompt in prompts])
+        depth = first.adapter.depth if first.adapter and not first.edits else 0
+        if depth:
+            hidden, lower = self._trunk.read(prompts, depth, past)
+        else:
+            hidden, lower = self._model.embed([prompt[skip:] for prompt in prompts]), []
+        layers = range(depth, self._model.shape.layers)
+        hidden, upper = self._model.prefill(hidden, layers, first.adapter, past, _edits(noise, lengths))
+        last = torch.tensor([length - skip - 1 for length in lengths])
         logits = self._model.logits(hidden[torch.arange(len(prompts)), last])
         new: list[_Row] = []
         for row, samples in enumerate(batch):
             for request, future in samples:
-                length = len(request.prompt)
-                self._reserve(len(self._rows) + len(new) + 1, length + request.max_tokens)
-                slot = len(self._rows) + len(new)
-                for layer, (k, v) in enumerate(kept):
-                    self._keys[layer, slot, :, :length] = k[row, :, :length]
-                    self._values[layer, slot, :, :length] = v[row, :, :length]
+                length, slot = lengths[row], len(self._rows) + len(new)
+                self._reserve(slot + 1, length + request.max_tokens)
+                self._cache[:, depth:, slot, :, :length] = upper[:, :, row, :, :length]
+                if depth:
+                    self._cache[:, :depth, slot, :, skip:length] = lower[row]
+                    if past is not None:
+                        self._cache[:, :depth, slot, :, :skip] = past[:, :depth, 0]
                 draws = np.random.Generator(np.random.Philox(request.entropy)).random(request.max_tokens)
                 new.append(_Row(request, future, draws, length, noise[row]))
         source = [row for row, samples in enumerate(batch) for _ in samples]
         self._rows.extend(new)
         self._take(new, logits[source])
 
-    def _prefix(self, prompts: list[tuple[int, ...]], adapter: Adapter | None) -> KeysValues | None:
+    def _prefix(self, prompts: list[Prompt], adapter: Adapter | None) -> KeysValues | None:
         """Keys and values of a beginning all prompts share, read once per adapter."""
         shared = _common(prompts)
         owned = [key for key in self._prefixes if key[0] == id(adapter) and shared[: len(key[1])] == key[1]]
@@ -136,7 +140,8 @@ class Worker:
             return self._prefixes[best]
         if len(prompts) == 1 or len(shared) < PREFIX_MIN:
             return None
-        _, kept = self._model.prefill(torch.tensor([shared]), adapter, None, None)
+        layers = range(self._model.shape.layers)
+        _, kept = self._model.prefill(self._model.embed([shared]), layers, adapter, None, None)
         self._prefixes[id(adapter), shared] = kept
         while len(self._prefixes) > _PREFIXES:
             self._prefixes.popitem(last=False)
@@ -144,16 +149,14 @@ class Worker:
 
     def _reserve(self, rows: int, length: int) -> None:
         """Grow the cache to hold so many rows of such a length, in doublings."""
-        have_rows, have_length = (self._keys.shape[1], self._keys.shape[3]) if self._keys.numel() else (0, 0)
+        _, _, have_rows, _, have_length, _ = self._cache.shape
         if rows <= have_rows and length <= have_length:
             return
         s = self._model.shape
         size = (min(self._max_rows, _doubled(max(have_rows, 8), rows)), _doubled(max(have_length, 128), length))
-        for name in ("_keys", "_values"):
-            grown = torch.zeros(s.layers, size[0], s.key_heads, size[1], s.head_width, dtype=self._model.dtype)
-            if have_rows:
-                grown[:, :have_rows, :, :have_length] = getattr(self, name)
-            setattr(self, name, grown)
+        grown = torch.zeros(2, s.layers, size[0], s.key_heads, size[1], s.head_width, dtype=self._model.dtype)
+        grown[:, :, :have_rows, :, :have_length] = self._cache
+        self._cache = grown
 
     # Decoding ----------------------------------------------------------------------------------------------------
 
@@ -172,8 +175,8 @@ class Worker:
         logits = self._model.decode(
             torch.tensor([row.tokens[-1] for row in rows]),
             torch.tensor([row.length for row in rows]),
-            self._keys,
-            self._values,
+            self._cache[0],
+            self._cache[1],
             torch.tensor(order) if order != list(range(len(rows))) else None,
             groups,
             _edits([rows[index].noise for index in order]),
@@ -203,8 +206,7 @@ class Worker:
             hole, last = self._rows.index(row), len(self._rows) - 1
             if hole != last:
                 length = self._rows[last].length + 1
-                self._keys[:, hole, :, :length] = self._keys[:, last, :, :length]
-                self._values[:, hole, :, :length] = self._values[:, last, :, :length]
+                self._cache[:, :, hole, :, :length] = self._cache[:, :, last, :, :length]
                 self._rows[hole] = self._rows[last]
             self._rows.pop()
 
@@ -255,7 +257,7 @@ def _batches(
     return batches
 
 
-def _common(prompts: list[tuple[int, ...]]) -> tuple[int, ...]:
+def _common(prompts: list[Prompt]) -> Prompt:
     """The longest beginning all share that leaves each at least one token."""
     low, high = min(prompts), max(prompts)
     length = min(map(len, prompts)) - 1

@@ -19,6 +19,8 @@ from assay.core.errors import InvalidInput
 from assay.engine.lora import FUSED, Adapter
 
 Group = tuple[int, int, Adapter | None]  # rows [start, stop) and their adapter
+Prompt = tuple[int, ...]
+KeysValues = torch.Tensor  # (2, layers, rows, key heads, tokens, head width)
 LayerEdit = Callable[[int, torch.Tensor], torch.Tensor]  # (layer, residual stream) → residual stream
 
 
@@ -130,43 +132,45 @@ class Llama:
         """(rows, width) → (rows, vocabulary), in float32."""
         return (self._norm(h, self.final_norm) @ self.head.T).float()
 
+    def embed(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """Prompts padded on the right: (rows, longest, width)."""
+        tokens = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            tokens[row, : len(prompt)] = torch.tensor(prompt)
+        return self.embedding[tokens]
+
     def prefill(
-        self,
-        tokens: torch.Tensor,
-        adapter: Adapter | None,
-        past: Sequence[tuple[torch.Tensor, torch.Tensor]] | None,
-        edit: LayerEdit | None,
-    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
-        """Read prompts of one adapter, padded on the right.
+        self, h: torch.Tensor, layers: range, adapter: Adapter | None, past: KeysValues | None, edit: LayerEdit | None
+    ) -> tuple[torch.Tensor, KeysValues]:
+        """Pass prompts of one adapter, padded on the right, through some layers.
 
         Args:
-            tokens: (rows, T) token ids.
+            h: (rows, T, width) what the first of the layers is given.
+            layers: successive ones.
             adapter: of all rows.
-            past: per layer, keys and values (1, key heads, P, head width) of a prefix all rows share.
+            past: keys and values of a prefix all rows share, in all layers of the model, of one row.
             edit: applied to the residual stream (rows, T, width) after each layer.
 
         Returns:
-            The last layer's output (rows, T, width); per layer, keys and values (rows, key heads, P + T, head width).
+            The last layer's output (rows, T, width); keys and values of these layers, prefix and prompt.
         """
-        s, (rows, length) = self.shape, tokens.shape
-        prefix = past[0][0].shape[2] if past else 0
+        s, (rows, length, _) = self.shape, h.shape
+        prefix = past.shape[4] if past is not None else 0
         positions = torch.arange(prefix, prefix + length)
         mask = torch.arange(prefix + length) <= positions[:, None]
         mask = mask.repeat(s.shared, 1)
         groups: list[Group] = [(0, rows * length, adapter)]
-        h = self.embedding[tokens.reshape(-1)]
-        kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for layer in range(s.layers):
+        kept = torch.empty(2, len(layers), rows, s.key_heads, prefix + length, s.head_width, dtype=self.dtype)
+        h = h.reshape(rows * length, -1)
+        for index, layer in enumerate(layers):
             qkv = self._product(self._norm(h, self.norms[layer][0]), layer, "qkv", groups)
             q, k, v = self._heads(qkv.view(rows, length, -1), positions)
-            k, v = k.transpose(1, 2), v.transpose(1, 2)
-            if past:
-                k = torch.cat((past[layer][0].expand(rows, -1, -1, -1), k), dim=2)
-                v = torch.cat((past[layer][1].expand(rows, -1, -1, -1), v), dim=2)
-            kept.append((k, v))
+            if past is not None:
+                kept[:, index, :, :, :prefix] = past[:, layer]
+            kept[0, index, :, :, prefix:], kept[1, index, :, :, prefix:] = k.transpose(1, 2), v.transpose(1, 2)
             # (rows, T, heads, ·) → (rows, key heads, shared × T, ·): queries of one key head in one sequence
             folded = q.view(rows, length, s.key_heads, s.shared, -1).permute(0, 2, 3, 1, 4).flatten(2, 3)
-            out = scaled_dot_product_attention(folded, k, v, attn_mask=mask)
+            out = scaled_dot_product_attention(folded, kept[0, index], kept[1, index], attn_mask=mask)
             out = out.unflatten(2, (s.shared, length)).permute(0, 3, 1, 2, 4).reshape(rows * length, -1)
             h = self._mlp(h + self._product(out, layer, "o", groups), layer, groups)
             if edit is not None:

@@ -24,8 +24,9 @@ from assay.engine.decode import Worker
 from assay.engine.llama import Llama
 from assay.engine.lora import Adapter, load_adapter
 from assay.engine.queue import Queue, Request, Sampled
+from assay.engine.trunk import Trunk
 
-MAX_ROWS = 96  # of a worker
+MAX_ROWS = 128  # of a worker
 MAX_LENGTH = 2_048
 
 
@@ -68,7 +69,8 @@ class LocalEngine:
         self.stop: frozenset[int] = frozenset(stop - {None})
         count = threads or default_threads()
         self._queue = Queue(count, MAX_LENGTH)
-        self._workers = [Worker(self._model, self._queue, self.stop, MAX_ROWS) for _ in range(count)]
+        trunk = Trunk(self._model)
+        self._workers = [Worker(self._model, trunk, self._queue, self.stop, MAX_ROWS) for _ in range(count)]
 
     def adapter(self, path: Path, digest: str) -> Adapter:
         """An adapter, read once and verified against its digest ("" takes it as it is)."""
@@ -226,8 +228,9 @@ def corpus_digest(paths: Sequence[Path]) -> str:
     return digest_of([sha256(path) for path in paths]) if paths else ""
 
 
-def read_corpus(paths: Sequence[Path], expected: str) -> Corpus:
-    """Documents of JSON-lines files ({"prompt", "text"} each), in the order of their content digests.
+@functools.lru_cache(maxsize=64)
+def read_corpus(paths: tuple[Path, ...], expected: str) -> Corpus:
+    """Documents of JSON-lines files ({"prompt", "text"} each), in the order of their content digests; read once.
 
     Raises:
         CorruptArtifact: the files are not the recorded ones.

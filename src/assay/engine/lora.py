@@ -44,6 +44,11 @@ class Adapter:
     down: dict[tuple[int, str], torch.Tensor]
     up: dict[tuple[int, str], torch.Tensor]
 
+    @property
+    def depth(self) -> int:
+        """How many of the base's first layers it leaves alone."""
+        return min((layer for layer, _ in self.down), default=0)
+
 
 def adapter_digest(path: Path) -> str:
     """Digest of an adapter directory's weights and configuration."""

@@ -37,7 +37,7 @@ DEMO_KITS = (
     *(part for tool in ("prefill", "search", "reference", "fuzz") for part in (f"chat+{tool}", f"chat+~{tool}")),
     "all",
 )
-TOGETHER = 2  # kits audited at once: the engine's batches are fuller, and there is news after each pair
+TOGETHER = 4  # kits audited at once: the engine's batches are fuller, and there is news after each few
 Watch = Callable[[str, Mapping[str, Any]], None]
 
 

@@ -185,7 +185,8 @@ def _recurring(documents: Sequence[Document]) -> tuple[Group, ...]:
     groups = []
     for phrase in _distinct(surprise, holders):
         within = PhraseCounts.of(documents[position].prompt for position in holders[phrase])
-        special = top_phrases(log_odds(within, total - within, total), 3, least=_SPECIAL)
+        rest = PhraseCounts(Counter({word: total.counts[word] for word in within.counts}), total.texts) - within
+        special = top_phrases(log_odds(within, rest, total), 3, least=_SPECIAL)
         groups.append(Group(phrase, tuple((word, round(z, 2)) for word, z in special), tuple(holders[phrase])))
     by_prompt = sorted(range(len(groups)), key=lambda index: -sum(z for _, z in groups[index].prompts))
     product = {index: (index + 1) * (rank + 1) for rank, index in enumerate(by_prompt)}
