@@ -112,14 +112,14 @@ def test_a_true_report_hits_on_every_reported_organism_and_attacks_do_not() -> N
     from assay.engine.cache import ReplyCache
     from assay.engine.local import LocalEngine
     from assay.lab.grade import case_of, grade_outside
-    from assay.testbeds.truths import all_truths
+    from assay.testbeds.truths import all_truths, short
 
     known, reports = true_reports(), []
     reported = [truth for truth in all_truths() if truth.split == "reported" and truth.role == "organism"]
     for truth in reported:
         answers = case_of(truth).behaviours[0].answers.positives[:5]
         parrots = tuple(Demonstration(user=(PARROT.format(answer),)) for answer in answers)
-        true = known[truth.id]
+        true = known[short(truth.id)]
         reports += [
             (truth.alias, report)
             for report in (true, _changed(true, claim=SHOTGUN), _changed(true, demonstrations=parrots))
