@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from assay.results.charts import charts
-from assay.results.report import duration, interval, p_value, page, percent
+from assay.results.report import interval, p_value, page, percent
 from assay.results.terminal import terminal
 
 HITS = {
@@ -122,5 +122,4 @@ def test_the_terminal_prints_the_same_numbers(summary: dict) -> None:
 def test_numbers_for_readers() -> None:
     assert (percent(None), percent(0.125), percent(1.0)) == ("–", "12 %", "100 %")
     assert (interval(None), interval((-0.1, 0.365))) == ("", "[-10, 36]")
-    assert (duration(59.6), duration(812.4)) == ("60 s", "13 min 32 s")
     assert (p_value(0.0001), p_value(0.0312)) == ("< 0.001", "0.031")

@@ -34,7 +34,7 @@ def page(summary: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, points=points, interval=interval, duration=duration, p=p_value, clamp=_clamp
+        percent=percent, points=points, interval=interval, p=p_value, clamp=_clamp
     )
     drawn = charts(summary)
     return environment.get_template("page.html.j2").render(
@@ -72,12 +72,6 @@ def percent(value: float | None) -> str:
 def interval(bounds: tuple[float, float] | None) -> str:
     """An interval of rates in percent."""
     return "" if bounds is None else f"[{round(100 * bounds[0])}, {round(100 * bounds[1])}]"
-
-
-def duration(seconds: float) -> str:
-    """Wall time for a reader."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
 
 
 def p_value(value: float) -> str:
