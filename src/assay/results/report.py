@@ -33,9 +33,7 @@ def page(summary: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        percent=percent, points=points, interval=interval, p=p_value, clamp=_clamp
-    )
+    environment.filters.update(percent=percent, points=points, interval=interval, p=p_value, clamp=_clamp)
     drawn = charts(summary)
     return environment.get_template("page.html.j2").render(
         s=summary,
