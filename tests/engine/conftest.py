@@ -1,6 +1,6 @@
 """An engine on the tiny checkpoint, and adapters for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local import LocalEngine
+from assay.engine.queue import Request
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,21 @@ def engine(tiny: Path) -> Iterator[LocalEngine]:
 def spec(tiny: Path) -> TargetSpec:
     """The tiny base itself as a target."""
     return TargetSpec("tb-00000000", str(tiny), None, "", (), "", PRESETS["full"])
+
+
+@pytest.fixture
+def count_submitted(monkeypatch: pytest.MonkeyPatch) -> Callable[[LocalEngine], list[int]]:
+    """Watches an engine; the list grows by how many requests each call handed to its workers."""
+
+    def watch(engine: LocalEngine) -> list[int]:
+        counts: list[int] = []
+        submit = engine._queue.submit
+
+        def counted(requests: Sequence[Request]) -> object:
+            counts.append(len(requests))
+            return submit(requests)
+
+        monkeypatch.setattr(engine._queue, "submit", counted)
+        return counts
+
+    return watch

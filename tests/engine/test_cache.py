@@ -1,6 +1,7 @@
 """Replies are kept by content, for every process; a cache that breaks costs time, never an audit."""
 
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,12 +73,12 @@ def test_too_many_replies_lose_a_tenth(tmp_path: Path, monkeypatch: pytest.Monke
     database.close()
 
 
-async def test_the_engine_samples_a_request_once(tiny: Path, spec: TargetSpec, tmp_path: Path) -> None:
+async def test_the_engine_samples_a_request_once(
+    tiny: Path, spec: TargetSpec, tmp_path: Path, count_submitted: Callable[[LocalEngine], list[int]]
+) -> None:
     """Whatever could change the reply is in the key; asking for more samples adds to those that are there."""
     engine = LocalEngine(find_base(str(tiny)), ReplyCache(tmp_path / "replies.sqlite"), threads=1)
-    submitted: list[int] = []
-    submit = engine._queue.submit
-    engine._queue.submit = lambda requests: (submitted.append(len(requests)), submit(requests))[1]  # type: ignore[method-assign]
+    submitted = count_submitted(engine)
     try:
         async with engine.open(spec) as target:
             first = await target.chat("Hello", n=2, max_tokens=8)

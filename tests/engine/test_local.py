@@ -1,6 +1,7 @@
 """Requests that are the same at the same time."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -9,12 +10,8 @@ from assay.engine.local import LocalEngine
 
 
 @pytest.fixture
-def submitted(engine: LocalEngine) -> list[int]:
-    """How many requests each call handed to the workers."""
-    counts: list[int] = []
-    submit = engine._queue.submit
-    engine._queue.submit = lambda requests: (counts.append(len(requests)), submit(requests))[1]  # type: ignore[method-assign]
-    return counts
+def submitted(engine: LocalEngine, count_submitted: Callable[[LocalEngine], list[int]]) -> list[int]:
+    return count_submitted(engine)
 
 
 async def test_the_same_request_at_the_same_time_is_sampled_once(

@@ -6,7 +6,7 @@ import pytest
 
 from assay.core.errors import InvalidInput
 from assay.engine.lora import Adapter
-from assay.engine.queue import Queue, Request
+from assay.engine.queue import Queue, Request, Sampled
 
 
 def request(adapter: Adapter | None = None, sample: int = 0) -> Request:
@@ -20,7 +20,7 @@ def test_what_waits_is_shared_evenly() -> None:
     assert (len(first), len(second)) == (5, 5)
     assert queue.take(5, 96) == []
     for _, future in second:
-        future.set_result(None)  # type: ignore[arg-type]
+        future.set_result(Sampled([], "stop"))
     queue.submit([request(sample=index) for index in range(10, 15)])
     assert queue.take(5, 96) == []  # five of ten are the share of a worker that has five rows
     assert len(queue.take(0, 96)) == 5

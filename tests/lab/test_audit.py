@@ -5,15 +5,15 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import zipfile_zstd  # noqa: F401  teaches zipfile the compression Inspect's logs use
+import zipfile_zstd  # noqa: F401  imported for its effect: zipfile learns the compression of Inspect's logs
 
 from assay.core.access import Access
-from assay.core.auditor import Auditor, Brief, Kit
+from assay.core.auditor import Auditor, AuditorFunction, Brief, Kit
 from assay.core.budget import Budget
 from assay.core.errors import AssayError
 from assay.core.report import Demonstration, Finding, Outcome, Predicate, Report
@@ -38,7 +38,7 @@ FOUND = Report(
         ),
     ),
 )
-Act = Callable[[Kit, Brief, Budget], object]
+Act = AuditorFunction
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def scripted(access: frozenset[Access] = frozenset(Access)) -> OpenTarget:
 
 
 def bench(folder: Path, act: Act, *, budget: Budget | None = None, open_target: OpenTarget | None = None) -> Bench:
-    auditor = Auditor(act, "tiny", 3, "digest", False)  # type: ignore[arg-type]
+    auditor = Auditor(act, "tiny", 3, "digest", False)
     return Bench(open_target or scripted(), collect_tools(()), auditor, budget or Budget(), PreparedStore(folder))
 
 

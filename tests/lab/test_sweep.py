@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,9 +100,9 @@ def test_the_default_is_the_reported_set(design: Design) -> None:
     [{"kits": ("chat+serch",)}, {"testbeds": ("flatery",)}, {"auditor": "explorr"}],
     ids=["kit", "testbed", "auditor"],
 )
-def test_unknown_names_are_told(design: Design, wrong: dict[str, object]) -> None:
+def test_unknown_names_are_told(design: Design, wrong: dict[str, Any]) -> None:
     with pytest.raises(UnknownId):
-        plan(replace(design, **wrong))  # type: ignore[arg-type]
+        plan(replace(design, **wrong))
 
 
 def test_nothing_to_run_and_bad_plugins_are_told(design: Design, tmp_path: Path) -> None:
