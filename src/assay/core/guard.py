@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from assay.core.access import Access
 from assay.core.budget import Meter
 from assay.core.errors import AccessDenied
-from assay.core.target import Corpus, Edit, Messages, Replies, Target, as_messages
+from assay.core.edit import Edit
+from assay.core.reading import Activations, Gradients, Loss, TokenLogprobs, Weights, Wrt
+from assay.core.target import Corpus, Messages, Prompt, Replies, Target, as_messages
 
 
 class GuardedTarget:
@@ -44,6 +46,10 @@ class GuardedTarget:
         return self.__target.layers
 
     @property
+    def width(self) -> int:
+        return self.__target.width
+
+    @property
     def reference(self) -> Target | None:
         self._need(Access.REFERENCE, "target.reference")
         reference = self.__target.reference
@@ -75,8 +81,40 @@ class GuardedTarget:
         self.__meter.charge(self.__payer, replies.cost)
         return replies
 
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        self._need(Access.LOGITS, "target.score")
+        self.__meter.check()
+        read = await self.__target.score(prompt, top=top)
+        self.__meter.charge(self.__payer, read.cost)
+        return read
+
+    async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
+        self._need(Access.ACTIVATIONS_READ, "target.activations")
+        self.__meter.check()
+        read = await self.__target.activations(prompt, layers)
+        self.__meter.charge(self.__payer, read.cost)
+        return read
+
+    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+        self._need(Access.GRADIENTS, "target.gradients")
+        if wrt.kind == "adapter":
+            self._need(Access.WEIGHTS, "target.gradients of the adapter's weights")
+        self.__meter.check()
+        read = await self.__target.gradients(prompt, wrt, loss)
+        self.__meter.charge(self.__payer, read.cost)
+        return read
+
+    async def weights(self, names: Sequence[str]) -> Weights:
+        self._need(Access.WEIGHTS, "target.weights")
+        self.__meter.check()
+        read = await self.__target.weights(names)
+        self.__meter.charge(self.__payer, read.cost)
+        return read
+
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        self._need(Access.ACTIVATIONS_WRITE, "target.intervene")
+        for edit in edits:
+            for flag in sorted(edit.needs):
+                self._need(flag, f"target.intervene({type(edit).__name__})")
         return self.__intervene(edits)
 
     @asynccontextmanager

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from assay.core.access import Access
+from assay.core.edit import Edit
+from assay.core.reading import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, Wrt
 
 if TYPE_CHECKING:
     from assay.core.testbed import TargetSpec
@@ -24,6 +26,7 @@ class Message:
 
 
 Messages = str | Sequence[Message]
+Prompt = Messages | Raw
 
 
 def as_messages(messages: Messages) -> tuple[Message, ...]:
@@ -80,24 +83,6 @@ class Replies:
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
-    """Gaussian noise on the residual stream after one layer, at every token.
-
-    Attributes:
-        layer: index of the layer whose output is disturbed, from 0.
-        scale: standard deviation relative to the token's residual RMS.
-        seed: of a generator private to the request.
-    """
-
-    layer: int
-    scale: float
-    seed: int = 0
-
-
-Edit = Noise
-
-
-@dataclass(frozen=True, slots=True)
 class Document:
     """One item of a target's training data, or of the ordinary data it lies in.
 
@@ -121,7 +106,10 @@ class Corpus:
 
 
 class Target(Protocol):
-    """A model that can be asked. A call beyond the granted access raises `AccessDenied`."""
+    """A model that can be asked. A call beyond the granted access raises `AccessDenied`.
+
+    All of it is asked through one view of the model: `intervene` gives another view, whose requests carry edits.
+    """
 
     @property
     def alias(self) -> str: ...
@@ -129,6 +117,11 @@ class Target(Protocol):
     def access(self) -> frozenset[Access]: ...
     @property
     def layers(self) -> int: ...
+    @property
+    def width(self) -> int:
+        """Of the residual stream."""
+        ...
+
     @property
     def reference(self) -> Target | None: ...
     @property
@@ -144,6 +137,31 @@ class Target(Protocol):
         self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
     ) -> Replies:
         """Sample n continuations of raw text, no chat template."""
+        ...
+
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        """Log-probabilities of a given text; a conversation's last assistant turn is what is scored.
+
+        Args:
+            prompt: conversation or raw text.
+            top: most likely next tokens to give at each position.
+        """
+        ...
+
+    async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
+        """The residual stream after some layers, at every token of a conversation (no reply begun) or raw text."""
+        ...
+
+    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+        """Gradients of a loss at one prompt."""
+        ...
+
+    async def weights(self, names: Sequence[str]) -> Weights:
+        """Copies of weights; a name may be a pattern (`layers.*.mlp.up_proj.weight`).
+
+        Raises:
+            UnknownId: a name or pattern that nothing matches.
+        """
         ...
 
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:

@@ -1,0 +1,140 @@
+"""What may be changed in a target's computation, for the requests of one view and no others.
+
+An edit is data: it says layer, tokens and strength, and the engine does the rest, per request. Positions count from the
+first token of the prompt; negative ones count back from the prompt's end, so that `start=-1` is its last token and all
+that is generated after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from assay.core.access import Access
+from assay.core.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """Which tokens an edit touches.
+
+    Attributes:
+        start: first position.
+        stop: position behind the last one; None is open, into what is generated.
+    """
+
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noise(_Span):
+    """Gaussian noise on the residual stream after one layer.
+
+    Attributes:
+        layer: index of the layer whose output is disturbed, from 0.
+        scale: standard deviation relative to the token's residual RMS.
+        seed: of a generator private to the request.
+    """
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ACTIVATIONS_WRITE})
+    layer: int
+    scale: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AddVector(_Span):
+    """A vector added to the residual stream after one layer (steering).
+
+    Attributes:
+        layer: index of the layer, from 0.
+        vector: as long as the stream is wide.
+        scale: factor of the vector.
+    """
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ACTIVATIONS_WRITE})
+    layer: int
+    vector: tuple[float, ...]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vector", _floats(self.vector))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectOut(_Span):
+    """A direction removed from the residual stream after one layer (directional ablation).
+
+    Attributes:
+        layer: index of the layer, from 0.
+        vector: the direction; its length does not matter.
+    """
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ACTIVATIONS_WRITE})
+    layer: int
+    vector: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vector", _floats(self.vector))
+        if not any(self.vector):
+            raise InvalidInput("ProjectOut: the zero vector has no direction.")
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleAdapter:
+    """The adapter made stronger, weaker or opposite: its part of every product is multiplied.
+
+    Attributes:
+        factor: 1 is the target itself, 0 its base, 2 twice the finetuning, -1 its opposite.
+        layers: which layers; None is all.
+    """
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.WEIGHTS, Access.REFERENCE})
+    factor: float
+    layers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Sample and score from `weight · target + alpha · (target − reference)`, on the level of logits.
+
+    Logit-diff amplification is (1, α); contrastive decoding against the reference is (0, 1).
+
+    Attributes:
+        alpha: factor of the difference.
+        weight: factor of the target's own logits.
+    """
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.LOGITS, Access.REFERENCE})
+    alpha: float
+    weight: float = 1.0
+
+
+ResidualEdit = Noise | AddVector | ProjectOut
+Edit = ResidualEdit | ScaleAdapter | Contrast
+
+
+def _floats(vector: Sequence[float]) -> tuple[float, ...]:
+    """Plain numbers, whatever kind of sequence or array was given."""
+    return tuple(map(float, vector))
+
+
+def check_edits(edits: Sequence[Edit], layers: int, width: int) -> None:
+    """Refuse edits that do not fit a model.
+
+    Raises:
+        InvalidInput: not an edit, a layer that does not exist, a vector of another length, or two contrasts.
+    """
+    for edit in edits:
+        if not isinstance(edit, Edit):
+            raise InvalidInput(f"{edit!r} is no edit: want Noise, AddVector, ProjectOut, ScaleAdapter or Contrast.")
+        named = edit.layers or () if isinstance(edit, ScaleAdapter) else () if isinstance(edit, Contrast) else (edit.layer,)
+        for layer in named:
+            if not 0 <= layer < layers:
+                raise InvalidInput(f"layer {layer} does not exist; give one from 0 to {layers - 1}.")
+        if isinstance(edit, AddVector | ProjectOut) and len(edit.vector) != width:
+            raise InvalidInput(f"a vector of {len(edit.vector)} numbers; the residual stream is {width} wide.")
+    if sum(isinstance(edit, Contrast) for edit in edits) > 1:
+        raise InvalidInput("one Contrast a view: two of them have no agreed meaning.")
