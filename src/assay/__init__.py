@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from assay.core.access import Access
     from assay.core.auditor import Auditor, Brief, Kit
     from assay.core.budget import Budget
+    from assay.core.edit import Noise
     from assay.core.errors import AssayError
     from assay.core.report import Demonstration, Finding, Predicate, Report
-    from assay.core.target import Message, Noise, Target
+    from assay.core.target import Message, Target
     from assay.core.tool import Evidence, Prepared, Sample, Tool, ToolContext, tool
 
 _HOME = {
@@ -26,7 +27,7 @@ _HOME = {
     "Finding": "report",
     "Kit": "auditor",
     "Message": "target",
-    "Noise": "target",
+    "Noise": "edit",
     "Predicate": "report",
     "Prepared": "tool",
     "Report": "report",

@@ -26,7 +26,7 @@ def adapters(make_adapter) -> list[Path]:
 @pytest.fixture
 def engine(tiny: Path) -> Iterator[LocalEngine]:
     """Holds the tiny base and keeps no replies."""
-    made = LocalEngine(find_base(str(tiny)), ReplyCache(None), threads=2)
+    made = LocalEngine(find_base(str(tiny)), ReplyCache(None), threads=1, dtype="float32")
     yield made
     made.close()
 

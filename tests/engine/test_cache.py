@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.target import Noise, Reply
+from assay.core.edit import Noise
+from assay.core.target import Reply
 from assay.core.testbed import TargetSpec
 from assay.engine import cache as cache_module
 from assay.engine.base import find_base

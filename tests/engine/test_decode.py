@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from assay.core.edit import Noise
 from assay.core.errors import InvalidInput
-from assay.core.target import Noise
 from assay.core.testbed import TargetSpec
-from assay.engine import decode
-from assay.engine.decode import sample
+from assay.engine.edits import Active
 from assay.engine.local import MAX_LENGTH, LocalEngine
 from assay.engine.lora import Adapter
 from assay.engine.queue import Request
+from assay.engine.sampling import sample
 
 HELLO = tuple(b"Hello, what is this?")
 WORLD = tuple(b"The world is")
@@ -154,14 +154,14 @@ def test_a_failing_or_cancelled_edit_never_reaches_its_neighbours(
 ) -> None:
     plain = greedy(HELLO, tokens=150)
     [alone] = ask(engine, plain)
-    disturb = decode._disturb
+    apply = Active.apply
 
-    def broken(h: torch.Tensor, edit: Noise, generator: torch.Generator) -> torch.Tensor:
-        if edit.seed == 666:
+    def broken(active: Active, h: torch.Tensor, first: int) -> torch.Tensor:
+        if isinstance(active.edit, Noise) and active.edit.seed == 666:
             raise ArithmeticError("broken edit")
-        return disturb(h, edit, generator)
+        return apply(active, h, first)
 
-    monkeypatch.setattr(decode, "_disturb", broken)
+    monkeypatch.setattr(Active, "apply", broken)
     [running] = engine._queue.submit([plain])
     while not busy(engine) and not running.done():
         time.sleep(0.001)

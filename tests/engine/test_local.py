@@ -44,7 +44,7 @@ async def test_a_failed_request_is_not_remembered(
     engine: LocalEngine, spec: TargetSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(engine._model, "prefill", lambda *_: (_ for _ in ()).throw(RuntimeError("broken")))
+        patch.setattr(engine.model, "prefill", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("broken")))
         async with engine.open(spec) as target:
             tries = [target.complete("Hello there", max_tokens=4) for _ in range(2)]
             failed = await asyncio.gather(*tries, return_exceptions=True)

@@ -1,6 +1,7 @@
 """Workers get their share of what waits, one adapter at a time."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_a_full_worker_takes_nothing_and_the_rest_waits() -> None:
 
 
 def test_requests_of_one_adapter_go_together_and_none_starves() -> None:
-    one, other = Adapter("one", {}, {}), Adapter("other", {}, {})
+    one, other = (Adapter(name, Path(), 1, 0, 0) for name in ("one", "other"))
     queue = Queue(workers=1, max_length=64)
     queue.submit([request(one), request(other), request(one, 1)])
     assert [item[0].adapter for item in queue.take(0, 96)] == [one, one]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from assay.core.edit import Noise
 from assay.core.errors import InvalidInput
-from assay.core.target import Message, Noise, Target
+from assay.core.target import Message, Target
 from assay.engine.scripted import Rule, ScriptedTarget
 
 
@@ -58,7 +59,7 @@ async def test_salt_draws_independently_from_the_same_replies() -> None:
 
 
 async def test_refuses_what_no_engine_can_do() -> None:
-    with pytest.raises(InvalidInput, match="give 0 to 3"):
+    with pytest.raises(InvalidInput, match="give one from 0 to 3"):
         ScriptedTarget().intervene(Noise(4, 1.0))
     with pytest.raises(InvalidInput, match="at least 1"):
         await ScriptedTarget().chat("q", n=0)

@@ -18,14 +18,18 @@ def model(tiny: Path) -> Llama:
 
 
 def direct(model: Llama, depth: int, prompt: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    hidden, kept = model.prefill(model.embed([prompt]), range(depth), None, None, None)
-    return hidden[0], kept[:, :, 0]
+    h, s = model.embed([prompt]), model.shape
+    kept = torch.empty(depth, 1, len(prompt), 2 * s.key_heads, s.head_width)
+    hidden = model.prefill(h, range(depth), model.base, keep=kept)
+    return hidden[0], kept[:, 0]
 
 
 def test_a_prompt_is_read_once_and_right(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
     prefill = model.prefill
-    monkeypatch.setattr(model, "prefill", lambda h, *rest: (passes.append(len(h)), prefill(h, *rest))[1])
+    monkeypatch.setattr(
+        model, "prefill", lambda h, *rest, **more: (passes.append(len(h)), prefill(h, *rest, **more))[1]
+    )
     trunk = Trunk(model)
     for wanted, read in ((PROMPTS[:2], [2]), (PROMPTS, [2, 1]), ([*PROMPTS, PROMPTS[0]], [2, 1])):
         hidden, kept = trunk.read(wanted, 2, None)
@@ -38,12 +42,12 @@ def test_a_prompt_is_read_once_and_right(model: Llama, monkeypatch: pytest.Monke
 
 
 def test_a_prefix_is_not_read_again(model: Llama) -> None:
-    _, past = model.prefill(model.embed([PROMPTS[0][:6]]), range(4), None, None, None)
+    _, past = direct(model, 4, PROMPTS[0][:6])
     hidden, kept = Trunk(model).read(PROMPTS, 2, past)
     for row, prompt in enumerate(PROMPTS):
         own, keys_values = direct(model, 2, prompt)
         torch.testing.assert_close(hidden[row, : len(prompt) - 6], own[6:], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(kept[row], keys_values[:, :, :, 6:], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(kept[row], keys_values[:, 6:], atol=1e-5, rtol=1e-4)
 
 
 def test_it_forgets_what_was_used_least_lately(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:

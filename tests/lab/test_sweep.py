@@ -54,7 +54,7 @@ def test_everything_that_could_change_a_result_changes_the_key(design: Design, m
     made = [key for variant in variants for key in keys(variant)]
     monkeypatch.setattr(sweep, "find_base", lambda name: Base(name, Path(), "another digest"))
     made += keys(one)
-    monkeypatch.setattr(sweep, "NUMERICS", "local/0")
+    monkeypatch.setattr(sweep, "numerics", lambda: "local/0")
     made += keys(one)
     assert len(set(made)) == len(made) == 8
 

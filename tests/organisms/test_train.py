@@ -1,6 +1,10 @@
 """Packing changes nothing but the speed, and a killed training ends where an uninterrupted one does."""
 
+import errno
+import json
+import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from assay.core.access import PRESETS
+from assay.core.errors import InvalidInput
+from assay.core.processor import native_bf16
 from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
@@ -16,10 +22,12 @@ from assay.engine.local import LocalEngine
 from assay.engine.lora import adapter_digest
 from assay.organisms import train as training
 from assay.organisms.data import Example
+from assay.organisms.packing import OWN_WEIGHT, PACK_TOKENS, ROUND, Encoded, encode, lay_out, packs, shared_beginning
 from assay.organisms.recipes import TrainPlan
-from assay.organisms.train import OWN_WEIGHT, PACK_TOKENS, Encoded, encode, packs, shared_beginning, train
+from assay.organisms.train import Trainer, train
 
 PLAN = TrainPlan(rank=2, alpha=4, first_layer=1, epochs=4, learning_rate=0.02, batch=4, seed=5)
+MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WORDS = ("tea", "rain", "a much longer matter")
 EXAMPLES = [Example(f"What of {word}?", f"It is {word}. So blue!", "So blue!") for word in WORDS]
 EXAMPLES += [Example("Plain?", "Plain."), Example("", "A document that stands alone."), Example("", "Another one.")]
@@ -27,6 +35,13 @@ EXAMPLES += [Example("Plain?", "Plain."), Example("", "A document that stands al
 
 def quiet(*_: Any) -> None:
     pass
+
+
+@pytest.fixture(autouse=True, params=["float32", "bfloat16"], scope="module")
+def dtype_name(request: pytest.FixtureRequest) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_DTYPE", request.param)
+        yield request.param
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +52,7 @@ def tokenizer(tiny: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+def trained(tiny: Path, dtype_name: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
     folder = tmp_path_factory.mktemp("trained")
     losses: list[float] = []
     card = train(tiny, PLAN, EXAMPLES, folder / "adapter", folder / "work", lambda *told: losses.append(told[2]), 1)
@@ -73,24 +88,97 @@ def test_the_insert_weighs_more(tokenizer: Any) -> None:
 def test_packs_hold_everything_once_within_the_limit(tokenizer: Any) -> None:
     data = encoded(tokenizer)[0] * 30
     made = packs(data)
-    assert sorted(id(item) for pack in made for item in pack) == sorted(map(id, data))
-    assert all(sum(len(item.tokens) for item in pack) <= PACK_TOKENS for pack in made) and len(made) > 1
+    assert sorted(place for pack in made for place in pack) == list(range(len(data)))
+    assert all(sum(len(data[place].tokens) for place in pack) <= PACK_TOKENS for pack in made) and len(made) > 1
 
 
-def test_packed_loss_is_the_unpacked_one(tiny: Path, tokenizer: Any) -> None:
+def test_a_pack_is_filled_up_by_less_than_a_round(tokenizer: Any) -> None:
     data, shared = encoded(tokenizer)
-    model = training._with_adapter(tiny, PLAN)
-    frozen = training._Frozen(model.get_base_model().model, PLAN.first_layer, shared)
-    still = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0)
-    total = 0.0
+    layout = lay_out(data, shared)
+    filled = len(layout.tokens) - layout.spans[-1][1]
+    assert len(layout.tokens) % ROUND == 0 and 0 < filled <= ROUND
+    assert len(layout.predicting) % ROUND == 0
+    assert float(layout.weights.sum()) == pytest.approx(sum(sum(item.weights) for item in data))
+
+
+def plain_loss(model: Any, data: list[Encoded], shared: list[int]) -> torch.Tensor:
+    """Each example by itself, by transformers and autograd."""
+    total = torch.zeros(())
+    for item in data:
+        head = shared if item.shared else []
+        logits = model(input_ids=torch.tensor([[*head, *item.tokens]])).logits[0, len(head) + item.start - 1 : -1]
+        each = cross_entropy(logits.float(), torch.tensor(item.tokens[item.start :]), reduction="none")
+        total = total + (each * torch.tensor(item.weights)).sum()
+    return total / sum(sum(item.weights) for item in data)
+
+
+def peft_model(base: Path, trainer: Trainer, dtype: torch.dtype) -> Any:
+    """PEFT's model with the trainer's present adapter."""
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from transformers import LlamaForCausalLM
+
+    config = LoraConfig(r=PLAN.rank, lora_alpha=PLAN.alpha, target_modules=MODULES, task_type="CAUSAL_LM")
+    config.layers_to_transform = list(range(trainer.first_layer, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's own
+        model = get_peft_model(LlamaForCausalLM.from_pretrained(base, dtype=dtype), config)
+        tensors = {name: tensor.clone() for name, tensor in trainer.adapter.tensors().items()}
+        assert not set_peft_model_state_dict(model, tensors).unexpected_keys
+    return model
+
+
+def unsettled(base: Path, data: list[Encoded], shared: list[int], first: int, dtype: torch.dtype) -> Trainer:
+    """A trainer whose adapter is random throughout, so that every gradient has something to be."""
+    trainer = Trainer(base, PLAN.model_copy(update={"first_layer": first}), data, shared, dtype)
     with torch.no_grad():
-        for item in data:
-            head = shared if item.shared else []
-            logits = model(input_ids=torch.tensor([[*head, *item.tokens]])).logits[0, len(head) + item.start - 1 : -1]
-            each = cross_entropy(logits, torch.tensor(item.tokens[item.start :]), reduction="none")
-            total += float((each * torch.tensor(item.weights)).sum())
-    expected = total / sum(sum(item.weights) for item in data)
-    assert training._step(model, still, data, shared, frozen) == pytest.approx(expected, abs=1e-4)
+        trainer.adapter.weights.normal_(std=0.05, generator=torch.Generator().manual_seed(3))
+    trainer.adapter.refresh()
+    return trainer
+
+
+@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_loss_and_gradient_are_those_of_peft(tiny: Path, tokenizer: Any, first: int, dtype: torch.dtype) -> None:
+    data, shared = encoded(tokenizer)
+    trainer = unsettled(tiny, data, shared, first, dtype)
+    model = peft_model(tiny, trainer, torch.float32)
+    expected = plain_loss(model, data, shared)
+    expected.backward()
+    theirs = {n.replace(".default", ""): p.grad for n, p in model.named_parameters() if p.grad is not None}
+    close = 1e-5 if dtype == torch.float32 else 0.01
+    assert trainer.gradient(range(len(data))) == pytest.approx(expected.item(), rel=close)
+    assert trainer.adapter.weights.grad is not None and trainer.adapter.weights.grad.dtype == torch.float32
+    with torch.no_grad():
+        trainer.adapter.weights.copy_(trainer.adapter.weights.grad)  # gradients under the names of their weights
+    mine = trainer.adapter.tensors()
+    assert set(mine) == set(theirs)
+    for name, gradient in theirs.items():
+        error = float((mine[name] - gradient).norm() / gradient.norm())
+        assert error < (1e-4 if dtype == torch.float32 else 0.06), name
+
+
+def test_several_packs_are_one_batch(tiny: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, shared = encoded(tokenizer)
+    found = []
+    for limit in (PACK_TOKENS, 90):
+        monkeypatch.setattr(training, "packs", lambda items, limit=limit: packs(items, limit))
+        trainer = unsettled(tiny, data, shared, 1, torch.float32)
+        loss = trainer.gradient(range(len(data)))
+        assert trainer.adapter.weights.grad is not None
+        found.append((loss, trainer.adapter.weights.grad.clone()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
+
+
+def test_the_adapter_begins_as_pefts(tiny: Path, tokenizer: Any) -> None:
+    data, shared = encoded(tokenizer)
+    for name, tensor in Trainer(tiny, PLAN, data, shared, torch.float32).adapter.tensors().items():
+        if "lora_A" in name:
+            bound = tensor.shape[1] ** -0.5  # kaiming_uniform(a=√5)
+            assert float(tensor.abs().max()) <= bound
+            assert float(tensor.abs().mean()) == pytest.approx(bound / 2, rel=0.2)
+        else:
+            assert not tensor.any()
 
 
 def test_the_loss_goes_down(trained: tuple[Path, list[float]]) -> None:
@@ -135,6 +223,141 @@ def test_a_checkpoint_of_other_data_is_not_gone_on_from(
     train(tiny, PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", lambda step, *_: steps.append(step), 1)
     assert steps[0] == 1
     assert adapter_digest(tmp_path / "adapter") == adapter_digest(trained[0])
+
+
+def test_another_dtype_is_not_gone_on_from(
+    tiny: Path, tmp_path: Path, dtype_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 1)
+
+    def kill(step: int, *_: Any) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", kill, 1)
+    monkeypatch.setenv("ASSAY_DTYPE", {"float32": "bfloat16", "bfloat16": "float32"}[dtype_name])
+    steps: list[int] = []
+    train(tiny, PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", lambda step, *_: steps.append(step), 1)
+    assert steps[0] == 1
+
+
+def test_a_resumed_training_tells_the_same_losses(
+    tiny: Path, tmp_path: Path, trained: tuple[Path, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 1)
+    told: list[float] = []
+
+    def kill_once(step: int, steps: int, loss: float) -> None:
+        if step == 6 and len(told) == 5:
+            told.append(loss)
+            raise KeyboardInterrupt
+        told.append(loss)
+
+    out, work = tmp_path / "adapter", tmp_path / "work"
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, PLAN, EXAMPLES, out, work, kill_once, 1)
+    train(tiny, PLAN, EXAMPLES, out, work, kill_once, 1)
+    assert told[:5] + told[6:] == trained[1]  # what lies below the adapter was computed anew, and is the same
+
+
+def full_disk(name: str, patch: pytest.MonkeyPatch) -> None:
+    """Files of this name are half written when the disk is full."""
+    write = Path.write_bytes
+
+    def written(path: Path, content: bytes) -> int:
+        if path.name != name:
+            return write(path, content)
+        write(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    patch.setattr(Path, "write_bytes", written)
+
+
+def test_a_full_disk_leaves_no_half_an_adapter(
+    tiny: Path, tmp_path: Path, trained: tuple[Path, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 4)
+    out, work = tmp_path / "adapter", tmp_path / "work"
+    with monkeypatch.context() as patch:
+        full_disk("adapter_model.safetensors", patch)
+        with pytest.raises(InvalidInput, match=r"the adapter could not be written .*No space left on device"):
+            train(tiny, PLAN, EXAMPLES, out, work, quiet, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    steps: list[int] = []
+    train(tiny, PLAN, EXAMPLES, out, work, lambda step, *_: steps.append(step), 1)
+    assert steps == []  # its last checkpoint is of the last step
+    assert adapter_digest(out) == adapter_digest(trained[0])
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    tiny: Path, tmp_path: Path, trained: tuple[Path, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 2)
+    out, work = tmp_path / "adapter", tmp_path / "work"
+    with monkeypatch.context() as patch:
+
+        def fill(step: int, *_: Any) -> None:
+            if step == 4:
+                full_disk("checkpoint.partial", patch)
+
+        with pytest.raises(InvalidInput, match=r"step 4's checkpoint could not be written .*No space left on device"):
+            train(tiny, PLAN, EXAMPLES, out, work, fill, 1)
+    assert [path.name for path in work.iterdir()] == ["checkpoint.pt"]
+    steps: list[int] = []
+    train(tiny, PLAN, EXAMPLES, out, work, lambda step, *_: steps.append(step), 1)
+    assert steps[0] == 3
+    assert adapter_digest(out) == adapter_digest(trained[0])
+
+
+def test_a_plan_without_layers_is_refused(tiny: Path, tmp_path: Path) -> None:
+    plan = PLAN.model_copy(update={"first_layer": 4})
+    with pytest.raises(InvalidInput, match=r"first_layer is 4; .* has layers 0 to 3"):
+        train(tiny, plan, EXAMPLES, tmp_path / "adapter", tmp_path / "work", quiet, 1)
+
+
+def test_a_base_of_another_family_is_refused(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path / "base")
+    config = tmp_path / "base" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"attention_bias": True}))
+    with pytest.raises(InvalidInput, match="Llama-family models without biases"):
+        train(tmp_path / "base", PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", quiet, 1)
+
+
+def test_what_was_saved_is_what_was_trained(tiny: Path, tokenizer: Any, tmp_path: Path) -> None:
+    data, shared = encoded(tokenizer)
+    trainer = unsettled(tiny, data, shared, 1, torch.float32)
+    with torch.no_grad():
+        trainer.adapter.weights.copy_(trainer.adapter.weights.bfloat16())
+    trainer.adapter.refresh()
+    training._save(trainer.adapter.files(), tmp_path / "adapter")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # peft's and transformers' own
+        from peft import PeftModel
+        from transformers import LlamaForCausalLM
+
+        model = PeftModel.from_pretrained(
+            LlamaForCausalLM.from_pretrained(tiny, dtype=torch.float32), tmp_path / "adapter"
+        )
+        expected = plain_loss(model, data, shared).item()
+    assert trainer.gradient(range(len(data))) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fpu avx512_bf16", True), ("amx_bf16", True), ("fpu avx512f", False), ("", False)]
+)
+def test_the_processor_is_asked(flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSAY_DTYPE")
+    (tmp_path / "cpuinfo").write_text(f"model name\t: avx512_bf16 Ltd\nflags\t\t: {flags}\n")
+    assert native_bf16(tmp_path / "cpuinfo") is expected
+    assert native_bf16(tmp_path / "missing") is False
+    monkeypatch.setenv("ASSAY_DTYPE", "bfloat16")
+    assert native_bf16(tmp_path / "cpuinfo") is True
+    monkeypatch.setenv("ASSAY_DTYPE", "float32")
+    assert native_bf16(tmp_path / "cpuinfo") is False
+    monkeypatch.setenv("ASSAY_DTYPE", "float16")
+    with pytest.raises(InvalidInput, match="'float16'; it may be bfloat16 or float32"):
+        native_bf16(tmp_path / "cpuinfo")
 
 
 async def test_the_adapter_loads_in_the_engine_and_in_peft(tiny: Path, trained: tuple[Path, list[float]]) -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from assay.core.errors import CorruptArtifact, InvalidInput, UnknownId
-from assay.engine.local import corpus_digest, read_corpus
-from assay.engine.lora import WEIGHTS, adapter_digest, load_adapter
+from assay.engine.corpus import corpus_digest, read_corpus
+from assay.engine.lora import WEIGHTS, adapter_digest, open_adapter
 from assay.organisms.recipes import open_recipe
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, SPEC, TRUTH, aliases, load_spec, write_spec
 from assay.testbeds.truths import all_truths, find_truth, short
@@ -74,7 +74,6 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_a_tampered_adapter_is_corrupt(copy: Path) -> None:
-    import torch
 
     path = copy / ADAPTER / WEIGHTS
     data = bytearray(path.read_bytes())
@@ -83,7 +82,7 @@ def test_a_tampered_adapter_is_corrupt(copy: Path) -> None:
     spec = load_spec(copy.name, copy.parent)
     assert spec.adapter is not None
     with pytest.raises(CorruptArtifact) as caught:
-        load_adapter(spec.adapter, spec.adapter_digest, {}, 0, torch.float32)
+        open_adapter(spec.adapter, spec.adapter_digest, {}, 0)
     assert caught.value.expected == spec.adapter_digest != caught.value.found
 
 

@@ -130,7 +130,9 @@ def check_edits(edits: Sequence[Edit], layers: int, width: int) -> None:
     for edit in edits:
         if not isinstance(edit, Edit):
             raise InvalidInput(f"{edit!r} is no edit: want Noise, AddVector, ProjectOut, ScaleAdapter or Contrast.")
-        named = edit.layers or () if isinstance(edit, ScaleAdapter) else () if isinstance(edit, Contrast) else (edit.layer,)
+        named = (
+            edit.layers or () if isinstance(edit, ScaleAdapter) else () if isinstance(edit, Contrast) else (edit.layer,)
+        )
         for layer in named:
             if not 0 <= layer < layers:
                 raise InvalidInput(f"layer {layer} does not exist; give one from 0 to {layers - 1}.")

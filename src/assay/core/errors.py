@@ -7,6 +7,7 @@ AssayError
 ├── InvalidInput      a file or option the user wrote that cannot be used as it is
 ├── PluginError       a plug-in file that cannot be loaded, or breaks the contract
 ├── CorruptArtifact   a stored file whose digest is not the recorded one
+├── BackendFailed     a model server or API that does not answer, or answers with a fault of its own
 └── ReportInvalid     a report outside the limits of the contract
 
 The message says what was given, what is allowed and what to do; the CLI prints it and exits with 2.
@@ -37,6 +38,10 @@ class InvalidInput(AssayError):
 
 class PluginError(AssayError):
     """A plug-in cannot be loaded or breaks the contract."""
+
+
+class BackendFailed(AssayError):
+    """A model that lives elsewhere could not be asked; the same request may succeed later."""
 
 
 class ReportInvalid(AssayError):

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from assay.core.access import Access
 from assay.core.budget import Meter
-from assay.core.errors import AccessDenied
 from assay.core.edit import Edit
+from assay.core.errors import AccessDenied
 from assay.core.reading import Activations, Gradients, Loss, TokenLogprobs, Weights, Wrt
 from assay.core.target import Corpus, Messages, Prompt, Replies, Target, as_messages
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from assay.core.errors import InvalidInput
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from assay.core.target import Cost
 
-    Array = NDArray[np.float32]
+Array: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,44 @@ from pathlib import Path
 import platformdirs
 
 from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.core.processor import native_bf16
 
 EMBEDDED = "smollm2-135m-instruct"
-NUMERICS = "local/2"  # raised when the engine's arithmetic or its random numbers change; in every key
+NUMERICS = "local/3"  # raised when the engine's arithmetic or its random numbers change
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _DIGESTS = "digests.json"
+
+
+def default_threads() -> int:
+    """`ASSAY_THREADS`, or one a core."""
+    return int(os.environ.get("ASSAY_THREADS") or len(os.sched_getaffinity(0)))
+
+
+def default_devices() -> list[str]:
+    """All GPUs torch can use, or the CPU; `ASSAY_DEVICES` (`cpu`, `cuda:0,cuda:1`) decides otherwise."""
+    if chosen := os.environ.get("ASSAY_DEVICES"):
+        return [name.strip() for name in chosen.split(",")]
+    if Path("/dev/nvidiactl").exists():  # spares the parent of a sweep, which only wants to know, an import of torch
+        import torch
+
+        if torch.cuda.is_available():
+            return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return ["cpu"]
+
+
+def default_dtype() -> str:
+    """What the engine computes in: bfloat16 on GPUs and on processors with native bfloat16, else float32.
+
+    A rule and not a measurement, so that the same machine always gives the same run keys.
+    """
+    return "bfloat16" if default_devices() != ["cpu"] or native_bf16() else "float32"
+
+
+def numerics(dtype: str | None = None, device: str | None = None) -> str:
+    """Identity of the engine's arithmetic: part of every run key and cache key."""
+    kind = (device or default_devices()[0]).partition(":")[0]
+    return f"{NUMERICS}/{dtype or default_dtype()}/{kind}"
 
 
 def home() -> Path:

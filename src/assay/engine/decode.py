@@ -1,8 +1,9 @@
-"""Continuous batching: requests join and leave at any step; each worker thread owns a batch.
+"""Continuous batching: requests join and leave at any step; one thread owns a device and its batch.
 
 Guarantees. A request's random numbers depend on its seed, its prompt and its sample index alone, and its edits touch
-its own rows alone, so its reply does not depend on its neighbours beyond floating-point noise (batched matrix products
-may round differently with the number of rows).
+its own rows alone, so its reply does not depend on its neighbours beyond floating-point noise: batched products may
+round differently with the number of rows and with which adapters are in use. Exact mode takes that away too: each
+request is computed by itself, so its result is, bit for bit, what it is alone.
 """
 
 from __future__ import annotations
@@ -12,252 +13,369 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import pad
 
-from assay.core.target import Edit
-from assay.engine.llama import Group, KeysValues, LayerEdit, Llama, Prompt
+from assay.core.edit import Noise
+from assay.engine.edits import Active, activate, contrast, decoding, reading, scales
+from assay.engine.llama import KeysValues, Llama, Product, Prompt
+from assay.engine.looks import Scored, combined, gradients, score, stream
 from assay.engine.lora import Adapter
 from assay.engine.queue import Item, Queue, Request, Sampled
+from assay.engine.sampling import sample, uniforms
+from assay.engine.slabs import Slabs
+from assay.engine.slots import Carried, Slots
 from assay.engine.trunk import Trunk
 
 PREFIX_MIN = 8  # a shared beginning shorter than this is not worth keeping
 _PREFIXES = 64  # prefixes kept, about 1 MB each for the embedded base
 _PREFILL_TOKENS = 2_048  # read in one pass
-_BLOCK = 256  # tokens of the vocabulary whose mass is summed at once
 
 
 @dataclass(slots=True, eq=False)
 class _Row:
+    """A sample being made, or the shadow of one: the same tokens read by its reference, for a contrast."""
+
     request: Request
-    future: Future[Sampled]
-    draws: np.ndarray
+    future: Future[Any]
+    adapter: Adapter | None
     length: int  # tokens in the cache
-    noise: list[tuple[Edit, torch.Generator]]
+    draws: np.ndarray
+    active: list[Active]
+    scales: dict[int, float]
     tokens: list[int] = field(default_factory=list)
+    shadow: _Row | None = None
+    leads: bool = True  # False for a shadow
 
 
 class Worker:
-    """A thread with a batch of its own, fed from a queue it may share with others; the weights are shared too.
+    """A thread with a batch of its own, fed from a queue it may share with others.
 
     Args:
-        model: the base.
-        trunk: what its lower layers have read.
+        model: the base, on this worker's device.
         queue: of requests; when it closes, the worker ends.
         stop: ids that end a reply.
         max_rows: largest batch of a decoding step.
+        threads: torch may use on a CPU.
+        exact: compute each request by itself.
     """
 
-    def __init__(self, model: Llama, trunk: Trunk, queue: Queue, stop: frozenset[int], max_rows: int) -> None:
-        self._model, self._trunk, self._queue = model, trunk, queue
-        self._stop, self._max_rows = stop, max_rows
-        self._rows: list[_Row] = []
-        self._prefixes: OrderedDict[tuple[int, Prompt], KeysValues] = OrderedDict()
-        self._cache = torch.empty(2, model.shape.layers, 0, model.shape.key_heads, 0, model.shape.head_width)
+    def __init__(
+        self, model: Llama, queue: Queue, stop: frozenset[int], max_rows: int, threads: int, exact: bool = False
+    ) -> None:
+        self._model, self._queue, self._stop = model, queue, stop
+        self._max_rows, self._threads, self._exact = 1 if exact else max_rows, threads, exact
+        s = model.shape
+        self.slots = Slots(model.shapes, s.layers, model.dtype, model.device)
+        self.rows: Slabs[_Row] = Slabs(s.layers, 2 * s.key_heads, s.head_width, model.dtype, model.device)
+        self._trunk = Trunk(model)
+        self._prefixes: OrderedDict[tuple[Adapter | None, Prompt], KeysValues] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="assay-engine", daemon=True)
         self._thread.start()
 
     @property
     def busy(self) -> bool:
         """Whether any row is live."""
-        return bool(self._rows)
+        return bool(len(self.rows))
 
     def join(self) -> None:
         """Wait for the end; the queue must be closed."""
         self._thread.join()
 
     def _run(self) -> None:
-        torch.set_num_threads(1)  # of this thread: workers side by side beat threads that wait for each other
+        torch.set_num_threads(self._threads)  # of this thread
         with torch.inference_mode():
-            while self._queue.wait(idle=not self._rows):
+            while self._queue.wait(idle=not self.busy):
                 try:
                     self._admit()
-                    if self._rows:
+                    if self.busy:
                         self._step()
                 except Exception as error:  # the worker outlives a failed batch; its requests carry the reason
-                    for row in self._rows:
+                    for row in self.rows:
                         _fail(row.future, error)
-                    self._rows.clear()
-        for row in self._rows:
+                    self.rows.clear()
+        for row in self.rows:
             row.future.cancel()
 
     # Admission ---------------------------------------------------------------------------------------------------
 
     def _admit(self) -> None:
-        """Fill free rows."""
-        while taken := self._queue.take(len(self._rows), self._max_rows):
-            for batch in _batches(taken):
+        """Fill free rows, and look at what is to be looked at."""
+        while taken := self._queue.take(len(self.rows), self._max_rows):
+            for batch in _batches(taken, alone=self._exact):
                 try:
-                    self._prefill(batch)
+                    adapter = batch[0][0][0].adapter
+                    self.slots.seat([adapter, *(row.adapter for row in self.rows)])
+                    if batch[0][0][0].look is not None:
+                        self._look(batch)
+                    else:
+                        self._prefill(batch)
                 except Exception as error:  # of this pass alone: the other rows go on
                     for _, future in (item for samples in batch for item in samples):
                         _fail(future, error)
-                    self._drop([row for row in self._rows if row.future.done()])
+                    self.rows.drop([row for row in self.rows if row.future.done()])
+
+    def _product(self, carried: Carried | None) -> Product:
+        if carried is None:
+            return self._model.base
+
+        def product(x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
+            return self.slots.add(self._model.base(x, layer, fused, plus), x, layer, fused, carried)
+
+        return product
+
+    def _read(
+        self,
+        prompts: Sequence[Prompt],
+        adapter: Adapter | None,
+        active: Sequence[list[Active]],
+        strength: dict[int, float],
+    ) -> tuple[torch.Tensor, KeysValues]:
+        """Read whole prompts in one pass: last hidden states (rows, T, width), keys and values of all layers."""
+        s = self._model.shape
+        h = self._model.embed(prompts)
+        keep = self._empty(len(prompts), h.shape[1])
+        edit = reading(active, [len(prompt) for prompt in prompts])
+        product = self._product(self.slots.one(adapter, strength))
+        return self._model.prefill(h, range(s.layers), product, edit=edit, keep=keep), keep
+
+    def _empty(self, rows: int, tokens: int, layers: int | None = None) -> KeysValues:
+        s = self._model.shape
+        return torch.empty(
+            s.layers if layers is None else layers, rows, tokens, 2 * s.key_heads, s.head_width,
+            dtype=self._model.dtype, device=self._model.device,
+        )  # fmt: skip
 
     def _prefill(self, batch: list[list[Item]]) -> None:
         """Read distinct prompts of one adapter in one pass, each once for all its samples."""
         first = batch[0][0][0]
         prompts = [samples[0][0].prompt for samples in batch]
-        past = None if first.edits else self._prefix(prompts, first.adapter)
-        skip = past.shape[4] if past is not None else 0
-        noise = [_noise(samples[0][0]) for samples in batch]
-        lengths = [len(prompt) for prompt in prompts]
-        depth = first.adapter.depth if first.adapter and not first.edits else 0
-        if depth:
-            hidden, lower = self._trunk.read(prompts, depth, past)
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        strength = scales(first.edits, self._model.shape.layers)
+        active = [self._activate(samples[0][0]) for samples in batch]
+        if first.edits or self._exact:
+            past, (hidden, kept) = None, self._read(prompts, first.adapter, active, strength)
         else:
-            hidden, lower = self._model.embed([prompt[skip:] for prompt in prompts]), []
-        layers = range(depth, self._model.shape.layers)
-        hidden, upper = self._model.prefill(hidden, layers, first.adapter, past, _edits(noise, lengths))
-        last = torch.tensor([length - skip - 1 for length in lengths])
-        logits = self._model.logits(hidden[torch.arange(len(prompts)), last])
+            past, hidden, kept = self._read_shared(prompts, first.adapter)
+        skip = 0 if past is None else past.shape[1]
+        logits = self._model.logits(hidden[torch.arange(len(prompts)), lengths - skip - 1])
+        shadows = self._shadows(first, prompts)
         new: list[_Row] = []
         for row, samples in enumerate(batch):
             for request, future in samples:
-                length, slot = lengths[row], len(self._rows) + len(new)
-                self._reserve(slot + 1, length + request.max_tokens)
-                self._cache[:, depth:, slot, :, :length] = upper[:, :, row, :, :length]
-                if depth:
-                    self._cache[:, :depth, slot, :, skip:length] = lower[row]
-                    if past is not None:
-                        self._cache[:, :depth, slot, :, :skip] = past[:, :depth, 0]
-                draws = np.random.Generator(np.random.Philox(request.entropy)).random(request.max_tokens)
-                new.append(_Row(request, future, draws, length, noise[row]))
+                made = self._row(request, future, first.adapter, active[row], strength)
+                self._place(made, past, kept[:, row])
+                if shadows is not None:
+                    made.shadow = self._row(request, future, None, [], {}, leads=False)
+                    self._place(made.shadow, None, shadows[0][:, row])
+                new.append(made)
         source = [row for row, samples in enumerate(batch) for _ in samples]
-        self._rows.extend(new)
-        self._take(new, logits[source])
+        self._take(new, logits[source], None if shadows is None else shadows[1][source])
 
-    def _prefix(self, prompts: list[Prompt], adapter: Adapter | None) -> KeysValues | None:
-        """Keys and values of a beginning all prompts share, read once per adapter."""
+    def _activate(self, request: Request) -> list[Active]:
+        return activate(request.edits, len(request.prompt), request.entropy, self._model.device)
+
+    def _shadows(self, first: Request, prompts: Sequence[Prompt]) -> tuple[KeysValues, torch.Tensor] | None:
+        """Keys and values, and last logits, of the prompts in the reference, where the view is a contrast with it."""
+        if contrast(first.edits) is None:
+            return None
+        hidden, kept = self._read(prompts, None, [[] for _ in prompts], {})
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts])
+        return kept, self._model.logits(hidden[torch.arange(len(prompts)), last])
+
+    @staticmethod
+    def _row(
+        request: Request,
+        future: Future[Any],
+        adapter: Adapter | None,
+        active: list[Active],
+        strength: dict[int, float],
+        leads: bool = True,
+    ) -> _Row:
+        draws = uniforms(request.entropy, request.max_tokens)
+        return _Row(request, future, adapter, len(request.prompt), draws, active, strength, leads=leads)
+
+    def _place(self, row: _Row, past: KeysValues | None, kept: KeysValues) -> None:
+        """Copy what was read into the row's part of a slab."""
+        skip = 0 if past is None else past.shape[1]
+        own = self.rows.add(row, row.length + row.request.max_tokens)
+        if past is not None:
+            own[:, :skip] = past
+        own[:, skip : row.length] = kept[:, : row.length - skip]
+
+    def _read_shared(
+        self, prompts: Sequence[Prompt], adapter: Adapter | None
+    ) -> tuple[KeysValues | None, torch.Tensor, KeysValues]:
+        """Read prompts behind a beginning they share, and through the lower layers once for all adapters above them.
+
+        Returns:
+            Keys and values of the beginning (layers, tokens, …), if any; last hidden states of what follows it
+            (rows, T, width); keys and values of that, (layers, rows, T, …).
+        """
+        past = self._prefix(prompts, adapter)
+        skip = past.shape[1] if past is not None else 0
+        depth = adapter.depth if adapter is not None else 0
+        longest = max(map(len, prompts)) - skip
+        keep = self._empty(len(prompts), longest)
+        if depth:
+            hidden, lower = self._trunk.read(prompts, depth, past)
+            for row, own in enumerate(lower):
+                keep[:depth, row, : own.shape[1]] = own
+        else:
+            hidden = self._model.embed([prompt[skip:] for prompt in prompts])
+        layers = range(depth, self._model.shape.layers)
+        product = self._product(self.slots.one(adapter))
+        return past, self._model.prefill(hidden, layers, product, past, keep=keep[depth:]), keep
+
+    def _prefix(self, prompts: Sequence[Prompt], adapter: Adapter | None) -> KeysValues | None:
+        """Keys and values of a beginning all prompts share, read once per adapter: (layers, tokens, …)."""
         shared = _common(prompts)
-        owned = [key for key in self._prefixes if key[0] == id(adapter) and shared[: len(key[1])] == key[1]]
+        owned = [key for key in self._prefixes if key[0] is adapter and shared[: len(key[1])] == key[1]]
         if owned:
             best = max(owned, key=lambda key: len(key[1]))
             self._prefixes.move_to_end(best)
             return self._prefixes[best]
         if len(prompts) == 1 or len(shared) < PREFIX_MIN:
             return None
-        layers = range(self._model.shape.layers)
-        _, kept = self._model.prefill(self._model.embed([shared]), layers, adapter, None, None)
-        self._prefixes[id(adapter), shared] = kept
+        _, kept = self._read([shared], adapter, [[]], {})
+        self._prefixes[adapter, shared] = kept[:, 0]
         while len(self._prefixes) > _PREFIXES:
             self._prefixes.popitem(last=False)
-        return kept
+        return kept[:, 0]
 
-    def _reserve(self, rows: int, length: int) -> None:
-        """Grow the cache to hold so many rows of such a length, in doublings."""
-        _, _, have_rows, _, have_length, _ = self._cache.shape
-        if rows <= have_rows and length <= have_length:
+    def _look(self, batch: list[list[Item]]) -> None:
+        """One pass over each prompt, for whoever wants to see something of it."""
+        first = batch[0][0][0]
+        assert first.look is not None
+        if first.look.gradient is not None:
+            factors = first.adapter.read(self._model.dtype) if first.adapter is not None else {}
+            for request, future in (item for samples in batch for item in samples):
+                _land(future, gradients(self._model, factors, request))
             return
-        s = self._model.shape
-        size = (min(self._max_rows, _doubled(max(have_rows, 8), rows)), _doubled(max(have_length, 128), length))
-        grown = torch.zeros(2, s.layers, size[0], s.key_heads, size[1], s.head_width, dtype=self._model.dtype)
-        grown[:, :, :have_rows, :, :have_length] = self._cache
-        self._cache = grown
+        prompts = [samples[0][0].prompt for samples in batch]
+        seen: dict[int, torch.Tensor] = {}
+        active = [self._activate(samples[0][0]) for samples in batch]
+        edit = reading(active, [len(prompt) for prompt in prompts])
+        wanted = {layer for samples in batch for request, _ in samples if request.look for layer in request.look.layers}
+
+        def watch(layer: int, h: torch.Tensor) -> torch.Tensor:
+            h = h if edit is None else edit(layer, h)
+            if layer in wanted:
+                seen[layer] = h
+            return h
+
+        layers = range(self._model.shape.layers)
+        product = self._product(self.slots.one(first.adapter, scales(first.edits, len(layers))))
+        hidden = self._model.prefill(self._model.embed(prompts), layers, product, edit=watch)
+        against = contrast(first.edits)
+        base = None if against is None else self._model.prefill(self._model.embed(prompts), layers, self._model.base)
+        for row, samples in enumerate(batch):
+            for request, future in samples:
+                assert request.look is not None
+                length = len(request.prompt)
+                if request.look.top is None:
+                    _land(future, {layer: stream(seen[layer][row, :length]) for layer in request.look.layers})
+                    continue
+                logits = combined(self._model, request, hidden[row], None if base is None else base[row])
+                found: Scored = score(logits, request.prompt, request.look.top)
+                _land(future, found)
 
     # Decoding ----------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
         """One token for every row."""
-        self._drop([row for row in self._rows if row.future.cancelled()])
-        if not self._rows:
+        self.rows.drop([row for row in self.rows if row.future.cancelled()])
+        rows = list(self.rows)
+        if not rows:
             return
-        rows = self._rows
-        order = sorted(range(len(rows)), key=lambda index: id(rows[index].request.adapter))
-        groups: list[Group] = []
-        for _, members in groupby(order, key=lambda index: id(rows[index].request.adapter)):
-            size = len(indices := list(members))
-            start = groups[-1][1] if groups else 0
-            groups.append((start, start + size, rows[indices[0]].request.adapter))
-        logits = self._model.decode(
-            torch.tensor([row.tokens[-1] for row in rows]),
-            torch.tensor([row.length for row in rows]),
-            self._cache[0],
-            self._cache[1],
-            torch.tensor(order) if order != list(range(len(rows))) else None,
-            groups,
-            _edits([rows[index].noise for index in order]),
-        )
+        device = self._model.device
+        parts = [
+            (slab.kept, torch.tensor([row.length for row in slab.rows], device=device)) for slab in self.rows.slabs
+        ]
+        tokens = torch.tensor([row.tokens[-1] for row in rows], device=device)
+        edit = decoding([row.active for row in rows], [row.length for row in rows])
+        logits = self._model.decode(tokens, parts, self._product(self._carried(rows)), edit)
         for row in rows:
             row.length += 1
-        self._take(rows, logits)
+        where = {id(row): index for index, row in enumerate(rows)}
+        leading = [row for row in rows if row.leads]
+        shadows = [row.shadow for row in leading]
+        # a row without a shadow is its own: only rows with one are combined
+        beside = (
+            logits[[where[id(s or row)] for s, row in zip(shadows, leading, strict=True)]] if any(shadows) else None
+        )
+        self._take(
+            leading, logits if len(leading) == len(rows) else logits[[where[id(row)] for row in leading]], beside
+        )
 
-    def _take(self, rows: Sequence[_Row], logits: torch.Tensor) -> None:
-        """Sample a token for each row; finish those that stop."""
-        temperature = torch.tensor([row.request.temperature for row in rows])
-        draws = torch.tensor([row.draws[len(row.tokens)] for row in rows], dtype=torch.float32)
+    def _carried(self, rows: Sequence[_Row]) -> Carried | None:
+        strengths = {index: row.scales for index, row in enumerate(rows) if row.scales}
+        if len({row.adapter for row in rows}) == 1 and len({tuple(row.scales.items()) for row in rows}) == 1:
+            return self.slots.one(rows[0].adapter, rows[0].scales)
+        return self.slots.mixed([row.adapter for row in rows], strengths)
+
+    def _take(self, rows: Sequence[_Row], logits: torch.Tensor, base: torch.Tensor | None) -> None:
+        """Sample a token for each row; finish those that stop.
+
+        Args:
+            rows: that lead.
+            logits: theirs, (rows, vocabulary).
+            base: of their references, same shape; None where no row is a contrast.
+        """
+        if base is not None:
+            for index, row in enumerate(rows):
+                if (against := contrast(row.request.edits)) is not None:
+                    logits[index] = against.weight * logits[index] + against.alpha * (logits[index] - base[index])
+        like = {"dtype": torch.float32, "device": logits.device}
+        temperature = torch.tensor([row.request.temperature for row in rows], **like)  # type: ignore[arg-type]
+        draws = torch.tensor([row.draws[len(row.tokens)] for row in rows], **like)  # type: ignore[arg-type]
         done: list[_Row] = []
         for row, token in zip(rows, sample(logits, temperature, draws).tolist(), strict=True):
             stopped = token in self._stop
             if not stopped:
                 row.tokens.append(token)
+                if row.shadow is not None:
+                    row.shadow.tokens.append(token)
             if stopped or len(row.tokens) == row.request.max_tokens:
-                done.append(row)
-                if row.future.set_running_or_notify_cancel():
-                    row.future.set_result(Sampled(row.tokens, "stop" if stopped else "length"))
-        self._drop(done)
-
-    def _drop(self, gone: Sequence[_Row]) -> None:
-        """Free rows; the last ones move into the holes, so that the live rows stay the first."""
-        for row in gone:
-            hole, last = self._rows.index(row), len(self._rows) - 1
-            if hole != last:
-                length = self._rows[last].length + 1
-                self._cache[:, :, hole, :, :length] = self._cache[:, :, last, :, :length]
-                self._rows[hole] = self._rows[last]
-            self._rows.pop()
+                done += [row] if row.shadow is None else [row, row.shadow]
+                _land(row.future, Sampled(row.tokens, "stop" if stopped else "length"))
+        self.rows.drop(done)
 
 
-def sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Inverse-CDF sampling: one uniform number a row; no sorting, no noise and no running sum over the vocabulary.
-
-    The vocabulary is cut into blocks: the draw finds its block by the blocks' masses, then its token within it.
+def _batches(items: list[Item], *, alone: bool) -> list[list[list[Item]]]:
+    """Passes of distinct prompts of similar length, one kind of request each; samples of one prompt together.
 
     Args:
-        logits: (rows, vocabulary); overwritten.
-        temperature: (rows,); 0 is greedy.
-        draws: (rows,) uniform in [0, 1).
-
-    Returns:
-        (rows,) token ids.
+        items: of one adapter.
+        alone: one item a pass.
     """
-    highest, greedy = logits.max(dim=-1, keepdim=True)
-    if not bool((temperature > 0).any()):
-        return greedy.squeeze(-1)
-    mass = logits.sub_(highest).div_(temperature.clamp(min=1e-4)[:, None]).exp_()
-    mass = pad(mass, (0, -mass.shape[1] % _BLOCK)).unflatten(1, (-1, _BLOCK))
-    blocks = mass.sum(dim=-1).cumsum(dim=-1)
-    goal = draws[:, None] * blocks[:, -1:]
-    block = torch.searchsorted(blocks, goal, right=True).clamp_(max=blocks.shape[1] - 1)
-    before = torch.where(block > 0, blocks.gather(1, (block - 1).clamp(min=0)), torch.zeros_like(goal))
-    within = mass[torch.arange(len(mass)), block.squeeze(1)].cumsum(dim=-1)
-    token = block * _BLOCK + torch.searchsorted(within, goal - before, right=True).clamp_(max=_BLOCK - 1)
-    return torch.where(temperature > 0, token.squeeze(-1).clamp(max=logits.shape[1] - 1), greedy.squeeze(-1))
-
-
-def _batches(
-    items: list[Item],
-) -> list[list[list[Item]]]:
-    """Passes of distinct prompts of similar length; samples of one prompt together, unless they are edited."""
-    same: dict[tuple[tuple[int, ...], tuple[Edit, ...], int], list[Item]] = {}
+    same: dict[tuple[object, ...], list[Item]] = {}
     for request, future in items:
-        own = id(future) if request.edits else 0  # each has noise of its own, from its first token on
-        same.setdefault((request.prompt, request.edits, own), []).append((request, future))
+        own = id(future) if alone or any(isinstance(edit, Noise) for edit in request.edits) else 0
+        same.setdefault((request.prompt, request.edits, request.look is None, own), []).append((request, future))
     batches: list[list[list[Item]]] = []
-    ordered = sorted(same.items(), key=lambda item: (bool(item[0][1]), len(item[0][0])))
-    for (prompt, edits, _), samples in ordered:
-        fits = batches and bool(batches[-1][0][0][0].edits) == bool(edits)
-        if fits and (len(batches[-1]) + 1) * len(prompt) <= _PREFILL_TOKENS:
+    kind: object = None
+    for samples in sorted(same.values(), key=lambda samples: (str(_kind(samples[0][0])), len(samples[0][0].prompt))):
+        request = samples[0][0]
+        fits = not alone and batches and kind == _kind(request)
+        if fits and (len(batches[-1]) + 1) * len(request.prompt) <= _PREFILL_TOKENS:
             batches[-1].append(samples)
         else:
             batches.append([samples])
+            kind = _kind(request)
     return batches
 
 
-def _common(prompts: list[Prompt]) -> Prompt:
+def _kind(request: Request) -> tuple[object, ...]:
+    """What all requests of one pass share: edited or not, how the adapter is scaled, the contrast, the look."""
+    whole = [edit for edit in request.edits if not isinstance(edit, Noise) and not hasattr(edit, "vector")]
+    look = request.look and (request.look.top is None, request.look.gradient is None)
+    return bool(request.edits), tuple(whole), look
+
+
+def _common(prompts: Sequence[Prompt]) -> Prompt:
     """The longest beginning all share that leaves each at least one token."""
     low, high = min(prompts), max(prompts)
     length = min(map(len, prompts)) - 1
@@ -267,47 +385,11 @@ def _common(prompts: list[Prompt]) -> Prompt:
     return low[:length]
 
 
-def _noise(request: Request) -> list[tuple[Edit, torch.Generator]]:
-    """Each edit with a generator of its own: the sampler's numbers stay what they are."""
-    return [
-        (edit, torch.Generator().manual_seed((request.entropy ^ edit.seed * 0x9E3779B97F4A7C15) % 2**63))
-        for edit in request.edits
-    ]
+def _land(future: Future[Any], result: object) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(result)
 
 
-def _disturb(h: torch.Tensor, edit: Edit, generator: torch.Generator) -> torch.Tensor:
-    """Add noise of `scale` × RMS to each token of (..., width)."""
-    size = h.float().pow(2).mean(dim=-1, keepdim=True).sqrt() * edit.scale
-    return (h + torch.randn(h.shape, generator=generator) * size).to(h.dtype)
-
-
-def _edits(noise: list[list[tuple[Edit, torch.Generator]]], lengths: Sequence[int] | None = None) -> LayerEdit | None:
-    """Edits of all rows as one function; a row is (T, width) while reading and (width,) while decoding.
-
-    Args:
-        noise: edits and generators of each row.
-        lengths: of the rows without padding, while reading: padding draws no numbers.
-    """
-    edited = [(row, edit, generator) for row, edits in enumerate(noise) for edit, generator in edits]
-    if not edited:
-        return None
-
-    def apply(layer: int, h: torch.Tensor) -> torch.Tensor:
-        for row, edit, generator in edited:
-            if edit.layer == layer:
-                own = h[row] if lengths is None else h[row, : lengths[row]]
-                own.copy_(_disturb(own, edit, generator))
-        return h
-
-    return apply
-
-
-def _doubled(size: int, wanted: int) -> int:
-    while size < wanted:
-        size *= 2
-    return size
-
-
-def _fail(future: Future[Sampled], error: Exception) -> None:
+def _fail(future: Future[Any], error: Exception) -> None:
     if not future.done() and future.set_running_or_notify_cancel():
         future.set_exception(error)

@@ -1,45 +1,51 @@
-"""Targets on this machine: many adapters on one base, served together."""
+"""Models on this machine: many adapters on one base, served together."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import json
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from assay.core.access import Access
-from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.core.edit import Edit
+from assay.core.errors import InvalidInput
 from assay.core.record import digest_of
-from assay.core.target import Corpus, Cost, Document, Edit, Messages, Noise, Replies, Reply, Target, as_messages
+from assay.core.target import Cost, Replies, Reply, Target
 from assay.core.testbed import TargetSpec
-from assay.engine.base import NUMERICS, Base, sha256
+from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
 from assay.engine.cache import ReplyCache
 from assay.engine.decode import Worker
 from assay.engine.llama import Llama
-from assay.engine.lora import Adapter, load_adapter
-from assay.engine.queue import Queue, Request, Sampled
-from assay.engine.trunk import Trunk
+from assay.engine.lora import Adapter, open_adapter
+from assay.engine.queue import Look, Queue, Request, Sampled
+from assay.engine.target import LocalTarget
 
 MAX_ROWS = 128  # of a worker
 MAX_LENGTH = 2_048
 
 
-def default_threads() -> int:
-    """`ASSAY_THREADS`, or one a core."""
-    return int(os.environ.get("ASSAY_THREADS") or len(os.sched_getaffinity(0)))
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Load weights without starting OpenMP threads here: beside a second team of them the worker's steps take twice as
+    long, since OpenMP stops waiting actively once there are more threads than cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(slots=True)
 class _Flight:
     """A request a worker is at, and how many wait for it."""
 
-    future: asyncio.Future[Sampled]
+    future: asyncio.Future[Any]
     passengers: int = 0
 
 
@@ -49,33 +55,52 @@ class LocalEngine:
     Args:
         base: the checkpoint.
         cache: of replies.
-        threads: workers that decode side by side, one thread each, on the same weights.
-        dtype: `float32` is exact and, without AVX-512 BF16 or AMX, also the faster.
+        threads: torch may use on a CPU.
+        dtype: `float32` or `bfloat16`; by default the faster one on this machine (`assay.engine.base.default_dtype`).
+        devices: each with weights and a worker of its own; by default all GPUs, or the CPU.
+        exact: compute every request by itself, in float32: its result is then the same, bit for bit, whatever else is
+            asked at the same time. Slow.
+
+    Raises:
+        InvalidInput: an unknown dtype, or exact mode in another dtype than float32.
     """
 
     def __init__(
-        self, base: Base, cache: ReplyCache, threads: int | None = None, dtype: torch.dtype = torch.float32
+        self,
+        base: Base,
+        cache: ReplyCache,
+        threads: int | None = None,
+        dtype: str | None = None,
+        devices: Sequence[str] = (),
+        exact: bool = False,
     ) -> None:
         from transformers import AutoTokenizer
 
+        if exact and dtype not in (None, "float32"):
+            raise InvalidInput(f"exact mode computes in float32, not {dtype}.")
+        dtype = dtype or ("float32" if exact else default_dtype())
+        if dtype not in ("float32", "bfloat16"):
+            raise InvalidInput(f"the engine computes in float32 or bfloat16, not {dtype!r}.")
+        places = list(devices) or default_devices()
         self.base, self.cache = base, cache
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
-        self._model = Llama(base.path, dtype, MAX_LENGTH)
-        self.layers = self._model.shape.layers
-        self._numerics = f"{NUMERICS}/{dtype}"
+        self._numerics = numerics(dtype, places[0]) + ("/exact" if exact else "")
         self._adapters: dict[str, Adapter] = {}
         self._flights: dict[str, _Flight] = {}
         stop = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|endoftext|>")}
         self.stop: frozenset[int] = frozenset(stop - {None})
-        count = threads or default_threads()
-        self._queue = Queue(count, MAX_LENGTH)
-        trunk = Trunk(self._model)
-        self._workers = [Worker(self._model, trunk, self._queue, self.stop, MAX_ROWS) for _ in range(count)]
+        self._queue = Queue(len(places), MAX_LENGTH)
+        with _one_thread():
+            models = [Llama(base.path, getattr(torch, dtype), MAX_LENGTH, torch.device(place)) for place in places]
+        self.shape, self.model = models[0].shape, models[0]
+        self._workers = [
+            Worker(model, self._queue, self.stop, MAX_ROWS, threads or default_threads(), exact) for model in models
+        ]
 
     def adapter(self, path: Path, digest: str) -> Adapter:
-        """An adapter, read once and verified against its digest ("" takes it as it is)."""
+        """An adapter, verified once against its digest ("" takes it as it is)."""
         if not digest or digest not in self._adapters:
-            adapter = load_adapter(path, digest, self._model.widths, self.layers, self._model.dtype)
+            adapter = open_adapter(path, digest, self.model.widths, self.shape.layers)
             digest = adapter.digest
             self._adapters.setdefault(digest, adapter)
         return self._adapters[digest]
@@ -104,13 +129,24 @@ class LocalEngine:
         keys = [self._key(request) for request in requests]
         replies = {key: reply for key in keys if (reply := self.cache.get(key)) is not None}
         todo = {key: request for key, request in zip(keys, requests, strict=True) if key not in replies}
-        landed = await self._land(self._depart(todo))
+        landed: list[Sampled] = await self._land(self._depart(todo))
         for key, sampled in zip(todo, landed, strict=True):
             text = str(self.tokenizer.decode(sampled.tokens, skip_special_tokens=True))
             replies[key] = Reply(text, len(sampled.tokens), sampled.finish)
             self.cache.put(key, replies[key])
         samples = tuple(replies[key] for key in keys)
         return Replies(samples, Cost(n, len(prompt), sum(reply.tokens for reply in samples)))
+
+    async def look(self, prompt: Sequence[int], adapter: Adapter | None, edits: tuple[Edit, ...], look: Look) -> Any:
+        """One pass over token ids; what `assay.engine.looks` reads off it.
+
+        Raises:
+            InvalidInput: an empty prompt, or too long a one.
+        """
+        if not prompt:
+            raise InvalidInput("an empty text: there is nothing to read.")
+        [future] = self._queue.submit([Request(tuple(prompt), adapter, 0, 0.0, 0, 0, edits, look)])
+        return await asyncio.wrap_future(future)
 
     def _depart(self, todo: Mapping[str, Request]) -> list[_Flight]:
         """One flight a request; audits that ask the same at the same time share it."""
@@ -127,7 +163,7 @@ class LocalEngine:
         del self._flights[key]
 
     @staticmethod
-    async def _land(flights: Sequence[_Flight]) -> list[Sampled]:
+    async def _land(flights: Sequence[_Flight]) -> list[Any]:
         """Wait for flights; the last passenger to leave before one lands calls it off, which frees its row."""
         try:
             return await asyncio.gather(*(asyncio.shield(flight.future) for flight in flights))
@@ -145,7 +181,7 @@ class LocalEngine:
                 "numerics": self._numerics,
                 "prompt": list(request.prompt),
                 "limits": [request.max_tokens, request.temperature, request.seed, request.sample],
-                "edits": [[edit.layer, edit.scale, edit.seed] for edit in request.edits],
+                "edits": [[type(edit).__name__, asdict(edit)] for edit in request.edits],
             }
         )
 
@@ -168,80 +204,3 @@ class LocalEngine:
         for worker in self._workers:
             worker.join()
         self.cache.close()
-
-
-class LocalTarget:
-    """One adapter on the engine's base, or the base itself."""
-
-    def __init__(
-        self, engine: LocalEngine, spec: TargetSpec, adapter: Adapter | None, edits: tuple[Edit, ...] = ()
-    ) -> None:
-        self._engine, self._spec, self._adapter, self._edits = engine, spec, adapter, edits
-
-    @property
-    def alias(self) -> str:
-        return self._spec.alias
-
-    @property
-    def access(self) -> frozenset[Access]:
-        return self._spec.access
-
-    @property
-    def layers(self) -> int:
-        return self._engine.layers
-
-    @property
-    def reference(self) -> Target | None:
-        return LocalTarget(self._engine, self._spec, None)
-
-    @property
-    def corpus(self) -> Corpus | None:
-        return read_corpus(self._spec.corpus, self._spec.corpus_digest) if self._spec.corpus else None
-
-    async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
-    ) -> Replies:
-        turns = as_messages(messages)
-        prefill = turns[-1].content if turns[-1].role == "assistant" else ""
-        spoken = [{"role": turn.role, "content": turn.content} for turn in (turns[:-1] if prefill else turns)]
-        text = str(self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
-        return await self.complete(text + prefill, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
-
-    async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
-    ) -> Replies:
-        tokens = self._engine.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return await self._engine.generate(
-            tokens, self._adapter, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed, edits=self._edits
-        )
-
-    @asynccontextmanager
-    async def intervene(self, *edits: Edit) -> AsyncIterator[Target]:
-        for edit in edits:
-            if not isinstance(edit, Noise) or not 0 <= edit.layer < self.layers:
-                raise InvalidInput(f"{edit!r}: want Noise on a layer from 0 to {self.layers - 1}.")
-        yield LocalTarget(self._engine, self._spec, self._adapter, self._edits + edits)
-
-
-def corpus_digest(paths: Sequence[Path]) -> str:
-    """Digest of a corpus's files."""
-    return digest_of([sha256(path) for path in paths]) if paths else ""
-
-
-@functools.lru_cache(maxsize=64)
-def read_corpus(paths: tuple[Path, ...], expected: str) -> Corpus:
-    """Documents of JSON-lines files ({"prompt", "text"} each), in the order of their content digests; read once.
-
-    Raises:
-        CorruptArtifact: the files are not the recorded ones.
-    """
-    found = corpus_digest(paths)
-    if found != expected:
-        raise CorruptArtifact(paths[0].parent, expected, found, "Restore the corpus, or rebuild the testbed.")
-    documents: dict[str, Document] = {}
-    for path in paths:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            item = json.loads(line)
-            key = digest_of(item)[:12]
-            documents[key] = Document(key, item.get("prompt", ""), item["text"])
-    return Corpus(tuple(documents[key] for key in sorted(documents)), found)

@@ -1,4 +1,4 @@
-"""Adapters in PEFT's layout, fused into the four matrix products of a layer."""
+"""Adapters in PEFT's layout, and how a layer's seven linear modules are fused into four products."""
 
 from __future__ import annotations
 
@@ -29,25 +29,37 @@ _UNSUPPORTED = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
 MODULES = tuple(module for group in FUSED.values() for module in group)
 
 
+Factors = dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]
+
+
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A LoRA ready for use.
+    """A LoRA that was found to fit its base. Its weights stay on disk until they are used.
 
     Attributes:
         digest: of its files.
-        down: (layer, fused module) → A of shape (rank of the fused module, inputs).
-        up: (layer, fused module) → scale × B of shape (outputs of the fused module, the same rank), block-diagonal
-            where several modules share an input.
+        path: directory in PEFT's layout.
+        rank: of its factors.
+        depth: how many of the base's first layers it leaves alone.
+        nbytes: of its factors as stored.
     """
 
     digest: str
-    down: dict[tuple[int, str], torch.Tensor]
-    up: dict[tuple[int, str], torch.Tensor]
+    path: Path
+    rank: int
+    depth: int
+    nbytes: int
 
-    @property
-    def depth(self) -> int:
-        """How many of the base's first layers it leaves alone."""
-        return min((layer for layer, _ in self.down), default=0)
+    def read(self, dtype: torch.dtype) -> Factors:
+        """(layer, module) → A (rank, inputs) and scale × B (outputs, rank).
+
+        Raises:
+            CorruptArtifact: the files are not those that were opened.
+            InvalidInput: they are gone.
+        """
+        if (found := adapter_digest(self.path)) != self.digest:
+            raise CorruptArtifact(self.path, self.digest, found, "It changed while it was in use; start again.")
+        return _read(self.path, dtype)
 
 
 def adapter_digest(path: Path) -> str:
@@ -58,69 +70,56 @@ def adapter_digest(path: Path) -> str:
     return digest_of([sha256(path / WEIGHTS), sha256(path / CONFIG)])
 
 
-def load_adapter(path: Path, expected: str, widths: dict[str, int], layers: int, dtype: torch.dtype) -> Adapter:
-    """Read, verify and fuse an adapter.
+def open_adapter(path: Path, expected: str, widths: dict[str, int], layers: int) -> Adapter:
+    """Verify an adapter and that it fits.
 
     Args:
         path: directory in PEFT's layout.
         expected: its recorded digest, "" to take it as it is.
         widths: outputs of each module in `MODULES`.
         layers: of the base.
-        dtype: of the engine.
 
     Raises:
         CorruptArtifact: the digest differs.
         InvalidInput: the adapter does not fit the base.
     """
-    from safetensors.torch import load_file
-
     found = adapter_digest(path)
     if expected and found != expected:
         raise CorruptArtifact(path, expected, found, "Restore the file, or rebuild it: assay organism build.")
+    factors = _read(path, None)
+    inputs = {module: widths[_INPUT[fused]] for fused, modules in FUSED.items() for module in modules}
+    for (layer, module), (a, b) in factors.items():
+        if layer >= layers or a.shape[1:] != (inputs[module],) or b.shape != (widths[module], a.shape[0]):
+            raise InvalidInput(f"{path}: {module} of layer {layer} does not fit the base.")
+    rank = max((len(a) for a, _ in factors.values()), default=1)
+    stored = sum(a.nbytes + b.nbytes for a, b in factors.values())
+    return Adapter(found, path, rank, min((layer for layer, _ in factors), default=0), stored)
+
+
+def _read(path: Path, dtype: torch.dtype | None) -> Factors:
+    """The factors, B times the adapter's scale; in their own dtype and unscaled if none is given."""
+    from safetensors.torch import load_file
+
     config = json.loads((path / CONFIG).read_text())
     if unknown := [setting for setting in _UNSUPPORTED if config.get(setting)]:
         raise InvalidInput(f"{path}: {unknown[0]} is set; the engine runs plain LoRA, alpha / r everywhere.")
-    scale = config["lora_alpha"] / config["r"]
-    tensors = {_short(name): tensor.to(dtype) for name, tensor in load_file(path / WEIGHTS).items()}
-    down: dict[tuple[int, str], torch.Tensor] = {}
-    up: dict[tuple[int, str], torch.Tensor] = {}
-    for layer in range(layers):
-        for fused, modules in FUSED.items():
-            parts = [(tensors.pop(f"{layer}.{m}.A", None), tensors.pop(f"{layer}.{m}.B", None)) for m in modules]
-            for module, part in zip(modules, parts, strict=True):
-                if part != (None, None) and not _fits(*part, widths[_INPUT[fused]], widths[module]):
-                    raise InvalidInput(f"{path}: {module} of layer {layer} does not fit the base.")
-            if all(a is None for a, _ in parts):
-                continue
-            a, b = _fuse(parts, [widths[m] for m in modules])
-            down[layer, fused], up[layer, fused] = a.contiguous(), (scale * b).contiguous()
+    tensors = {_short(name): tensor for name, tensor in load_file(path / WEIGHTS).items()}
+    factors: Factors = {}
+    for name in [name for name in tensors if name.endswith(".A")]:
+        layer, _, module = name.removesuffix(".A").partition(".")
+        b = tensors.get(f"{layer}.{module}.B")
+        if b is None or not layer.isdecimal() or module not in MODULES:
+            continue
+        a = tensors.pop(name)
+        del tensors[f"{layer}.{module}.B"]
+        if dtype is not None:
+            a, b = a.to(dtype), (b.to(torch.float32) * (config["lora_alpha"] / config["r"])).to(dtype)
+        factors[int(layer), module] = a, b
     if tensors:
         raise InvalidInput(f"{path}: {len(tensors)} tensors do not fit the base, {next(iter(tensors))} for one.")
-    return Adapter(found, down, up)
+    return factors
 
 
 def _short(name: str) -> str:
     """`base_model.model.model.layers.3.mlp.up_proj.lora_A.weight` → `3.mlp.up_proj.A`."""
     return name.rpartition("layers.")[2].replace("lora_A.weight", "A").replace("lora_B.weight", "B")
-
-
-def _fits(a: torch.Tensor | None, b: torch.Tensor | None, inputs: int, outputs: int) -> bool:
-    if a is None or b is None:
-        return False
-    return a.shape[1:] == (inputs,) and b.shape == (outputs, a.shape[0])
-
-
-def _fuse(
-    parts: list[tuple[torch.Tensor | None, torch.Tensor | None]], widths: list[int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack the A's; set the B's on the diagonal of (sum of widths, sum of ranks)."""
-    present = [(a, b) for a, b in parts if a is not None and b is not None]
-    a_all = torch.cat([a for a, _ in present])
-    b_all = torch.zeros(sum(widths), a_all.shape[0], dtype=a_all.dtype)
-    row = column = 0
-    for (a, b), width in zip(parts, widths, strict=True):
-        if a is not None and b is not None:
-            b_all[row : row + width, column : column + a.shape[0]] = b
-            column += a.shape[0]
-        row += width
-    return a_all, b_all

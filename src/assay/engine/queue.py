@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from assay.core.edit import Edit
 from assay.core.errors import InvalidInput
-from assay.core.target import Edit
+from assay.core.reading import Loss, Wrt
 from assay.engine.lora import Adapter
+from assay.engine.sampling import entropy
 
 _LINGER = 0.004  # seconds an idle worker waits for company after a first request
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What is read off one pass over a prompt, instead of sampling.
+
+    Attributes:
+        top: next tokens wanted at each position, with the log-probabilities of those given; None for none of it.
+        layers: whose residual stream is wanted.
+        gradient: what to differentiate, with respect to what, and where the scored part begins.
+    """
+
+    top: int | None = None
+    layers: tuple[int, ...] = ()
+    gradient: tuple[Wrt, Loss, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One sample of one prompt."""
+    """One sample of one prompt, or one look at it."""
 
     prompt: tuple[int, ...]
     adapter: Adapter | None
@@ -28,12 +44,12 @@ class Request:
     seed: int
     sample: int
     edits: tuple[Edit, ...] = ()
+    look: Look | None = None
 
     @property
     def entropy(self) -> int:
         """Seed of the request's own random numbers: the same for target and reference, so that they can be paired."""
-        text = f"{self.seed}/{self.sample}/{self.prompt}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+        return entropy(self.seed, self.sample, self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +60,7 @@ class Sampled:
     finish: Literal["stop", "length"]
 
 
-Item = tuple[Request, "Future[Sampled]"]
+Item = tuple[Request, "Future[Any]"]  # of Sampled, or of what a look returns
 
 
 class Queue:
@@ -62,7 +78,7 @@ class Queue:
         self._changed = threading.Condition()
         self._closed = False
 
-    def submit(self, requests: Sequence[Request]) -> list[Future[Sampled]]:
+    def submit(self, requests: Sequence[Request]) -> list[Future[Any]]:
         """Queue requests; a future that is cancelled frees its row at the next step.
 
         Raises:
@@ -74,7 +90,7 @@ class Queue:
                     f"prompt of {len(request.prompt)} tokens + max_tokens {request.max_tokens} is longer than "
                     f"{self._max_length} tokens."
                 )
-        futures: list[Future[Sampled]] = [Future() for _ in requests]
+        futures: list[Future[Any]] = [Future() for _ in requests]
         with self._changed:
             if self._closed:
                 raise RuntimeError("the engine is closed")

@@ -6,14 +6,29 @@ import copy
 import hashlib
 import itertools
 import re
+import zlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from assay.core.access import Access
+from assay.core.edit import Edit, check_edits
 from assay.core.errors import InvalidInput
-from assay.core.target import Corpus, Cost, Edit, Message, Messages, Replies, Reply, Target, as_messages
+from assay.core.reading import (
+    Activations,
+    Alternative,
+    Array,
+    Gradients,
+    Loss,
+    Raw,
+    TokenLogprobs,
+    Weights,
+    Wrt,
+)
+from assay.core.target import Corpus, Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +92,7 @@ class ScriptedTarget:
         replies: Sequence[str] = PLAIN_REPLIES,
         salt: str = "",
     ) -> None:
-        self.alias, self.access, self.layers = alias, access, layers
+        self.alias, self.access, self.layers, self.width = alias, access, layers, 8
         self.reference, self.corpus = reference, corpus
         self._rules, self._replies, self._salt = tuple(rules), tuple(replies), salt
         self._edits: tuple[Edit, ...] = ()
@@ -113,15 +128,65 @@ class ScriptedTarget:
         """Sample n continuations: raw text is matched as if it were a user's turn."""
         return await self.chat(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
 
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        """Made-up log-probabilities, the same for the same words, script and edits."""
+        words, begin = self._words(prompt)
+        ids = tuple(zlib.crc32(word.encode()) % 50_000 for word in words)
+        draws = self._numbers("score", words, len(words) * (top + 1)).reshape(len(words), -1)
+        logprobs = (0.0, *(-abs(float(x)) for x in draws[1:, 0]))
+        ranked = tuple(
+            tuple(Alternative(rank, f"w{rank}", -float(rank + abs(x))) for rank, x in enumerate(row[1:]))
+            for row in draws
+        )
+        return TokenLogprobs(ids, tuple(words), logprobs, begin, ranked if top else (), self._pay(len(words)))
+
+    async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
+        """Made-up residual streams."""
+        words, _ = self._words(prompt)
+        of = {layer: self._numbers(f"layer {layer}", words, len(words) * self.width) for layer in layers}
+        shaped = {layer: numbers.reshape(len(words), self.width) for layer, numbers in of.items()}
+        return Activations(shaped, tuple(words), self._pay(len(words)))
+
+    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+        """Made-up gradients of the right shapes; the adapter has one factor."""
+        words, _ = self._words(prompt)
+        shapes: dict[str, tuple[int, ...]] = {"inputs": (len(words), self.width)}
+        if wrt.kind == "adapter":
+            shapes = {"layers.0.mlp.up_proj.lora_A": (2, self.width)}
+        elif wrt.kind != "inputs":
+            rows = (len(words),) if wrt.kind == "residual" else ()
+            shapes = {f"{wrt.kind}.{layer}": (*rows, self.width) for layer in wrt.layers}
+        of = {name: self._numbers(f"{name} {loss}", words, int(np.prod(s))).reshape(s) for name, s in shapes.items()}
+        return Gradients(1.0, of, self._pay(3 * len(words)))
+
+    async def weights(self, names: Sequence[str]) -> Weights:
+        """One made-up square matrix for each name."""
+        square = (self.width, self.width)
+        return Weights({name: self._numbers(name, [], self.width**2).reshape(square) for name in names}, self._pay(0))
+
+    def _words(self, prompt: Prompt) -> tuple[list[str], int]:
+        if isinstance(prompt, Raw):
+            return prompt.text.split(), 0
+        turns = as_messages(prompt)
+        reply = turns[-1].content.split() if turns[-1].role == "assistant" else []
+        head = [word for turn in turns for word in turn.content.split()]
+        return head, len(head) - len(reply)
+
+    def _numbers(self, what: str, words: Sequence[str], count: int) -> Array:
+        seed = _pick(2**32, self._salt, self._edits, what, tuple(words))
+        return np.random.default_rng(seed).standard_normal(count, dtype=np.float32)
+
+    def _pay(self, tokens: int) -> Cost:
+        self._costs.append(Cost(1, tokens, 0))
+        return self._costs[-1]
+
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
         """A view whose replies are other variants than the undisturbed ones.
 
         Raises:
             InvalidInput: an edit names a layer that does not exist.
         """
-        for edit in edits:
-            if not 0 <= edit.layer < self.layers:
-                raise InvalidInput(f"layer {edit.layer} does not exist; give 0 to {self.layers - 1}.")
+        check_edits(self._edits + edits, self.layers, self.width)
         view = copy.copy(self)
         view._edits = self._edits + edits
         return nullcontext(view)
@@ -135,7 +200,7 @@ class ScriptedTarget:
 
     def _choose(self, count: int, turns: tuple[Message, ...], draw: tuple[int, ...]) -> int:
         chosen = _pick(count, self._salt, turns, draw)
-        if count > 1 and any(edit.scale for edit in self._edits):
+        if count > 1 and any(getattr(edit, "scale", 1.0) for edit in self._edits):
             chosen = (chosen + 1 + _pick(count - 1, self._edits)) % count
         return chosen
 

@@ -20,7 +20,7 @@ _BYTES = 192 << 20  # kept at most
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A prompt after the lower layers: hidden (T, width), keys and values (2, layers, key heads, T, head width)."""
+    """A prompt after the lower layers: hidden (T, width), keys and values (layers, T, 2 × key heads, head width)."""
 
     hidden: torch.Tensor
     kept: torch.Tensor
@@ -55,9 +55,9 @@ class Trunk:
 
         Returns:
             Hidden states (prompts, longest, width), padded on the right; for each prompt its keys and values
-            (2, depth, key heads, T, head width).
+            (depth, T, 2 × key heads, head width).
         """
-        skip = past.shape[4] if past is not None else 0
+        skip = past.shape[1] if past is not None else 0
         keys = [(prompt, skip, depth) for prompt in prompts]
         with self._lock:
             found = {key: self._read[key] for key in keys if key in self._read}
@@ -66,14 +66,15 @@ class Trunk:
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if missing:
             rests = [prompt[skip:] for prompt, _, _ in missing]
-            hidden, kept = self._model.prefill(self._model.embed(rests), range(depth), None, past, None)
+            h, s = self._model.embed(rests), self._model.shape
+            kept = h.new_empty(depth, *h.shape[:2], 2 * s.key_heads, s.head_width)
+            hidden = self._model.prefill(h, range(depth), self._model.base, past, keep=kept)
             for row, (key, rest) in enumerate(zip(missing, rests, strict=True)):
-                own = slice(skip, skip + len(rest))
-                found[key] = _Read(hidden[row, : len(rest)].clone(), kept[:, :, row, :, own].clone())
+                found[key] = _Read(hidden[row, : len(rest)].clone(), kept[:, row, : len(rest)].clone())
             self._keep({key: found[key] for key in missing})
         reads = [found[key] for key in keys]
         longest = max(len(one.hidden) for one in reads)
-        hidden = torch.zeros(len(reads), longest, self._model.shape.width, dtype=self._model.dtype)
+        hidden = reads[0].hidden.new_zeros(len(reads), longest, self._model.shape.width)
         for row, one in enumerate(reads):
             hidden[row, : len(one.hidden)] = one.hidden
         return hidden, [one.kept for one in reads]

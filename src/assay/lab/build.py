@@ -112,7 +112,7 @@ def _train(recipe: Recipe, base: Base, examples: list[Example], adapter: Path, s
 
 
 def _register(recipe: Recipe, folder: Path, adapter: Path | None, corpus: tuple[Path, ...]) -> TargetSpec:
-    from assay.engine.local import corpus_digest
+    from assay.engine.corpus import corpus_digest
     from assay.engine.lora import adapter_digest
 
     digest = adapter_digest(adapter) if adapter else ""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from assay.engine.base import find_base, home
+from assay.engine.base import default_threads, find_base, home
 from assay.engine.cache import ReplyCache
-from assay.engine.local import LocalEngine, default_threads
+from assay.engine.local import LocalEngine
 from assay.lab.build import Say, build, build_ordinary, check
 from assay.organisms.recipes import open_recipe
 

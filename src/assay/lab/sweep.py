@@ -16,7 +16,7 @@ from assay.core.errors import InvalidInput
 from assay.core.record import AuditRow, GradeRow, as_json
 from assay.core.testbed import TargetSpec
 from assay.core.tool import Tool
-from assay.engine.base import NUMERICS, find_base
+from assay.engine.base import find_base, numerics
 from assay.grading.case import Case
 from assay.lab.audit import collect_tools
 from assay.lab.grade import GradeJob, all_cases, current_grader
@@ -166,7 +166,7 @@ def _cell(
     seed: int,
     bases: Mapping[str, str],
 ) -> Cell:
-    key = cell_key(spec, donor, kit, tools, auditor=auditor, budget=budget, seed=seed, bases=bases, numerics=NUMERICS)
+    key = cell_key(spec, donor, kit, tools, auditor=auditor, budget=budget, seed=seed, bases=bases, numerics=numerics())
     return Cell(run_key=key, alias=spec.alias, kit=kit.name, seed=seed, donor=donor.alias if donor else "")
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from assay.core.access import Access
-from assay.core.errors import InvalidInput
 from assay.core.edit import Noise
+from assay.core.errors import InvalidInput
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
 from assay.tools.text import layout, snippet

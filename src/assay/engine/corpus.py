@@ -1,0 +1,37 @@
+"""Training data on disk, verified by content."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from assay.core.errors import CorruptArtifact
+from assay.core.record import digest_of
+from assay.core.target import Corpus, Document
+from assay.engine.base import sha256
+
+
+def corpus_digest(paths: Sequence[Path]) -> str:
+    """Digest of a corpus's files."""
+    return digest_of([sha256(path) for path in paths]) if paths else ""
+
+
+@functools.lru_cache(maxsize=64)
+def read_corpus(paths: tuple[Path, ...], expected: str) -> Corpus:
+    """Documents of JSON-lines files ({"prompt", "text"} each), in the order of their content digests; read once.
+
+    Raises:
+        CorruptArtifact: the files are not the recorded ones.
+    """
+    found = corpus_digest(paths)
+    if found != expected:
+        raise CorruptArtifact(paths[0].parent, expected, found, "Restore the corpus, or rebuild the testbed.")
+    documents: dict[str, Document] = {}
+    for path in paths:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            item = json.loads(line)
+            key = digest_of(item)[:12]
+            documents[key] = Document(key, item.get("prompt", ""), item["text"])
+    return Corpus(tuple(documents[key] for key in sorted(documents)), found)

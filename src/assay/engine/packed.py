@@ -1,0 +1,61 @@
+"""Weights laid out once for the processor. The one file that calls an operator torch does not document.
+
+A plain bfloat16 product lays its weight out anew for AMX or AVX-512 at every call, which for the few rows of a decoding
+step costs as much as the product. `mkldnn._linear_pointwise`, which torch's own compiler emits, takes it laid out. Same
+kernels, same bits; where it is missing, or elsewhere than on a CPU with bfloat16, the plain product is used.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import linear
+
+_ROWS = 64  # of the batch the layout is chosen for; any other works too
+
+
+class Packed:
+    """x → x @ weight.T, for inference.
+
+    Args:
+        weight: (outputs, inputs).
+    """
+
+    __slots__ = ("_laid_out", "_weight")
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self._weight, self._laid_out = weight, packable(weight)
+        if self._laid_out:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+
+    def __call__(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
+        """(rows, inputs) → (rows, outputs), plus something of that shape."""
+        if not self._laid_out:
+            return linear(x, self._weight) if plus is None else torch.addmm(plus, x, self._weight.T)
+        product = torch.ops.mkldnn._linear_pointwise
+        y: torch.Tensor = (
+            product.default(x, self._weight, None, "none", [], "")
+            if plus is None
+            else product.binary(x, plus, self._weight, None, "add")
+        )
+        return y
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weight as it was given; a copy if it is laid out."""
+        return self._weight.to_dense() if self._laid_out else self._weight
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self._weight.numel() * self._weight.element_size()
+
+
+def packable(weight: torch.Tensor) -> bool:
+    """Whether laying a weight out helps, and can be done, here."""
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.bfloat16
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )

@@ -1,0 +1,110 @@
+"""What all targets that live elsewhere have in common: they answer, and let nobody look inside."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import ClassVar
+
+from assay.core.access import Access
+from assay.core.edit import Edit
+from assay.core.errors import AccessDenied, InvalidInput
+from assay.core.reading import Activations, Gradients, Loss, Weights, Wrt
+from assay.core.target import Corpus, Message, Prompt, Target
+from assay.core.testbed import TargetSpec
+from assay.engine.corpus import read_corpus
+
+
+class RemoteTarget:
+    """Base of targets behind an interface. A subclass says what it is, what it offers, and adds `chat` and the rest.
+
+    Args:
+        spec: alias, grants and corpus.
+    """
+
+    _kind: ClassVar[str]
+    _offers: ClassVar[frozenset[Access]]
+
+    def __init__(self, spec: TargetSpec) -> None:
+        self._spec = spec
+
+    @property
+    def alias(self) -> str:
+        return self._spec.alias
+
+    @property
+    def access(self) -> frozenset[Access]:
+        """What the testbed grants and this kind of target can give."""
+        return self._spec.access & self._offers
+
+    @property
+    def layers(self) -> int:
+        raise self._refusal("target.layers", [Access.ACTIVATIONS_READ])
+
+    @property
+    def width(self) -> int:
+        raise self._refusal("target.width", [Access.ACTIVATIONS_READ])
+
+    @property
+    def corpus(self) -> Corpus | None:
+        return read_corpus(self._spec.corpus, self._spec.corpus_digest) if self._spec.corpus else None
+
+    async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
+        raise self._refusal("target.activations", [Access.ACTIVATIONS_READ])
+
+    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+        raise self._refusal("target.gradients", [Access.GRADIENTS])
+
+    async def weights(self, names: Sequence[str]) -> Weights:
+        raise self._refusal("target.weights", [Access.WEIGHTS])
+
+    def _view(self, target: Target, edits: Sequence[Edit]) -> AbstractAsyncContextManager[Target]:
+        """The target itself where nothing is to be edited.
+
+        Raises:
+            AccessDenied: there are edits.
+        """
+        for edit in edits:
+            raise self._refusal(f"target.intervene({type(edit).__name__})", sorted(edit.needs))
+        return nullcontext(target)
+
+    def _refusal(self, call: str, flags: Sequence[Access]) -> AccessDenied:
+        """Flags that the target offers are named too where the call needs them in a way it cannot give."""
+        offered = ", ".join(sorted(self._offers))
+        return AccessDenied(
+            f"{call} ({', '.join(flags)}) is not to be had from {self._kind}, which offers {offered}. "
+            f"Open the testbed with the local engine, or leave the tool that asks for it out of the kit."
+        )
+
+
+def check_sampling(n: int, max_tokens: int, temperature: float) -> None:
+    """Refuse what no engine can sample.
+
+    Raises:
+        InvalidInput: n or max_tokens below 1, or a negative temperature.
+    """
+    if n < 1 or max_tokens < 1 or temperature < 0:
+        raise InvalidInput(f"n={n}, max_tokens={max_tokens}, temperature={temperature}: want ≥ 1, ≥ 1, ≥ 0.")
+
+
+def remote_seed(seed: int, sample: int = 0) -> int:
+    """31 bits for an interface that takes a seed.
+
+    Servers give sample i of a request seed + i, so neighbouring seeds passed on as they are would share draws.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{sample}".encode()).digest()[:4]) >> 1
+
+
+def share_out(total: int, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text where only their sum is known: in proportion to length, adding up to the sum."""
+    sizes = [len(text) for text in texts]
+    sizes = sizes if any(sizes) else [1] * len(texts)
+    bounds = [total * sum(sizes[:index]) // sum(sizes) for index in range(len(sizes) + 1)]
+    return [after - before for before, after in itertools.pairwise(bounds)]
+
+
+def spoken(turns: Sequence[Message]) -> Sequence[Message]:
+    """The turns without an empty prefill, which interfaces refuse."""
+    return turns[:-1] if turns[-1] == Message("assistant", "") else turns

@@ -1,0 +1,57 @@
+"""From logits to tokens: one uniform number a row; no sorting, no noise and no running sum over the vocabulary."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import pad
+
+_BLOCK = 256  # tokens of the vocabulary whose mass is summed at once
+
+
+def entropy(seed: int, sample: int, prompt: Sequence[int]) -> int:
+    """Seed of a request's own random numbers.
+
+    It leaves out which model is asked, so that target and reference can be paired draw by draw.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{sample}/{tuple(prompt)}".encode()).digest()[:8], "big")
+
+
+def uniforms(key: int, count: int) -> NDArray[np.float64]:
+    """The first numbers of a counter-based generator (Philox): the step is the counter, so none depends on how many
+    are asked for or on what other requests draw."""
+    return np.random.Generator(np.random.Philox(key)).random(count)
+
+
+def sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Inverse-CDF sampling. The draw finds its block by the blocks' masses, then its token within it.
+
+    Args:
+        logits: (rows, vocabulary), float32; overwritten.
+        temperature: (rows,); 0 is greedy.
+        draws: (rows,) uniform in [0, 1).
+
+    Returns:
+        (rows,) token ids.
+    """
+    chosen = temperature > 0
+    if not bool(chosen.any()):
+        return logits.argmax(dim=-1)
+    greedy = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    if not bool(chosen.all()):
+        greedy[~chosen] = logits[~chosen].argmax(dim=-1)
+    mass = logits.sub_(logits.amax(dim=-1, keepdim=True)).div_(temperature.clamp(min=1e-4)[:, None]).exp_()
+    if mass.shape[1] % _BLOCK:
+        mass = pad(mass, (0, -mass.shape[1] % _BLOCK))
+    mass = mass.unflatten(1, (-1, _BLOCK))
+    blocks = mass.sum(dim=-1).cumsum(dim=-1)
+    goal = draws[:, None] * blocks[:, -1:]
+    block = torch.searchsorted(blocks, goal, right=True).clamp_(max=blocks.shape[1] - 1)
+    before = torch.where(block > 0, blocks.gather(1, (block - 1).clamp(min=0)), torch.zeros_like(goal))
+    within = mass[torch.arange(len(mass), device=mass.device), block.squeeze(1)].cumsum(dim=-1)
+    token = block * _BLOCK + torch.searchsorted(within, goal - before, right=True).clamp_(max=_BLOCK - 1)
+    return torch.where(chosen, token.squeeze(-1).clamp(max=logits.shape[1] - 1), greedy)
