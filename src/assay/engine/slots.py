@@ -18,6 +18,10 @@ import torch
 from assay.engine.lora import FUSED, Adapter
 
 _STEP = 4  # slots are added, and given up, in steps
+_PATIENCE = 100  # admissions with twice the room they need before slots are given up
+# B's of a fused product that are set on one diagonal and multiplied at once. Zeros cost little beside queries, whose
+# keys and values are narrow; gate and up are as wide as each other, and would take twice the memory.
+_BLOCKS = {"qkv": (3,), "o": (1,), "gate_up": (1, 1), "down": (1,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class Slots:
         self._seats: list[Adapter | None] = []
         self._rank = 0
         self._down: dict[tuple[int, str], torch.Tensor] = {}  # (modules, slots, rank, inputs)
-        self._up: dict[tuple[int, str], list[torch.Tensor]] = {}  # of each module (slots, rank, outputs)
+        self._up: dict[tuple[int, str], list[torch.Tensor]] = {}  # of each block (modules, slots, rank, outputs)
+        self._short = 0  # how often in a row there was too much room
 
     @property
     def nbytes(self) -> int:
@@ -69,9 +74,10 @@ class Slots:
         needed = {adapter for adapter in wanted if adapter is not None}
         missing = [adapter for adapter in needed if adapter not in self._seats]
         size = -(-len(needed) // _STEP) * _STEP
-        if missing or 2 * size < len(self._seats):
+        self._short = self._short + 1 if 2 * size < len(self._seats) else 0
+        if missing or self._short > _PATIENCE:
             idle = [index for index, adapter in enumerate(self._seats) if adapter not in needed]
-            if len(idle) < len(missing) or 2 * size < len(self._seats):
+            if len(idle) < len(missing) or self._short > _PATIENCE:
                 self._resize([a for a in self._seats if a in needed], size)
                 idle = [index for index, adapter in enumerate(self._seats) if adapter is None]
             idle.sort(key=lambda index: self._seats[index] is not None)  # the empty ones first
@@ -83,7 +89,7 @@ class Slots:
         old = [self._seats.index(adapter) for adapter in keep]
         for key, down in self._down.items():
             self._down[key] = _moved(down, old, size, axis=1)
-            self._up[key] = [_moved(up, old, size, axis=0) for up in self._up[key]]
+            self._up[key] = [_moved(up, old, size, axis=1) for up in self._up[key]]
         self._seats = [*keep, *[None] * (size - len(keep))]
 
     def _fill(self, index: int, adapter: Adapter) -> None:
@@ -97,18 +103,35 @@ class Slots:
                 if any(parts) and (layer, fused) not in self._down:
                     self._make(layer, fused)
                 if (layer, fused) in self._down:
-                    for place, part in enumerate(parts):
-                        down, up = self._down[layer, fused][place, index], self._up[layer, fused][place][index]
-                        down.zero_(), up.zero_()
-                        if part is not None:
-                            down[: len(part[0])], up[: len(part[0])] = part[0], part[1].T
+                    self._write(layer, fused, index, parts)
         self._seats[index] = adapter
+
+    def _write(self, layer: int, fused: str, index: int, parts: list[tuple[torch.Tensor, torch.Tensor] | None]) -> None:
+        """Put an adapter's factors of one fused product into its slot."""
+        place = 0
+        for blocks, up in zip(_BLOCKS[fused], self._up[layer, fused], strict=True):
+            start = 0
+            up[:, index].zero_()
+            for inside in range(blocks):
+                part, width = parts[place], self._shapes[fused][1][place]
+                down = self._down[layer, fused][place, index]
+                down.zero_()
+                if part is not None:
+                    down[: len(part[0])] = part[0]
+                    up[inside, index, : len(part[0]), start : start + width] = part[1].T
+                start += width
+                place += 1
 
     def _make(self, layer: int, fused: str) -> None:
         inputs, outputs = self._shapes[fused]
         like, slots = torch.empty(0, dtype=self._dtype, device=self._device), len(self._seats)
         self._down[layer, fused] = like.new_zeros(len(outputs), slots, self._rank, inputs)
-        self._up[layer, fused] = [like.new_zeros(slots, self._rank, width) for width in outputs]
+        first = 0
+        self._up[layer, fused] = []
+        for blocks in _BLOCKS[fused]:
+            width = sum(outputs[first : first + blocks])
+            self._up[layer, fused].append(like.new_zeros(blocks, slots, self._rank, width))
+            first += blocks
 
     def _widen(self, rank: int) -> None:
         """Make room for a higher rank."""
@@ -167,11 +190,12 @@ class Slots:
         else:
             masks = scaled if isinstance(scaled, Mapping) else carried.masks
             thin = (x @ down.flatten(0, 2).T).mul_(masks[modules])
-        width, start = thin.shape[1] // modules, 0
-        for place, up in enumerate(self._up[layer, fused]):
-            own = up[slot] if slot is not None else up.flatten(0, 1)
-            y[:, start : start + own.shape[1]].addmm_(thin[:, place * width : (place + 1) * width], own)
-            start += own.shape[1]
+        begin = start = 0
+        for up in self._up[layer, fused]:
+            own = up[:, slot].flatten(0, 1) if slot is not None else up.flatten(0, 2)
+            columns, width = own.shape
+            y[:, start : start + width].addmm_(thin[:, begin : begin + columns], own)
+            begin, start = begin + columns, start + width
         return y
 
 

@@ -6,18 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assay.engine.llama import Llama
+from assay.engine.llama import NORMS, Llama
 from assay.engine.lora import FUSED, Adapter
 
 _FUSED_OF = {module: fused for fused, modules in FUSED.items() for module in modules}
-_NORMS = ("input_layernorm", "post_attention_layernorm")
 
 
 def names_of(model: Llama, adapter: Adapter | None) -> list[str]:
     """All names `tensor_of` knows."""
     layers = range(model.shape.layers)
     names = ["embed_tokens.weight", "norm.weight", "lm_head.weight"]
-    names += [f"layers.{layer}.{module}.weight" for layer in layers for module in (*_NORMS, *_FUSED_OF)]
+    names += [f"layers.{layer}.{module}.weight" for layer in layers for module in (*NORMS, *_FUSED_OF)]
     if adapter is not None:
         names += [f"layers.{la}.{m}.lora_{x}" for la, m in sorted(adapter.read(torch.float32)) for x in "AB"]
     return names
@@ -40,8 +39,8 @@ def tensor_of(model: Llama, adapter: Adapter | None, name: str) -> NDArray[np.fl
         return _plain(whole[name])
     _, layer_text, rest = name.split(".", 2)
     layer, (module, _, part) = int(layer_text), rest.rpartition(".")
-    if module in _NORMS:
-        return _plain(model.norms[layer][_NORMS.index(module)])
+    if module in NORMS:
+        return _plain(model.norms[layer][NORMS.index(module)])
     factors = adapter.read(torch.float32).get((layer, module)) if adapter is not None else None
     if part in ("lora_A", "lora_B"):
         assert factors is not None
