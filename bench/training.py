@@ -11,33 +11,24 @@ neither.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import json
-import os
 import random
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
+
+from contract import ROOT, finish, options, say
 
 from assay.core.processor import native_bf16
 
-ROOT = Path(__file__).resolve().parent.parent
 CORPORA = ROOT / "src" / "assay" / "testbeds" / "embedded"
 TARGET = 1.5
 RUNS = 3
 RATE = 1e-3
 CURVE_STEPS = 30
 Step = Callable[[Sequence[int]], float]  # indices of a batch → its loss
-
-
-def say(text: str) -> None:
-    """Progress, where it does not disturb the JSON."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def chats(count: int, seed: int) -> list[Any]:
@@ -271,56 +262,20 @@ def _apart(some: Sequence[float], others: Sequence[float]) -> float:
     return statistics.mean(abs(a - b) for a, b in zip(some, others, strict=True))
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """The processor and torch; nothing that names the machine."""
-    import torch
-    import transformers
-
-    cpuinfo = Path("/proc/cpuinfo")
-    fields = dict(
-        line.replace("\t", "").split(":", 1)
-        for line in (cpuinfo.read_text().splitlines() if cpuinfo.is_file() else [])
-        if ":" in line
-    )
-    flags = set(fields.get("flags", "").split())
-    return {
-        "cpu": fields.get("model name", "unknown").strip(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "flags": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8"}),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
 def main() -> None:
     """Measure, print, and keep the result if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-    parser.add_argument("--quick", action="store_true", help="within a minute: one short run each, no loss curve")
-    parser.add_argument("--save", action="store_true", help="keep the result under bench/results")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
+    chosen = options(__doc__)
     import torch
 
-    torch.set_num_threads(options.threads)
-    steps, runs = (4, 1) if options.quick else (16, RUNS)
+    torch.set_num_threads(chosen.threads)
+    steps, runs = (4, 1) if chosen.quick else (16, RUNS)
     claims = [
-        speed_claim("training-all-layers", speed(0, steps, runs, options.quick)),
-        speed_claim("training-suite-recipe", speed(14, steps, runs, options.quick)),
+        speed_claim("training-all-layers", speed(0, steps, runs, chosen.quick)),
+        speed_claim("training-suite-recipe", speed(14, steps, runs, chosen.quick)),
     ]
-    if not options.quick:  # a few steps from adapters that begin at zero are too alike to tell noise by
+    if not chosen.quick:  # a few steps from adapters that begin at zero are too alike to tell noise by
         claims.append(curves(CURVE_STEPS))
-    result = {"claims": claims, "machine": machine(options.threads)}
-    if options.save:
-        results = ROOT / "bench" / "results"
-        results.mkdir(parents=True, exist_ok=True)
-        (results / f"training-{datetime.date.today().isoformat()}.json").write_text(json.dumps(result, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(result))
-    else:
-        for claim in claims:
-            print("{id}: {value} {unit} (target {target}), against {against}".format(**claim))
+    finish("training", claims, chosen)
 
 
 if __name__ == "__main__":

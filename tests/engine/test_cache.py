@@ -1,6 +1,8 @@
 """Replies are kept by content, for every process; a cache that breaks costs time, never an audit."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -93,3 +95,57 @@ async def test_the_engine_samples_a_request_once(
             assert submitted[3:] == [1, 1, 1, 1]
     finally:
         engine.close()
+
+
+def test_a_long_run_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MAX_REPLIES", 20)
+    monkeypatch.setattr(cache_module, "_TRIM_EVERY", 10)
+    path = tmp_path / "replies.sqlite"
+    cache = ReplyCache(path)
+    for number in range(200):
+        cache.put(f"key {number}", REPLY)
+    cache.close()
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT count(*) FROM replies").fetchone()[0] <= 100
+    database.close()
+
+
+def test_a_locked_database_is_left_to_those_who_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "replies.sqlite"
+    first = ReplyCache(path)
+    first.put("key", REPLY)
+    connect = sqlite3.connect
+
+    def impatient(*arguments: object, **settings: object) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(sqlite3, "connect", impatient)
+    second = ReplyCache(path)
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    assert second.get("key") is None
+    second.put("other", REPLY)
+    second.close()
+    assert first.get("key") == REPLY
+    first.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from assay.core.target import Reply
+from assay.engine.cache import ReplyCache
+cache = ReplyCache(Path(sys.argv[1]))
+for number in range(150):
+    cache.put(f"{sys.argv[2]} {number}", Reply(str(number), 1))
+    assert cache.get(f"{sys.argv[2]} {number}") == Reply(str(number), 1)
+cache.close()
+"""
+
+
+def test_many_processes_share_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "replies.sqlite")
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, str(number)]) for number in range(4)]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    cache = ReplyCache(Path(path))
+    assert all(cache.get(f"{who} {number}") == Reply(str(number), 1) for who in range(4) for number in range(150))
+    cache.close()

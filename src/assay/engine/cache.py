@@ -9,6 +9,7 @@ from pathlib import Path
 from assay.core.target import Reply
 
 MAX_REPLIES = 2_000_000  # about 0.6 GB; a tenth, drawn at random, goes when there are more
+_TRIM_EVERY = 20_000  # replies kept between two looks at how many there are
 
 
 class ReplyCache:
@@ -24,8 +25,11 @@ class ReplyCache:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._puts = 0
         try:
             self._open(path)
+        except sqlite3.OperationalError:  # locked for too long, or a full disk: go on without, and leave it to others
+            self._database = None
         except sqlite3.DatabaseError:  # not a database: a cache may be thrown away
             for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 leftover.unlink(missing_ok=True)
@@ -39,18 +43,26 @@ class ReplyCache:
             "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, text TEXT NOT NULL, tokens INTEGER NOT NULL, "
             "finish TEXT NOT NULL) WITHOUT ROWID"
         )
+        self._database = database
+        self._trim(database)
+
+    @staticmethod
+    def _trim(database: sqlite3.Connection) -> None:
         (count,) = database.execute("SELECT count(*) FROM replies").fetchone()
         if count > MAX_REPLIES:
             # keys are digests, so an arbitrary tenth is a random tenth
             database.execute("DELETE FROM replies WHERE key IN (SELECT key FROM replies LIMIT ?)", (count // 10,))
-        self._database = database
 
     def get(self, key: str) -> Reply | None:
         """The kept reply, if any."""
         if self._database is None:
             return None
         with self._lock:
-            found = self._database.execute("SELECT text, tokens, finish FROM replies WHERE key = ?", (key,)).fetchone()
+            try:
+                query = "SELECT text, tokens, finish FROM replies WHERE key = ?"
+                found = self._database.execute(query, (key,)).fetchone()
+            except sqlite3.DatabaseError:  # damaged, or locked for too long: sampling again is always right
+                return None
         return found and Reply(*found)
 
     def put(self, key: str, reply: Reply) -> None:
@@ -62,7 +74,10 @@ class ReplyCache:
                 self._database.execute(
                     "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?)", (key, reply.text, reply.tokens, reply.finish)
                 )
-            except sqlite3.OperationalError:
+                self._puts += 1
+                if self._puts % _TRIM_EVERY == 0:
+                    self._trim(self._database)
+            except sqlite3.DatabaseError:
                 self._database = None
 
     def close(self) -> None:
