@@ -18,18 +18,19 @@ class Packed:
 
     Args:
         weight: (outputs, inputs).
+        lay_out: whether to, where it helps; the layout is a copy.
     """
 
-    __slots__ = ("_laid_out", "_weight")
+    __slots__ = ("_weight", "laid_out")
 
-    def __init__(self, weight: torch.Tensor) -> None:
-        self._weight, self._laid_out = weight, packable(weight)
-        if self._laid_out:
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+    def __init__(self, weight: torch.Tensor, *, lay_out: bool = True) -> None:
+        self._weight, self.laid_out = weight, lay_out and packable(weight)
+        if self.laid_out:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
 
     def __call__(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
         """(rows, inputs) → (rows, outputs), plus something of that shape."""
-        if not self._laid_out:
+        if not self.laid_out:
             return linear(x, self._weight) if plus is None else torch.addmm(plus, x, self._weight.T)
         product = torch.ops.mkldnn._linear_pointwise
         y: torch.Tensor = (
@@ -42,7 +43,7 @@ class Packed:
     @property
     def weight(self) -> torch.Tensor:
         """The weight as it was given; a copy if it is laid out."""
-        return self._weight.to_dense() if self._laid_out else self._weight
+        return self._weight.to_dense() if self.laid_out else self._weight
 
     @property
     def nbytes(self) -> int:
