@@ -240,12 +240,13 @@ class Llama:
         for layer in range(s.layers):
             qkv = product(self.norm(h, self.norms[layer][0]), layer, "qkv", None)
             q, k, v = self._split(qkv, angles)
-            new, folded = torch.cat((k, v), dim=1), q.unflatten(1, (s.key_heads, s.shared))
+            folded = q.unflatten(1, (s.key_heads, s.shared))
             outs = []
             start = 0
             for (kept, lengths), count, mask, everyone in zip(parts, counts, masks, indices, strict=True):
                 own = kept[layer]
-                own[everyone, lengths] = new[start : start + count]
+                own[everyone, lengths, : s.key_heads] = k[start : start + count]
+                own[everyone, lengths, s.key_heads :] = v[start : start + count]
                 seen = own[:count, : mask.shape[-1]].transpose(1, 2)
                 outs.append(
                     scaled_dot_product_attention(

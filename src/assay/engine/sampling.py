@@ -44,7 +44,7 @@ def sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor)
     greedy = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     if not bool(chosen.all()):
         greedy[~chosen] = logits[~chosen].argmax(dim=-1)
-    mass = logits.sub_(logits.amax(dim=-1, keepdim=True)).div_(temperature.clamp(min=1e-4)[:, None]).exp_()
+    mass = logits.div_(temperature.clamp(min=1e-4)[:, None]).softmax(dim=-1)
     if mass.shape[1] % _BLOCK:
         mass = pad(mass, (0, -mass.shape[1] % _BLOCK))
     mass = mass.unflatten(1, (-1, _BLOCK))
