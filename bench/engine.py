@@ -120,6 +120,31 @@ def decode_rate(engine: LocalEngine, adapters: list[Adapter], count: int, seed: 
     return count * len(full) / sum(full)
 
 
+def profile(engine: LocalEngine, adapters: list[Adapter], count: int) -> dict[str, float]:
+    """Where the time of one full decoding step goes: operator → milliseconds, the largest first."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    worker, step = engine._workers[0], engine._workers[0]._step
+    found: list[dict[str, float]] = []
+
+    def profiled() -> None:
+        if found or len(worker.rows) < count:
+            return step()
+        with profiler(activities=[ProfilerActivity.CPU]) as seen:
+            step()
+        ranked = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
+        found.append({event.key: round(event.self_cpu_time_total / 1e3, 2) for event in ranked[:12]})
+        return None
+
+    worker._step = profiled  # type: ignore[method-assign]
+    try:
+        served(engine, requests(engine, adapters, count, 0))
+    finally:
+        worker._step = step  # type: ignore[method-assign]
+    return found[0]
+
+
 @contextmanager
 def endless(engine: LocalEngine) -> Iterator[None]:
     """Replies of the full length: random prompts end some early, and then rates are of smaller batches."""
@@ -462,6 +487,8 @@ def main() -> None:
             adapters = make_adapters(folder, 8 if chosen.quick else 32, engine)
             claims = decoding(engine, adapters[:8], peers, runs)
             claims.append(alone(engine, peers, runs))
+            with endless(engine):
+                where = {f"step of {count} rows, ms": profile(engine, adapters[:8], count) for count in (64, 128)}
             points = growth(engine, adapters, chosen.quick)
             if not chosen.quick:
                 claims.append(whole_chats(engine, adapters[:8], folder, peers, runs))
@@ -471,7 +498,7 @@ def main() -> None:
     if chosen.save:
         RESULTS.mkdir(parents=True, exist_ok=True)
         plot(points, RESULTS / "engine-growth.svg")
-    finish("engine", claims, chosen, growth=points)
+    finish("engine", claims, chosen, growth=points, profile=where)
 
 
 if __name__ == "__main__":
