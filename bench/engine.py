@@ -334,7 +334,7 @@ def _merge(engine: LocalEngine, adapter: Adapter, folder: Path) -> Path:
 
 
 def memory(threads: int, folder: Path) -> dict[str, Any]:
-    """Bar 3, in a process of its own: what base and 32 adapters in use take, against their files."""
+    """Bar 3, in a process of its own: what base and 32 adapters in use are held in, against their files."""
     done = subprocess.run(
         [sys.executable, __file__, "--measure-memory", str(folder), str(threads)],
         capture_output=True,
@@ -371,6 +371,8 @@ def _measure_memory(folder: Path, threads: int) -> None:
         adapters = make_adapters(folder, 32, engine)
         served(engine, requests(engine, adapters, 64, 0))
         worker = engine._workers[0]
+        while worker.busy:  # keys and values come and go with requests, and are told by `process_all`
+            time.sleep(0.01)
         held = engine.model.nbytes + worker.slots.nbytes + worker.rows.nbytes
         weights = sum(file.stat().st_size for file in engine.base.path.glob("*.safetensors"))
         stored = weights + sum(adapter.nbytes for adapter in adapters)
