@@ -1,6 +1,7 @@
 """Log-probabilities, activations, gradients, weights and edits are those transformers with PEFT would give."""
 
 import asyncio
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from assay.core.reading import Along, NegativeLogLikelihood, Raw, Shift, Wrt
 from assay.core.target import Message, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.local import LocalEngine
-from assay.engine.lora import adapter_digest
+from assay.engine.lora import WEIGHTS, adapter_digest
 from assay.engine.queue import Request
 
 TEXT = Raw("The quick brown fox jumps over it.")
@@ -344,7 +345,7 @@ def test_exact_mode_is_float32(tiny: Path) -> None:
 
     for wrong, message in (({"exact": True, "dtype": "bfloat16"}, "float32"), ({"dtype": "int8"}, "int8")):
         with pytest.raises(InvalidInput, match=message):
-            LocalEngine(find_base(str(tiny)), ReplyCache(None), **wrong)  # type: ignore[arg-type]
+            LocalEngine(find_base(str(tiny)), ReplyCache(None), **wrong)
 
 
 async def test_two_devices_share_the_work(tiny: Path, organism: TargetSpec) -> None:
@@ -360,3 +361,50 @@ async def test_two_devices_share_the_work(tiny: Path, organism: TargetSpec) -> N
         assert [replies[0], replies[7]] == again
     finally:
         engine.close()
+
+
+async def test_unlike_looks_at_one_prompt_at_once_each_get_their_own(engine: LocalEngine, organism: TargetSpec) -> None:
+    async with engine.open(organism) as target:
+        asked = (
+            lambda: target.score(TEXT, top=2),
+            lambda: target.gradients(TEXT, Wrt("inputs"), NegativeLogLikelihood()),
+            lambda: target.activations(TEXT, [1]),
+            lambda: target.score(TEXT),
+        )
+        score, gradients, activations, bare = await asyncio.gather(*(ask() for ask in asked))
+        assert score == await target.score(TEXT, top=2) and bare.logprobs == score.logprobs and not bare.top
+        again = await target.gradients(TEXT, Wrt("inputs"), NegativeLogLikelihood())
+        np.testing.assert_allclose(gradients.of["inputs"], again.of["inputs"], atol=1e-6)
+        np.testing.assert_allclose(activations.layers[1], (await target.activations(TEXT, [1])).layers[1], atol=1e-5)
+
+
+async def test_the_passes_of_the_reference_are_paid_for(engine: LocalEngine, organism: TargetSpec) -> None:
+    async with engine.open(organism) as target:
+        plain = await target.complete(TEXT.text, n=2, max_tokens=5, temperature=0)
+        length = (await target.score(TEXT)).cost.tokens
+        shift = await target.gradients(TEXT, Wrt("vector", (1,)), Shift(3))
+        async with target.intervene(Contrast(0.0)) as view:  # the same replies, with a reference beside them
+            contrasted = await view.complete(TEXT.text, n=2, max_tokens=5, temperature=0)
+            assert (await view.score(TEXT)).cost.tokens == 2 * length
+            with pytest.raises(InvalidInput, match="Contrast"):
+                await view.gradients(TEXT, Wrt("inputs"), NegativeLogLikelihood())
+    assert contrasted.texts == plain.texts and contrasted.cost.tokens == 2 * plain.cost.tokens
+    assert shift.cost.tokens == 4 * length  # forward, backward for two, and the unedited stream
+
+
+async def test_an_adapter_that_breaks_in_use_harms_no_neighbour(
+    engine: LocalEngine, organism: TargetSpec, adapters: list[Path], tmp_path: Path
+) -> None:
+    path = shutil.copytree(adapters[1], tmp_path / "adapter")
+    broken = engine.adapter(path, "")
+    (path / WEIGHTS).unlink()
+    mine = [engine.adapter(adapters[0], ""), engine.adapter(adapters[2], "")]
+    requests = [Request(tuple(b"Hello, what is this?"), adapter, 300, 1.0, 1, 0) for adapter in mine]
+    alone = [future.result(60).tokens for future in engine._queue.submit(requests)]
+    running = engine._queue.submit(requests)
+    while not engine._workers[0].busy and not running[0].done():
+        time.sleep(0.001)
+    [failing] = engine._queue.submit([Request(tuple(b"Hi"), broken, 5, 0.0, 0, 0)])
+    with pytest.raises(InvalidInput, match="no adapter_model"):
+        failing.result(60)
+    assert [future.result(60).tokens for future in running] == alone

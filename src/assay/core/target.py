@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from assay.core.access import Access
 from assay.core.edit import Edit
+from assay.core.errors import InvalidInput
 from assay.core.reading import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, Wrt
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ Prompt = Messages | Raw
 def as_messages(messages: Messages) -> tuple[Message, ...]:
     """A plain string is one user turn."""
     return (Message("user", messages),) if isinstance(messages, str) else tuple(messages)
+
+
+def check_sampling(n: int, max_tokens: int, temperature: float) -> None:
+    """Refuse what no engine can sample.
+
+    Raises:
+        InvalidInput: n or max_tokens below 1, or a negative temperature.
+    """
+    if n < 1 or max_tokens < 1 or temperature < 0:
+        raise InvalidInput(f"n={n}, max_tokens={max_tokens}, temperature={temperature}: want ≥ 1, ≥ 1, ≥ 0.")
 
 
 @dataclass(frozen=True, slots=True)

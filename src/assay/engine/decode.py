@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from assay.core.edit import Noise
+from assay.core.edit import Noise, ResidualEdit
 from assay.engine.edits import Active, activate, contrast, decoding, reading, scales
 from assay.engine.llama import KeysValues, Llama, Product, Prompt
 from assay.engine.looks import Scored, combined, gradients, score, stream
@@ -328,9 +328,8 @@ class Worker:
             for index, row in enumerate(rows):
                 if (against := contrast(row.request.edits)) is not None:
                     logits[index] = against.weight * logits[index] + against.alpha * (logits[index] - base[index])
-        like = {"dtype": torch.float32, "device": logits.device}
-        temperature = torch.tensor([row.request.temperature for row in rows], **like)  # type: ignore[arg-type]
-        draws = torch.tensor([row.draws[len(row.tokens)] for row in rows], **like)  # type: ignore[arg-type]
+        temperature = logits.new_tensor([row.request.temperature for row in rows])
+        draws = logits.new_tensor([row.draws[len(row.tokens)] for row in rows])
         done: list[_Row] = []
         for row, token in zip(rows, sample(logits, temperature, draws).tolist(), strict=True):
             stopped = token in self._stop
@@ -354,7 +353,7 @@ def _batches(items: list[Item], *, alone: bool) -> list[list[list[Item]]]:
     same: dict[tuple[object, ...], list[Item]] = {}
     for request, future in items:
         own = id(future) if alone or any(isinstance(edit, Noise) for edit in request.edits) else 0
-        same.setdefault((request.prompt, request.edits, request.look is None, own), []).append((request, future))
+        same.setdefault((request.prompt, request.edits, _kind(request), own), []).append((request, future))
     batches: list[list[list[Item]]] = []
     kind: object = None
     for samples in sorted(same.values(), key=lambda samples: (str(_kind(samples[0][0])), len(samples[0][0].prompt))):
@@ -370,9 +369,9 @@ def _batches(items: list[Item], *, alone: bool) -> list[list[list[Item]]]:
 
 def _kind(request: Request) -> tuple[object, ...]:
     """What all requests of one pass share: edited or not, how the adapter is scaled, the contrast, the look."""
-    whole = [edit for edit in request.edits if not isinstance(edit, Noise) and not hasattr(edit, "vector")]
-    look = request.look and (request.look.top is None, request.look.gradient is None)
-    return bool(request.edits), tuple(whole), look
+    whole = tuple(edit for edit in request.edits if not isinstance(edit, ResidualEdit))
+    look = "none" if request.look is None else "forward" if request.look.gradient is None else "backward"
+    return bool(request.edits), whole, look
 
 
 def _common(prompts: Sequence[Prompt]) -> Prompt:

@@ -27,9 +27,9 @@ from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.errors import BackendFailed, InvalidInput
 from assay.core.reading import TokenLogprobs
-from assay.core.target import Cost, Messages, Prompt, Replies, Reply, Target, as_messages
+from assay.core.target import Cost, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
 from assay.core.testbed import TargetSpec
-from assay.engine.remote import RemoteTarget, check_sampling, remote_seed, share_out, spoken
+from assay.engine.remote import RemoteTarget, remote_seed, share_out, spoken
 
 SCHEME = "inspect:"
 _CHARACTERS = 4  # of English a token, in most vocabularies

@@ -79,7 +79,7 @@ class Llama:
         files: dict[str, tuple[Path, str]] = {}
         for file in sorted(path.glob("*.safetensors")):
             with safe_open(file, framework="pt") as stored:
-                files |= {name.removeprefix("model."): (file, name) for name in stored.keys()}  # noqa: SIM118
+                files |= {name.removeprefix("model."): (file, name) for name in stored.keys()}  # noqa: SIM118  not a dict: it cannot be iterated
 
         def get(name: str) -> torch.Tensor:
             file, stored_name = files[name]

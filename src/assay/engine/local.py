@@ -15,11 +15,12 @@ import torch
 from assay.core.edit import Edit
 from assay.core.errors import InvalidInput
 from assay.core.record import digest_of
-from assay.core.target import Cost, Replies, Reply, Target
+from assay.core.target import Cost, Replies, Reply, Target, check_sampling
 from assay.core.testbed import TargetSpec
 from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
 from assay.engine.cache import ReplyCache
 from assay.engine.decode import Worker
+from assay.engine.edits import contrast
 from assay.engine.llama import Llama
 from assay.engine.lora import Adapter, open_adapter
 from assay.engine.queue import Look, Queue, Request, Sampled
@@ -121,8 +122,7 @@ class LocalEngine:
         Raises:
             InvalidInput: n or max_tokens below 1, a negative temperature, or too long a prompt.
         """
-        if n < 1 or max_tokens < 1 or temperature < 0:
-            raise InvalidInput(f"n={n}, max_tokens={max_tokens}, temperature={temperature}: want ≥ 1, ≥ 1, ≥ 0.")
+        check_sampling(n, max_tokens, temperature)
         requests = [
             Request(tuple(prompt), adapter, max_tokens, temperature, seed, sample, edits) for sample in range(n)
         ]
@@ -135,7 +135,9 @@ class LocalEngine:
             replies[key] = Reply(text, len(sampled.tokens), sampled.finish)
             self.cache.put(key, replies[key])
         samples = tuple(replies[key] for key in keys)
-        return Replies(samples, Cost(n, len(prompt), sum(reply.tokens for reply in samples)))
+        models = 1 if contrast(edits) is None else 2  # the reference reads every token too
+        written = sum(reply.tokens for reply in samples)
+        return Replies(samples, Cost(n, models * len(prompt), models * written))
 
     async def look(self, prompt: Sequence[int], adapter: Adapter | None, edits: tuple[Edit, ...], look: Look) -> Any:
         """One pass over token ids; what `assay.engine.looks` reads off it.

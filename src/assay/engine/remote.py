@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.errors import AccessDenied, InvalidInput
+from assay.core.errors import AccessDenied
 from assay.core.reading import Activations, Gradients, Loss, Weights, Wrt
 from assay.core.target import Corpus, Message, Prompt, Target
 from assay.core.testbed import TargetSpec
@@ -77,16 +77,6 @@ class RemoteTarget:
             f"{call} ({', '.join(flags)}) is not to be had from {self._kind}, which offers {offered}. "
             f"Open the testbed with the local engine, or leave the tool that asks for it out of the kit."
         )
-
-
-def check_sampling(n: int, max_tokens: int, temperature: float) -> None:
-    """Refuse what no engine can sample.
-
-    Raises:
-        InvalidInput: n or max_tokens below 1, or a negative temperature.
-    """
-    if n < 1 or max_tokens < 1 or temperature < 0:
-        raise InvalidInput(f"n={n}, max_tokens={max_tokens}, temperature={temperature}: want ≥ 1, ≥ 1, ≥ 0.")
 
 
 def remote_seed(seed: int, sample: int = 0) -> int:

@@ -16,7 +16,6 @@ import numpy as np
 
 from assay.core.access import Access
 from assay.core.edit import Edit, check_edits
-from assay.core.errors import InvalidInput
 from assay.core.reading import (
     Activations,
     Alternative,
@@ -28,7 +27,18 @@ from assay.core.reading import (
     Weights,
     Wrt,
 )
-from assay.core.target import Corpus, Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages
+from assay.core.target import (
+    Corpus,
+    Cost,
+    Message,
+    Messages,
+    Prompt,
+    Replies,
+    Reply,
+    Target,
+    as_messages,
+    check_sampling,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +119,9 @@ class ScriptedTarget:
         """Sample n scripted replies; a word counts as a token, and a prefill does not change the reply.
 
         Raises:
-            InvalidInput: n or max_tokens is below 1.
+            InvalidInput: n or max_tokens below 1, or a negative temperature.
         """
-        if n < 1 or max_tokens < 1:
-            raise InvalidInput(f"n and max_tokens are at least 1 (given: {n} and {max_tokens}).")
+        check_sampling(n, max_tokens, temperature)
         turns = as_messages(messages)
         variants = self._variants(turns)
         draws = [(seed, index) if temperature > 0 else () for index in range(n)]

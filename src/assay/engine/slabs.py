@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import torch
 
 _GRAIN = 64  # capacities are multiples of it, up to 512; beyond, doublings
-_ROWS = 8  # a slab's rows grow and shrink in doublings from here
+_ROWS = 8  # a slab has room for so many rows at first, then for twice as many; it goes with its last row
 
 Row = TypeVar("Row")
 

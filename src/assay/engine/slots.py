@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from assay.engine.lora import FUSED, Adapter
+from assay.engine.lora import FUSED, Adapter, Factors
 from assay.engine.packed import Packed
 
 _STEP = 4  # slots are added, and given up, in steps
@@ -81,14 +81,15 @@ class Slots:
         size = -(-len(needed) // _STEP) * _STEP
         self._short = self._short + 1 if 2 * size < len(self._seats) else 0
         if missing or self._short > _PATIENCE:
+            factors = {adapter: adapter.read(self._dtype) for adapter in missing}  # may fail: before anything changes
             idle = [index for index, adapter in enumerate(self._seats) if adapter not in needed]
             if len(idle) < len(missing) or self._short > _PATIENCE:
                 self._resize([a for a in self._seats if a in needed], size)
                 idle = [index for index, adapter in enumerate(self._seats) if adapter is None]
             idle.sort(key=lambda index: self._seats[index] is not None)  # the empty ones first
             self._stacked.clear()
-            for adapter, index in zip(missing, idle, strict=False):
-                self._fill(index, adapter)
+            for (adapter, own), index in zip(factors.items(), idle, strict=False):
+                self._fill(index, adapter, own)
             few = len(self._seats) <= _PACKED_SLOTS
             for key, down in self._down.items():
                 ups = [Packed(up.flatten(0, 2).T, lay_out=few) for up in self._up[key]]
@@ -102,11 +103,9 @@ class Slots:
             self._up[key] = [_moved(up, old, size, axis=1) for up in self._up[key]]
         self._seats = [*keep, *[None] * (size - len(keep))]
 
-    def _fill(self, index: int, adapter: Adapter) -> None:
-        factors = adapter.read(self._dtype)
+    def _fill(self, index: int, adapter: Adapter, factors: Factors) -> None:
         if adapter.rank > self._rank:
             self._widen(adapter.rank)
-        self._seats[index] = None  # until all of it is there
         for layer in range(self._layers):
             for fused, modules in FUSED.items():
                 parts = [factors.get((layer, module)) for module in modules]

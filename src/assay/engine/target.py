@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import torch
+
 from assay.core.access import Access
 from assay.core.edit import Edit, check_edits
 from assay.core.errors import InvalidInput, UnknownId
@@ -17,6 +19,7 @@ from assay.core.reading import (
     Loss,
     NegativeLogLikelihood,
     Raw,
+    Shift,
     TokenLogprobs,
     Weights,
     Wrt,
@@ -24,6 +27,7 @@ from assay.core.reading import (
 from assay.core.target import Corpus, Cost, Message, Messages, Prompt, Replies, Target, as_messages
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
+from assay.engine.edits import contrast
 from assay.engine.looks import Scored
 from assay.engine.lora import Adapter
 from assay.engine.queue import Look
@@ -77,25 +81,27 @@ class LocalTarget:
     def _tokens(self, text: str) -> list[int]:
         return list(self._engine.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _template(self, turns: Sequence[Message]) -> str:
-        spoken = [{"role": turn.role, "content": turn.content} for turn in turns]
-        return str(self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
+    def _begun(self, turns: Sequence[Message]) -> tuple[str, str]:
+        """The text up to where the model's turn begins, and what a last assistant turn puts in its mouth."""
+        begun = turns[-1].content if turns[-1].role == "assistant" else ""
+        said = turns[:-1] if turns[-1].role == "assistant" else turns
+        spoken = [{"role": turn.role, "content": turn.content} for turn in said]
+        text = self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True)
+        return str(text), begun
 
     def _read(self, prompt: Prompt) -> tuple[list[int], int]:
         """Token ids, and where the last assistant turn begins (0 for raw text, their number without such a turn)."""
         if isinstance(prompt, Raw):
             return self._tokens(prompt.text), 0
         turns = as_messages(prompt)
-        reply = turns[-1].content if turns[-1].role == "assistant" else ""
-        head = self._tokens(self._template(turns[:-1] if reply else turns))
+        text, reply = self._begun(turns)
+        head = self._tokens(text)
         return head + self._tokens(reply), len(head)
 
     async def chat(
         self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
     ) -> Replies:
-        turns = as_messages(messages)
-        prefill = turns[-1].content if turns[-1].role == "assistant" else ""
-        text = self._template(turns[:-1] if prefill else turns)
+        text, prefill = self._begun(as_messages(messages))
         return await self.complete(text + prefill, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
 
     async def complete(
@@ -125,14 +131,9 @@ class LocalTarget:
                 for row_ids, row in zip(found.top[0].tolist(), found.top[1].tolist(), strict=True)
             )
         names = self._texts(ids)
-        return TokenLogprobs(
-            tuple(ids),
-            tuple(names[t] for t in ids),
-            tuple(found.logprobs.tolist()),
-            begin,
-            likely,
-            Cost(1, len(ids), 0),
-        )
+        models = 1 if contrast(self._edits) is None else 2  # the reference reads it too
+        spelled, cost = tuple(names[t] for t in ids), Cost(1, models * len(ids), 0)
+        return TokenLogprobs(tuple(ids), spelled, tuple(found.logprobs.tolist()), begin, likely, cost)
 
     def _texts(self, ids: Sequence[int]) -> dict[int, str]:
         return {token: str(self._engine.tokenizer.decode([token])) for token in ids}
@@ -148,6 +149,8 @@ class LocalTarget:
         self._check_layers(wrt.layers)
         if not isinstance(loss, NegativeLogLikelihood):
             self._check_layers([loss.layer])
+        if contrast(self._edits) is not None:
+            raise InvalidInput("gradients are of the target alone: open a view without Contrast.")
         if wrt.kind == "adapter" and self._adapter is None:
             raise InvalidInput("this target is an untouched base: it has no adapter to differentiate.")
         ids, begin = self._read(prompt)
@@ -157,17 +160,19 @@ class LocalTarget:
             )
         look = Look(gradient=(wrt, loss, begin))
         value, of = await self._engine.look(ids, self._adapter, self._edits, look)
-        return Gradients(value, of, Cost(1, _BACKWARD * len(ids), 0))
+        passes = _BACKWARD + isinstance(loss, Shift)  # which reads the unedited stream as well
+        return Gradients(value, of, Cost(1, passes * len(ids), 0))
 
     async def weights(self, names: Sequence[str]) -> Weights:
-        known = names_of(self._engine.model, self._adapter)
+        factors = self._adapter.read(torch.float32) if self._adapter is not None else {}
+        known = names_of(self._engine.model, factors)
         chosen: dict[str, None] = {}
         for name in names:
             matching = fnmatch.filter(known, name)
             if not matching:
                 raise UnknownId("weight", name, known)
             chosen |= dict.fromkeys(matching)
-        return Weights({name: tensor_of(self._engine.model, self._adapter, name) for name in chosen}, Cost(1))
+        return Weights({name: tensor_of(self._engine.model, factors, name) for name in chosen}, Cost(1))
 
     def _check_layers(self, layers: Sequence[int]) -> None:
         for layer in layers:

@@ -7,27 +7,25 @@ import torch
 from numpy.typing import NDArray
 
 from assay.engine.llama import NORMS, Llama
-from assay.engine.lora import FUSED, Adapter
+from assay.engine.lora import FUSED, Factors
 
 _FUSED_OF = {module: fused for fused, modules in FUSED.items() for module in modules}
 
 
-def names_of(model: Llama, adapter: Adapter | None) -> list[str]:
+def names_of(model: Llama, factors: Factors) -> list[str]:
     """All names `tensor_of` knows."""
     layers = range(model.shape.layers)
     names = ["embed_tokens.weight", "norm.weight", "lm_head.weight"]
     names += [f"layers.{layer}.{module}.weight" for layer in layers for module in (*NORMS, *_FUSED_OF)]
-    if adapter is not None:
-        names += [f"layers.{la}.{m}.lora_{x}" for la, m in sorted(adapter.read(torch.float32)) for x in "AB"]
-    return names
+    return names + [f"layers.{layer}.{module}.lora_{x}" for layer, module in sorted(factors) for x in "AB"]
 
 
-def tensor_of(model: Llama, adapter: Adapter | None, name: str) -> NDArray[np.float32]:
+def tensor_of(model: Llama, factors: Factors, name: str) -> NDArray[np.float32]:
     """A copy of one weight in float32; of a linear module, what the target computes with, adapter included.
 
     Args:
         model: the base.
-        adapter: None for the base itself.
+        factors: of the adapter, in float32; none for the base itself.
         name: one of `names_of`.
     """
     whole = {
@@ -41,15 +39,14 @@ def tensor_of(model: Llama, adapter: Adapter | None, name: str) -> NDArray[np.fl
     layer, (module, _, part) = int(layer_text), rest.rpartition(".")
     if module in NORMS:
         return _plain(model.norms[layer][NORMS.index(module)])
-    factors = adapter.read(torch.float32).get((layer, module)) if adapter is not None else None
     if part in ("lora_A", "lora_B"):
-        assert factors is not None
-        return _plain(factors[part == "lora_B"])
+        return _plain(factors[layer, module][part == "lora_B"])
     fused = _FUSED_OF[module]
     place = FUSED[fused].index(module)
     weight = model.products[layer][fused].weight.split(list(model.shapes[fused][1]))[place].float()
-    if factors is not None:
-        weight = weight + (factors[1] @ factors[0]).to(weight.device)
+    if (layer, module) in factors:
+        a, b = factors[layer, module]
+        weight = weight + (b @ a).to(weight.device)
     return _plain(weight)
 
 

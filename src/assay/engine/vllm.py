@@ -19,9 +19,9 @@ from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.errors import BackendFailed, CorruptArtifact, InvalidInput
 from assay.core.reading import Alternative, Raw, TokenLogprobs
-from assay.core.target import Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages
+from assay.core.target import Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
 from assay.core.testbed import TargetSpec
-from assay.engine.remote import RemoteTarget, check_sampling, remote_seed, share_out, spoken
+from assay.engine.remote import RemoteTarget, remote_seed, share_out, spoken
 from assay.engine.wire import Cards, Completion, Detokenized, Entry, Tokenized, Wire
 
 # what is left out the server fills in from the checkpoint's generation_config.json, which is not the plain distribution
