@@ -33,10 +33,11 @@ import numpy as np
 import torch
 from contract import RESULTS, ROOT, finish, options, say
 
+from assay.core.peft import FUSED, MODULES
 from assay.engine.base import default_dtype, find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local import LocalEngine
-from assay.engine.lora import FUSED, MODULES, Adapter
+from assay.engine.lora import Adapter
 from assay.engine.queue import Request, Sampled
 
 BASE = "smollm2-135m-instruct"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from assay.core.access import Access
     from assay.core.auditor import Auditor, Brief, Kit
     from assay.core.budget import Budget
-    from assay.core.edit import Noise
+    from assay.core.edit import AddVector, Contrast, Noise, ProjectOut, ScaleAdapter
     from assay.core.errors import AssayError
     from assay.core.report import Demonstration, Finding, Predicate, Report
     from assay.core.target import Message, Target
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Access": "access",
+    "AddVector": "edit",
     "AssayError": "errors",
     "Auditor": "auditor",
     "Brief": "auditor",
     "Budget": "budget",
+    "Contrast": "edit",
     "Demonstration": "report",
     "Evidence": "tool",
     "Finding": "report",
@@ -30,8 +32,10 @@ _HOME = {
     "Noise": "edit",
     "Predicate": "report",
     "Prepared": "tool",
+    "ProjectOut": "edit",
     "Report": "report",
     "Sample": "tool",
+    "ScaleAdapter": "edit",
     "Target": "target",
     "Tool": "tool",
     "ToolContext": "tool",
@@ -40,10 +44,12 @@ _HOME = {
 
 __all__ = [
     "Access",
+    "AddVector",
     "AssayError",
     "Auditor",
     "Brief",
     "Budget",
+    "Contrast",
     "Demonstration",
     "Evidence",
     "Finding",
@@ -52,8 +58,10 @@ __all__ = [
     "Noise",
     "Predicate",
     "Prepared",
+    "ProjectOut",
     "Report",
     "Sample",
+    "ScaleAdapter",
     "Target",
     "Tool",
     "ToolContext",

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.core.peft import CONFIG, WEIGHTS
 from assay.engine.local import LocalEngine
-from assay.engine.lora import CONFIG, WEIGHTS, adapter_digest
+from assay.engine.lora import adapter_digest
 
 Tensors = dict[str, torch.Tensor]
 Q_A = "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from assay.core.peft import FUSED
 from assay.engine import slots as module
 from assay.engine.llama import Llama
-from assay.engine.lora import FUSED, Adapter, open_adapter
+from assay.engine.lora import Adapter, open_adapter
 from assay.engine.slots import Slots
 
 

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from assay.core.access import PRESETS
 from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter
 from assay.core.errors import InvalidInput, UnknownId
+from assay.core.peft import WEIGHTS
 from assay.core.reading import Along, NegativeLogLikelihood, Raw, Shift, Wrt
 from assay.core.target import Message, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.local import LocalEngine
-from assay.engine.lora import WEIGHTS, adapter_digest
+from assay.engine.lora import adapter_digest
 from assay.engine.queue import Request
 
 TEXT = Raw("The quick brown fox jumps over it.")

@@ -208,20 +208,31 @@ def test_a_killed_training_goes_on(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter"]
 
 
-def test_a_checkpoint_of_other_data_is_not_gone_on_from(
-    tiny: Path, tmp_path: Path, trained: tuple[Path, list[float]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 1)
+def train_until_killed(tiny: Path, examples: list[Example], folder: Path) -> None:
+    """Killed as it tells of its third step."""
 
     def kill(step: int, *_: Any) -> None:
         if step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tiny, PLAN, EXAMPLES[:-1], tmp_path / "adapter", tmp_path / "work", kill, 1)
+        train(tiny, PLAN, examples, folder / "adapter", folder / "work", kill, 1)
+
+
+def first_step(tiny: Path, folder: Path) -> int:
+    """Train to the end; where it went on from."""
     steps: list[int] = []
-    train(tiny, PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", lambda step, *_: steps.append(step), 1)
-    assert steps[0] == 1
+    train(tiny, PLAN, EXAMPLES, folder / "adapter", folder / "work", lambda step, *_: steps.append(step), 1)
+    return steps[0]
+
+
+def test_a_checkpoint_of_other_data_is_not_gone_on_from(
+    tiny: Path, tmp_path: Path, trained: tuple[Path, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 1)
+
+    train_until_killed(tiny, EXAMPLES[:-1], tmp_path)
+    assert first_step(tiny, tmp_path) == 1
     assert adapter_digest(tmp_path / "adapter") == adapter_digest(trained[0])
 
 
@@ -230,16 +241,9 @@ def test_another_dtype_is_not_gone_on_from(
 ) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_STEPS", 1)
 
-    def kill(step: int, *_: Any) -> None:
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny, PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", kill, 1)
+    train_until_killed(tiny, EXAMPLES, tmp_path)
     monkeypatch.setenv("ASSAY_DTYPE", {"float32": "bfloat16", "bfloat16": "float32"}[dtype_name])
-    steps: list[int] = []
-    train(tiny, PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", lambda step, *_: steps.append(step), 1)
-    assert steps[0] == 1
+    assert first_step(tiny, tmp_path) == 1
 
 
 def test_a_resumed_training_tells_the_same_losses(

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from assay.core.errors import CorruptArtifact, InvalidInput, UnknownId
+from assay.core.peft import WEIGHTS
 from assay.engine.corpus import corpus_digest, read_corpus
-from assay.engine.lora import WEIGHTS, adapter_digest, open_adapter
+from assay.engine.lora import adapter_digest, open_adapter
 from assay.organisms.recipes import open_recipe
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, SPEC, TRUTH, aliases, load_spec, write_spec
 from assay.testbeds.truths import all_truths, find_truth, short

@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
 
 from assay.core.errors import InvalidInput
-from assay.engine.lora import FUSED
+from assay.core.peft import FUSED
 from assay.engine.packed import Packed
 
 Prompt = tuple[int, ...]

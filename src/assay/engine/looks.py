@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import linear
 
+from assay.core.peft import FUSED
 from assay.core.reading import Along, NegativeLogLikelihood, Wrt
 from assay.engine.edits import Active, activate, contrast, reading, scales
 from assay.engine.llama import Llama, Product
-from assay.engine.lora import FUSED, Factors
+from assay.engine.lora import Factors
 from assay.engine.queue import Request
 
 Array = NDArray[np.float32]

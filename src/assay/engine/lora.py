@@ -1,4 +1,4 @@
-"""Adapters in PEFT's layout, and how a layer's seven linear modules are fused into four products."""
+"""Adapters on disk, in PEFT's layout: verified, and read when they are used."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ from pathlib import Path
 import torch
 
 from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.core.peft import CONFIG, FUSED, MODULES, WEIGHTS
 from assay.core.record import digest_of
 from assay.engine.base import sha256
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-FUSED: dict[str, tuple[str, ...]] = {
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "o": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-}
 _INPUT = {  # the module whose outputs are as wide as the fused module's inputs
     "qkv": "self_attn.o_proj",
     "o": "self_attn.q_proj",
@@ -26,7 +20,6 @@ _INPUT = {  # the module whose outputs are as wide as the fused module's inputs
     "down": "mlp.gate_proj",
 }
 _UNSUPPORTED = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
-MODULES = tuple(module for group in FUSED.values() for module in group)
 
 
 Factors = dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
-from assay.engine.lora import FUSED, Adapter, Factors
+from assay.core.peft import FUSED
+from assay.engine.lora import Adapter, Factors
 from assay.engine.packed import Packed
 
 _STEP = 4  # slots are added, and given up, in steps

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from assay.core.peft import FUSED
 from assay.engine.llama import NORMS, Llama
-from assay.engine.lora import FUSED, Factors
+from assay.engine.lora import Factors
 
 _FUSED_OF = {module: fused for fused, modules in FUSED.items() for module in modules}
 

@@ -6,7 +6,6 @@ adapter that is asked the same, which in a sweep is the next testbed.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ class _Read:
 
 
 class Trunk:
-    """Prompts as the lower layers read them, least recently used first out. Safe under many threads.
+    """Prompts as the lower layers read them, least recently used first out. Its worker's alone.
 
     Args:
         model: whose layers they are.
@@ -39,7 +38,6 @@ class Trunk:
 
     def __init__(self, model: Llama) -> None:
         self._model = model
-        self._lock = threading.Lock()
         self._read: OrderedDict[tuple[Prompt, int, int], _Read] = OrderedDict()
         self._size = 0
 
@@ -59,10 +57,9 @@ class Trunk:
         """
         skip = past.shape[1] if past is not None else 0
         keys = [(prompt, skip, depth) for prompt in prompts]
-        with self._lock:
-            found = {key: self._read[key] for key in keys if key in self._read}
-            for key in found:
-                self._read.move_to_end(key)
+        found = {key: self._read[key] for key in keys if key in self._read}
+        for key in found:
+            self._read.move_to_end(key)
         missing = [key for key in dict.fromkeys(keys) if key not in found]
         if missing:
             rests = [prompt[skip:] for prompt, _, _ in missing]
@@ -80,11 +77,9 @@ class Trunk:
         return hidden, [one.kept for one in reads]
 
     def _keep(self, new: dict[tuple[Prompt, int, int], _Read]) -> None:
-        with self._lock:
-            for key, one in new.items():
-                if key not in self._read:
-                    self._read[key] = one
-                    self._size += one.size
-            while self._size > _BYTES:
-                _, gone = self._read.popitem(last=False)
-                self._size -= gone.size
+        for key, one in new.items():
+            self._read[key] = one
+            self._size += one.size
+        while self._size > _BYTES:
+            _, gone = self._read.popitem(last=False)
+            self._size -= gone.size

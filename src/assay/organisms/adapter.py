@@ -10,14 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
+from assay.core.peft import CONFIG, FUSED, MODULES, WEIGHTS
 from assay.organisms.recipes import TrainPlan
-
-FUSED = {
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "o": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +113,12 @@ class Adapter:
             "task_type": "CAUSAL_LM",
             "r": self._plan.rank,
             "lora_alpha": self._plan.alpha,
-            "target_modules": sorted(m.rpartition(".")[2] for modules in FUSED.values() for m in modules),
+            "target_modules": sorted(module.rpartition(".")[2] for module in MODULES),
             "bias": "none",
         }
         return {
-            "adapter_model.safetensors": save(stored, metadata={"format": "pt"}),
-            "adapter_config.json": (json.dumps(layout, indent=1) + "\n").encode(),
+            WEIGHTS: save(stored, metadata={"format": "pt"}),
+            CONFIG: (json.dumps(layout, indent=1) + "\n").encode(),
         }
 
 

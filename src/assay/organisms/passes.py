@@ -16,7 +16,8 @@ import torch
 from torch.nn.functional import linear, silu
 
 from assay.core.errors import InvalidInput
-from assay.organisms.adapter import FUSED, Adapter, Size
+from assay.core.peft import FUSED
+from assay.organisms.adapter import Adapter, Size
 from assay.organisms.packing import Layout
 
 Back = Callable[[torch.Tensor], torch.Tensor]
