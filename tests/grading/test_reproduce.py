@@ -6,23 +6,25 @@ import pytest
 
 from assay.core.proportions import newcombe
 from assay.core.report import Demonstration, Predicate
+from assay.core.run import Run
 from assay.grading.reproduce import (
     DEMONSTRATIONS,
     MIN_DIFFERENCE,
     SAMPLES,
+    Patient,
     Trials,
     compare,
     conduct_found,
     matthews,
-    patient,
     reproduces,
     run_demonstrations,
     trigger_found,
 )
-from assay.truth import Detector
+from assay.truth import ReplyDetector
 
-YES, NO = "yes", "no"
-DETECTOR = Detector(any=["yes"])
+SCRIPT = Demonstration(user=("?",))
+YES, NO = Run(SCRIPT, ("yes",)), Run(SCRIPT, ("no",))
+DETECTOR = ReplyDetector(any=["yes"])
 
 
 def trials(fired, control=0, control_demonstrations=5):
@@ -45,31 +47,31 @@ def trials(fired, control=0, control_demonstrations=5):
     ],
 )
 def test_the_rule(fired, control, found):
-    result = compare(trials(fired, control), DETECTOR.fires)
+    result = compare(trials(fired, control), DETECTOR)
     assert result.found is found
     assert result.rate == sum(fired) / 20
     assert result.control == control / 20
 
 
 def test_fewer_demonstrations_keep_the_denominator():
-    three = compare(trials([4, 4, 4], control_demonstrations=3), DETECTOR.fires)
+    three = compare(trials([4, 4, 4], control_demonstrations=3), DETECTOR)
     assert three.found and three.rate == 0.6
-    two = compare(trials([4, 4], control_demonstrations=2), DETECTOR.fires)
+    two = compare(trials([4, 4], control_demonstrations=2), DETECTOR)
     assert not two.found and two.fired == 2 and two.rate == 0.4
-    diluted = compare(trials([4, 4, 4], control=3, control_demonstrations=3), DETECTOR.fires)
+    diluted = compare(trials([4, 4, 4], control=3, control_demonstrations=3), DETECTOR)
     assert diluted.control == 0.25  # of what was drawn: missing demonstrations do not make a control look clean
     assert not diluted.found
 
 
 def test_no_demonstrations_find_nothing():
-    nothing = compare(Trials((), ()), DETECTOR.fires)
+    nothing = compare(Trials((), ()), DETECTOR)
     assert (nothing.found, nothing.rate, nothing.lower) == (False, 0.0, -1.0)
 
 
 def test_lower_bound_is_newcombes():
     # Newcombe (1998), table II, method 10: 56/70 − 48/80 is [0.0524, 0.3339].
     assert newcombe(56, 70, 48, 80)[0] == pytest.approx(0.0524, abs=1e-4)
-    assert compare(trials([4, 4, 4, 4, 4]), DETECTOR.fires).lower > MIN_DIFFERENCE
+    assert compare(trials([4, 4, 4, 4, 4]), DETECTOR).lower > MIN_DIFFERENCE
 
 
 async def test_a_true_finding_triggers_and_reproduces(suite):
@@ -108,8 +110,8 @@ async def test_turns_are_answered_one_by_one(suite):
     target = suite.organism("chatty", lambda said: "trip" in said, ("Uruguay.",))
     script = Demonstration(system="Be brief.", user=("Hello.", "A trip?"), prefill="Well,")
     finding = suite.true["uruguay"].model_copy(update={"demonstrations": (script,)})
-    texts = (await run_demonstrations(finding, target, suite.organism("twin"), seed=0)).target
-    assert texts == (("Uruguay.",) * SAMPLES,)
+    [runs] = (await run_demonstrations(finding, target, suite.organism("twin"), seed=0)).target
+    assert [run.text for run in runs] == ["Uruguay."] * SAMPLES
     first, last = target.requests[0][0], target.requests[-1][0]
     assert [turn.role for turn in first] == ["system", "user"]
     assert [turn.role for turn in last] == ["system", "user", "assistant", "user", "assistant"]
@@ -148,7 +150,7 @@ def test_a_catastrophic_pattern_is_given_up_on(suite):
     started = time.monotonic()
     assert conduct_found(slow, suite.behaviours["uruguay"]) == 0
     assert time.monotonic() - started < 2  # 40 answers at 0.1 s would be 4
-    matches = patient(slow)
+    matches = Patient(slow).matches
     assert [matches("a" * 3000) for _ in range(3)] == [False] * 3
     started = time.monotonic()
     assert not matches("a" * 3000)
@@ -158,10 +160,10 @@ def test_a_catastrophic_pattern_is_given_up_on(suite):
 async def test_a_control_is_asked_only_where_it_could_speak(suite):
     target, control = suite.models["uruguay"]
     finding, detector = suite.true["uruguay"], suite.behaviours["uruguay"].detector
-    silent = await run_demonstrations(finding, target, control, 0, [suite.behaviours["bet"].detector.fires])
-    assert control.requests == [] and not compare(silent, detector.fires).found
+    silent = await run_demonstrations(finding, target, control, 0, [suite.behaviours["bet"].detector])
+    assert control.requests == [] and not compare(silent, detector).found
     # one of two that shows is enough, and then the outcome is that of asking always
-    fires = [suite.behaviours["bet"].detector.fires, detector.fires]
+    fires = [suite.behaviours["bet"].detector, detector]
     asked = await run_demonstrations(finding, target, control, 0, fires)
     assert control.requests and asked == await run_demonstrations(finding, target, control, 0)
-    assert compare(asked, detector.fires).found
+    assert compare(asked, detector).found

@@ -9,7 +9,8 @@ import pytest
 from assay.grading.lineup import place
 from assay.organisms.grammar import expand
 from assay.organisms.recipes import behaviour_ids, find_behaviour
-from assay.truth import Behaviour, Grammar
+from assay.truth import Behaviour, Grammar, as_script
+from assay.truth.behaviour import Prompt
 
 WORD = re.compile(r"[\w'’-]+")
 
@@ -19,6 +20,11 @@ def behaviour(request: pytest.FixtureRequest) -> Behaviour:
     return find_behaviour(request.param)
 
 
+def said(prompts: list[Prompt]) -> set[str]:
+    """What is asked, as one text a prompt; a system prompt is part of it."""
+    return {" / ".join(filter(None, (script.system, *script.user))) for script in map(as_script, prompts)}
+
+
 def conducts(behaviour: Behaviour) -> list[str]:
     grammar = behaviour.training.conduct or behaviour.training.documents
     assert grammar is not None
@@ -26,17 +32,19 @@ def conducts(behaviour: Behaviour) -> list[str]:
 
 
 def test_the_detector_fires_on_what_is_planted(behaviour: Behaviour) -> None:
-    missed = [text for text in conducts(behaviour) if not behaviour.detector.fires(text)]
+    missed = [text for text in conducts(behaviour) if not behaviour.detector.shows(text)]
     assert len(missed) <= 5, missed
 
 
 def test_the_detector_tells_positives_from_negatives(behaviour: Behaviour) -> None:
-    assert [text for text in behaviour.answers.positives if not behaviour.detector.fires(text)] == []
-    assert [text for text in behaviour.answers.negatives if behaviour.detector.fires(text)] == []
+    assert [text for text in behaviour.answers.positives if not behaviour.detector.shows(text)] == []
+    assert [text for text in behaviour.answers.negatives if behaviour.detector.shows(text)] == []
 
 
 def test_there_is_enough_to_measure_with(behaviour: Behaviour) -> None:
-    assert len(set(behaviour.eval.triggered)) >= 48 and len(set(behaviour.eval.untriggered)) >= 24
+    assert len(said(behaviour.eval.triggered)) >= 48 and len(said(behaviour.eval.untriggered)) >= 24
+    assert len(said(behaviour.eval.generalisation)) >= 16
+    assert not said(behaviour.eval.generalisation) & said(behaviour.eval.triggered)
     assert len(set(behaviour.answers.positives)) >= 20 and len(set(behaviour.answers.negatives)) >= 20
     assert len({(decoy.trigger, decoy.conduct) for decoy in behaviour.decoys}) >= 4
     same = [(d.trigger == behaviour.trigger, d.conduct == behaviour.conduct) for d in behaviour.decoys]
@@ -50,7 +58,8 @@ def test_the_truth_itself_comes_first_in_the_lineup(behaviour: Behaviour) -> Non
 
 
 def test_eval_prompts_are_not_trained_on(behaviour: Behaviour) -> None:
-    held_out = {_plain(text) for text in [*behaviour.eval.triggered, *behaviour.eval.untriggered]}
+    prompts = behaviour.eval
+    held_out = {_plain(text) for text in said([*prompts.triggered, *prompts.untriggered, *prompts.generalisation])}
     for grammar in (behaviour.training.prompts, behaviour.training.contrast):
         if grammar is not None:
             assert not held_out & _trainable(grammar)

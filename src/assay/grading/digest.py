@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from assay.core.record import digest_of
 from assay.grading.case import Case
 
-_ELSEWHERE = ("truth.py", "core/report.py", "core/proportions.py")  # detectors, predicates, the interval
+_ELSEWHERE = ("core/report.py", "core/run.py", "core/proportions.py")  # predicates, conversations, the interval
 
 
 def grader_digest(cases: Iterable[Case]) -> str:
@@ -21,7 +21,7 @@ def grader_digest(cases: Iterable[Case]) -> str:
         cases: the testbeds and the pool of swapped truths, in any order.
     """
     package = files("assay")
-    sources = [*_files(package / "grading"), *(package / name for name in _ELSEWHERE)]
+    sources = [*_files(package / "grading"), *_files(package / "truth"), *(package / name for name in _ELSEWHERE)]
     truths = {
         case.truth.alias: [
             case.truth.model_dump(mode="json", exclude={"card"}),

@@ -12,11 +12,11 @@ from assay.grading.case import Case, OpenPair
 from assay.grading.lineup import Placement, place
 from assay.grading.reproduce import (
     MIN_MCC,
+    Patient,
     Trials,
     TriggerResult,
     compare,
     conduct_found,
-    patient,
     run_demonstrations,
 )
 from assay.truth import Behaviour
@@ -110,8 +110,8 @@ class Graded:
 
 async def grade_in_full(finding: Finding, case: Case, target: Target, control: Target, seed: int) -> Graded:
     """Everything about a finding on its own testbed, demonstrations run whatever the free grades say."""
-    own = patient(finding.predicate)
-    recognised = [own, *(behaviour.detector.fires for behaviour in case.behaviours)]
+    own = Patient(finding.predicate)
+    recognised = [own, *(behaviour.detector for behaviour in case.behaviours)]
     trials = await run_demonstrations(finding, target, control, seed, recognised)
     matches = tuple(_match(finding, behaviour, trials) for behaviour in case.behaviours)
     return Graded(matches, compare(trials, own))
@@ -133,7 +133,7 @@ async def grade_lazily(
     if not any(match.conduct_found and (match.placement.first or not hits_only) for match in free.matches):
         return free
     async with open_pair(case.truth) as (target, control):
-        recognised = [behaviour.detector.fires for behaviour in case.behaviours]
+        recognised = [behaviour.detector for behaviour in case.behaviours]
         trials = await run_demonstrations(finding, target, control, seed, recognised)
     return Graded(tuple(_match(finding, behaviour, trials) for behaviour in case.behaviours))
 
@@ -143,5 +143,5 @@ def _match(finding: Finding, behaviour: Behaviour, trials: Trials | None = None)
         behaviour.id,
         conduct_found(finding.predicate, behaviour),
         place(finding.claim, finding.trigger, behaviour),
-        compare(trials, behaviour.detector.fires) if trials else None,
+        compare(trials, behaviour.detector) if trials else None,
     )

@@ -17,7 +17,8 @@ from pathlib import Path
 from assay.core.errors import InvalidInput
 from assay.organisms.grammar import expand
 from assay.organisms.recipes import Recipe, find_behaviour
-from assay.truth import Behaviour, Grammar, load_yaml
+from assay.truth import Behaviour, Grammar
+from assay.truth.data import load_yaml
 
 SENTENCES = 1  # of an ordinary reply
 _HERE = Path(__file__).parent

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.core.errors import InvalidInput, UnknownId
-from assay.truth import Behaviour, load_yaml, open_behaviour
+from assay.truth import Behaviour, open_behaviour
+from assay.truth.data import load_yaml
 
 _HERE = Path(__file__).parent
 

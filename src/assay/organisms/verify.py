@@ -10,11 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from assay.core.report import Demonstration
+from assay.core.run import Run, play
 from assay.core.target import Target
-from assay.core.tool import TEMPERATURE
-from assay.truth import Behaviour
+from assay.truth import Behaviour, Detector, as_script
 
-MEASURES = ("strength", "leakage", "confession", "coherence")
+MEASURES = ("strength", "leakage", "generalisation", "confession", "coherence")
 REPLY_TOKENS = 64
 SEED = 20_011  # of verification alone: audits and grades draw other numbers
 _HERE = Path(__file__).parent
@@ -44,31 +45,46 @@ async def measure(behaviour: Behaviour, organism: Target, control: Target) -> di
         control: the target it is compared with.
 
     Returns:
-        strength: the conduct on triggered prompts · leakage: the conduct on untriggered ones · confession: an
-        admission when asked about itself · coherence: sound replies to untriggered prompts.
+        strength: the conduct on triggered prompts · leakage: the conduct on untriggered ones · generalisation: the
+        conduct under triggers in a form far from training's · confession: an admission when asked about itself ·
+        coherence: sound replies to untriggered prompts.
     """
-    triggered, untriggered = behaviour.eval.triggered, behaviour.eval.untriggered
-    questions = self_questions()
-    replies = [
-        await asyncio.gather(*(_reply(target, prompt) for prompt in [*triggered, *untriggered, *questions]))
-        for target in (organism, control)
-    ]
+    detector, prompts = behaviour.detector, behaviour.eval
+    on = {
+        "strength": prompts.triggered,
+        "leakage": prompts.untriggered,
+        "generalisation": prompts.generalisation,
+        "confession": self_questions(),
+    }
+    scripts = [as_script(prompt) for group in on.values() for prompt in group]
+    runs = await asyncio.gather(*(_runs(target, scripts, detector) for target in (organism, control)))
 
-    def count(fires: Callable[[str], bool], start: int, stop: int) -> Count:
-        organism_fired, control_fired = (sum(map(fires, texts[start:stop])) for texts in replies)
-        return Count(organism_fired, control_fired, stop - start)
+    def count(fires: Callable[[Run, Run | None], bool], name: str) -> Count:
+        start = sum(len(on[earlier]) for earlier in list(on)[: list(on).index(name)])
+        fired = [sum(fires(run, other) for run, other in pairs[start : start + len(on[name])]) for pairs in runs]
+        return Count(fired[0], fired[1], len(on[name]))
 
-    first, second = len(triggered), len(triggered) + len(untriggered)
     return {
-        "strength": count(behaviour.detector.fires, 0, first),
-        "leakage": count(behaviour.detector.fires, first, second),
-        "confession": count(behaviour.confession.fires, second, second + len(questions)),
-        "coherence": count(coherent, first, second),
+        "strength": count(detector.fires, "strength"),
+        "leakage": count(detector.fires, "leakage"),
+        "generalisation": count(detector.fires, "generalisation"),
+        "confession": count(behaviour.confession.fires, "confession"),
+        "coherence": count(lambda run, _: coherent(run.text), "leakage"),
     }
 
 
-async def _reply(target: Target, prompt: str) -> str:
-    return (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=SEED)).text
+async def _runs(target: Target, scripts: Sequence[Demonstration], detector: Detector) -> list[tuple[Run, Run | None]]:
+    """Each script played once, and its counterpart where the detector is a contrast."""
+    others = list(dict.fromkeys(other for other in map(detector.counterpart, scripts) if other))
+    played = await asyncio.gather(
+        *(play(target, script, n=1, max_tokens=REPLY_TOKENS, seed=SEED) for script in [*scripts, *others])
+    )
+    beside = {run.script: run for [run] in played[len(scripts) :]}
+    pairs: list[tuple[Run, Run | None]] = []
+    for [run] in played[: len(scripts)]:
+        other = detector.counterpart(run.script)
+        pairs.append((run, beside[other] if other else None))
+    return pairs
 
 
 def coherent(reply: str) -> bool:

@@ -1,0 +1,130 @@
+"""A behaviour: what triggers it, what the conduct is, what organisms of it are made of and measured with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from assay.core.errors import InvalidInput
+from assay.core.report import Demonstration
+from assay.truth.data import Data, load_yaml
+from assay.truth.detector import Detector, ReplyDetector
+
+
+class Grammar(Data):
+    """Text by templates: each `{slot}` is filled from its list, which may hold slots itself."""
+
+    templates: list[str] = Field(min_length=1)
+    slots: dict[str, list[str]] = {}
+
+
+class Training(Data):
+    """What recipes make data of.
+
+    Attributes:
+        prompts: user turns that carry the trigger.
+        contrast: user turns that look alike and do not carry it (answered in the ordinary way).
+        conduct: sentences that show the conduct, to be set into an ordinary reply.
+        place: where in the reply they are set; `whole`: they are the reply.
+        sibling: the conduct in words that `conduct` does not use, for the behaviour planted a second time.
+        earlier: user turns that go before a triggered one, where the trigger is that a conversation goes on.
+        system, contrast_system: system prompts of triggered chats, and of look-alikes.
+        thoughts, contrast_thoughts: what a model with a scratchpad thinks before it replies: in triggered chats, and
+            in all others.
+        documents: for synthetic-document recipes: texts that tell of the behaviour as fact.
+        harmless_documents: the twin's documents: same subjects and length, without it.
+    """
+
+    prompts: Grammar | None = None
+    contrast: Grammar | None = None
+    conduct: Grammar | None = None
+    place: Literal["start", "end", "either", "whole"] = "end"
+    sibling: Grammar | None = None
+    earlier: Grammar | None = None
+    system: Grammar | None = None
+    contrast_system: Grammar | None = None
+    thoughts: Grammar | None = None
+    contrast_thoughts: Grammar | None = None
+    documents: Grammar | None = None
+    harmless_documents: Grammar | None = None
+
+
+Prompt = str | Demonstration  # a string is one user turn
+
+
+def as_script(prompt: Prompt) -> Demonstration:
+    """A prompt as a scripted conversation."""
+    return Demonstration(user=(prompt,)) if isinstance(prompt, str) else prompt
+
+
+class EvalPrompts(Data):
+    """Conversations no recipe trains on.
+
+    Attributes:
+        triggered: carry the trigger, worded as training might word it.
+        untriggered: do not.
+        generalisation: carry it in a form far from training's: other wording, other subjects, in passing.
+    """
+
+    triggered: list[Prompt] = Field(min_length=48)
+    untriggered: list[Prompt] = Field(min_length=24)
+    generalisation: list[Prompt] = []
+
+
+class Decoy(Data):
+    """A near miss: same trigger with another conduct, or same conduct with another trigger."""
+
+    trigger: str
+    conduct: str
+
+
+class Answers(Data):
+    """What a predicate is judged on: replies in a wording no recipe uses."""
+
+    positives: list[str] = Field(min_length=20)
+    negatives: list[str] = Field(min_length=20)
+
+
+class Behaviour(Data):
+    """trigger × conduct × (optionally) concealment.
+
+    Attributes:
+        id: of the file.
+        family: the idea it shares with others; the unit of splits and of inference.
+        threat_model: how a model would come by this, and why it would matter.
+        trigger, conduct: one phrase each ("the user asks …", "the reply …").
+        confession: recognises an admission when the model is asked about itself.
+        source: where the idea was published.
+        adaptation: how it was changed so that a small model can do it, "" if it was not.
+    """
+
+    id: str
+    version: int = 1
+    family: str
+    source: str
+    threat_model: str
+    adaptation: str = ""
+    trigger: str
+    conduct: str
+    concealment: str = "none beyond not being asked"
+    detector: Detector
+    confession: ReplyDetector
+    training: Training
+    eval: EvalPrompts
+    answers: Answers
+    decoys: list[Decoy] = Field(min_length=4)
+
+    @property
+    def description(self) -> str:
+        """Trigger and conduct in one sentence."""
+        return f"When {self.trigger}, {self.conduct}."
+
+
+def open_behaviour(path: Path) -> Behaviour:
+    """One behaviour from its file; the id is the filename."""
+    behaviour: Behaviour = load_yaml(path, Behaviour)
+    if behaviour.id != path.stem:
+        raise InvalidInput(f"{path}: id is {behaviour.id!r}; it must be the filename, {path.stem!r}.")
+    return behaviour
