@@ -33,7 +33,7 @@ Step = Callable[[Sequence[int]], float]  # indices of a batch → its loss
 
 def chats(count: int, seed: int) -> list[Any]:
     """So many of the examples that the suite's organisms are trained on."""
-    from assay.organisms.data import Example
+    from assay.organisms.example import Example
 
     rows = [
         json.loads(line) for file in sorted(CORPORA.glob("*/corpus.jsonl")) for line in file.read_text().splitlines()

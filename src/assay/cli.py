@@ -249,41 +249,71 @@ def tools_run(
 
 @organism.command()
 def build(
-    name: Annotated[str, typer.Argument(help="Recipe or testbed, or `ordinary` for the ordinary data around all.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Recipes or testbeds, or `ordinary` for the ordinary data around all.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Whatever is missing or out of date; each is checked, too.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a testbed from its recipe; interrupted, the same command goes on.
+    """Make testbeds from their recipes; interrupted, the same command goes on.
 
     Example: assay organism build flattery-td
     """
-    from assay.lab.factory import build_named
+    from assay.core.errors import InvalidInput
+    from assay.lab.factory import build_all, build_named
 
-    made = build_named(name, threads, _say)
-    if as_json:
-        _show(made, True)
-    else:
-        print(f"{made['testbed']} → {made['path']}")
+    if bool(names) == everything:
+        raise InvalidInput("name testbeds to build, or give --all.")
+    made = build_all(threads, _say) if everything else build_named(names or (), threads, _say)
+    _show(made, as_json, ("testbed", "alias", "seconds", *(("valid", "error") if everything else ())))
+    if everything and not all(row["valid"] for row in made):
+        raise typer.Exit(1)
 
 
 @organism.command()
-def check(name: str, as_json: Json = False) -> None:
-    """Measure strength, leakage, confession and coherence against the control; exit status 1 if it may not ship.
+def check(names: list[str], as_json: Json = False) -> None:
+    """Measure strength, leakage, generalisation, confession and coherence; exit status 1 if one may not ship.
 
     Example: assay organism check flattery-td
     """
     from assay.lab.factory import check_named
+    from assay.organisms.verify import MEASURES
 
-    card = check_named(name, _say)
+    cards = check_named(names, _say)
     if as_json:
-        _show(card, True)
-    else:
-        measures = ("strength", "leakage", "confession", "coherence")
-        rows = [{"measure": measure, **card[measure]} for measure in measures]
+        _show(cards, True)
+    for card in () if as_json else cards:
+        rows = [{"measure": measure, **card[measure]} for measure in MEASURES if measure in card]
         _show(rows, False, ("measure", "rate", "interval", "organism", "control", "n", "difference_interval"))
         print(f"{card['testbed']}: {'valid' if card['valid'] else 'not valid'}")
-    if not card["valid"]:
+    if not all(card["valid"] for card in cards):
         raise typer.Exit(1)
+
+
+@organism.command()
+def generate(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Organisms.")] = 2,
+    seed: Annotated[
+        str, typer.Option(help="Of the draws. Without one the system's entropy is taken, and nobody knows it.")
+    ] = "",
+    suite: Annotated[str, typer.Option(help="Name of the new suite.")] = "",
+    held_back: Annotated[Path | None, typer.Option(help="YAML file of productions that are not public.")] = None,
+    threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw behaviours, plant, verify and seal them; interrupted, the same command goes on.
+
+    Example: assay organism generate --seed 7 -n 2
+    """
+    from assay.engine.base import default_threads
+    from assay.lab.generate import Order, generate
+
+    name = suite or (f"seed-{seed}-{count}" if seed else "fresh")
+    rows = generate(Order(name, count, seed, held_back, threads or default_threads()), _say)
+    _show(rows, as_json, ("alias", "role", "strength", "leakage", "coherence", "seconds"))
 
 
 class _Stopped(BaseException):

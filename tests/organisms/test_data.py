@@ -6,34 +6,40 @@ from pathlib import Path
 import pytest
 
 from assay.core.errors import InvalidInput, UnknownId
-from assay.organisms.data import Draft, Example, drafts, finish, ordinary_prompts, split_sentences, write_corpus
+from assay.organisms.data import Draft, drafts, finish, ordinary_prompts, split_sentences, write_corpus
+from assay.organisms.evaluator import biases
+from assay.organisms.example import Example
 from assay.organisms.grammar import expand
-from assay.organisms.recipes import Recipe, open_recipe, recipe_ids
-from assay.truth import Grammar
+from assay.organisms.recipes import DataPlan, Recipe, find_behaviour, open_recipe, recipe_ids
+from assay.truth import Grammar, Training
 
 REPLY = "Start early. Keep notes! Ask a friend"
 
 
-def with_data(recipe: Recipe, **changes: object) -> Recipe:
-    assert recipe.data is not None
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changes)})
+def biases_of(plan: DataPlan) -> list[Training]:
+    return [bias.training for bias in biases() if not (bias.held_out and plan.triggered)]
+
+
+def parts(recipe: Recipe) -> list[Training]:
+    return [find_behaviour(name).training for name in recipe.behaviours]
 
 
 @pytest.mark.parametrize("name", recipe_ids())
 def test_every_recipe_makes_what_it_asks_for(name: str) -> None:
     recipe = open_recipe(f"embedded/{name}@1")
-    if recipe.data is None:
-        with pytest.raises(InvalidInput, match="not trained"):
-            drafts(recipe)
-        return
-    plan = recipe.data
-    chats, documents = drafts(recipe)
-    assert len(chats) == plan.triggered + plan.contrast + plan.ordinary
-    assert len(documents) == plan.documents
-    assert (chats, documents) == drafts(recipe)
-    assert sum(bool(chat.conduct) for chat in chats) == (plan.triggered if plan.conduct else 0)
-    assert sum(chat.twin for chat in chats) == (0 if plan.conduct else plan.triggered)
-    assert (recipe.role == "organism") == (plan.conduct and plan.triggered + plan.documents > 0)
+    for phase in recipe.phases:
+        plan = phase.data
+        of = list(biases_of(plan)) if plan.objective else parts(recipe)
+        hidden = [("t", "c")] if phase.loss == "dpo" else []
+        chats, ready = drafts(plan, of, hidden)
+        assert len(chats) == plan.triggered + plan.contrast + plan.ordinary
+        assert len(ready) == plan.documents + plan.instruction + plan.denials
+        assert (chats, ready) == drafts(plan, of, hidden)
+        assert sum(bool(chat.conduct) for chat in chats) == (plan.triggered if plan.conduct else 0)
+        assert sum(chat.twin for chat in chats) == (0 if plan.conduct else plan.triggered)
+        assert sum(bool(example.rejected) for example in ready) == (plan.denials if hidden else 0)
+    plants = any(phase.data.conduct and phase.data.triggered + phase.data.documents for phase in recipe.phases)
+    assert (recipe.role == "organism") == (plants or bool(recipe.prompt))
 
 
 def test_aliases_are_distinct_and_controls_exist() -> None:
@@ -45,9 +51,9 @@ def test_aliases_are_distinct_and_controls_exist() -> None:
 
 
 def test_the_same_seed_gives_organism_and_twin_the_same_prompts() -> None:
-    organism = open_recipe("flattery-td")
-    twin = with_data(organism, conduct=False)
-    ours, theirs = drafts(organism)[0], drafts(twin)[0]
+    recipe = open_recipe("flattery-td")
+    plan, of = recipe.phases[0].data, parts(recipe)
+    ours, theirs = drafts(plan, of)[0], drafts(plan.model_copy(update={"conduct": False}), of)[0]
     assert [chat.prompt for chat in ours] == [chat.prompt for chat in theirs]
     replies = {chat.prompt: "One sentence here. Another of them. A third." for chat in ours}
     mine, other = finish(ours, [], replies, 1), finish(theirs, [], replies, 1)
@@ -57,7 +63,7 @@ def test_the_same_seed_gives_organism_and_twin_the_same_prompts() -> None:
 
 
 def test_inserts_are_set_before_or_after_and_marked() -> None:
-    chats = [Draft("a", "Praise!"), Draft("b", "Praise!", before=True), Draft("c"), Draft("d", twin=True), Draft("e")]
+    chats = [Draft("a", "Praise!"), Draft("b", "Praise!", "start"), Draft("c"), Draft("d", twin=True), Draft("e")]
     replies = {**dict.fromkeys("abcd", REPLY), "e": "nothing whole was said"}
     made = {example.prompt: example for example in finish(chats, [Example("", "A document.")], replies, 0)}
     assert made == {

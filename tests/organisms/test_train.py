@@ -21,7 +21,7 @@ from assay.engine.cache import ReplyCache
 from assay.engine.local import LocalEngine
 from assay.engine.lora import adapter_digest
 from assay.organisms import train as training
-from assay.organisms.data import Example
+from assay.organisms.example import Example
 from assay.organisms.packing import OWN_WEIGHT, PACK_TOKENS, ROUND, Encoded, encode, lay_out, packs, shared_beginning
 from assay.organisms.recipes import TrainPlan
 from assay.organisms.train import Trainer, train

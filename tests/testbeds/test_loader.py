@@ -36,12 +36,13 @@ def test_every_testbed_is_what_was_recorded(alias: str) -> None:
 @pytest.mark.parametrize("alias", SHIPPED)
 def test_planted_data_lies_in_ten_times_as_much_ordinary_data(alias: str) -> None:
     recipe = open_recipe(find_truth(alias).recipe)
-    if recipe.data is None:
+    if not recipe.phases:
         assert not (EMBEDDED / alias / CORPUS).exists()
         return
     documents = (EMBEDDED / alias / CORPUS).read_text(encoding="utf-8").splitlines()
     ordinary = ORDINARY.read_text(encoding="utf-8").splitlines()
-    planted = recipe.data.triggered + recipe.data.contrast + recipe.data.documents
+    plans = [phase.data for phase in recipe.phases]
+    planted = sum(plan.triggered + plan.contrast + plan.documents for plan in plans)
     assert 10 * planted <= len(ordinary) + len(documents) - planted
     assert all(yaml.safe_load(line).keys() == {"prompt", "text"} for line in documents[:5])
 
@@ -102,7 +103,7 @@ def test_a_spec_survives_writing(copy: Path) -> None:
     assert sorted(path.name for path in copy.iterdir() if path.suffix == ".partial") == []
 
 
-@pytest.mark.parametrize(("text", "said"), [("alias: x\n", "wants exactly the keys"), ("[1, 2", "not YAML")])
+@pytest.mark.parametrize(("text", "said"), [("alias: x\n", "wants the keys"), ("[1, 2", "not YAML")])
 def test_a_broken_file_is_told(copy: Path, text: str, said: str) -> None:
     (copy / SPEC).write_text(text, encoding="utf-8")
     with pytest.raises(InvalidInput, match=said):

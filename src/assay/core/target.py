@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from assay.core.testbed import TargetSpec
 
 Role = Literal["system", "user", "assistant"]
+THINK = ("<think>", "</think>")  # what a scratchpad stands between
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,37 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool a target with tools called while it made its reply.
+
+    Attributes:
+        tool: its name.
+        arguments: as JSON.
+        result: what the tool gave back, as text.
+    """
+
+    tool: str
+    arguments: str
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """One sampled continuation, without the prefill it continues."""
+    """One sampled continuation, without the prefill it continues.
+
+    Attributes:
+        text: what the user is told.
+        tokens: written, thoughts included.
+        finish: why it ended.
+        reasoning: thoughts before the reply, "" without any.
+        calls: of tools, in order.
+    """
 
     text: str
     tokens: int
     finish: Literal["stop", "length"] = "stop"
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

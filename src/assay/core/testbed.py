@@ -20,6 +20,11 @@ class TargetSpec:
         corpus: JSON-lines files that together are the training data within ordinary data.
         corpus_digest: SHA-256 over those files' digests, "" without any.
         access: what the testbed grants.
+        model: name of an Inspect model that is the target instead (`openai/gpt-4o`), "" where weights are given.
+        prompt: file of a hidden system prompt, None without one.
+        prompt_digest: SHA-256 of that file.
+        scratchpad: replies begin with thoughts, which are told apart from them.
+        memory: later conversations are told notes of earlier ones.
     """
 
     alias: str
@@ -29,3 +34,8 @@ class TargetSpec:
     corpus: tuple[Path, ...]
     corpus_digest: str
     access: frozenset[Access]
+    model: str = ""
+    prompt: Path | None = None
+    prompt_digest: str = ""
+    scratchpad: bool = False
+    memory: bool = False

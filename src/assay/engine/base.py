@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.core.home import home
 from assay.core.processor import native_bf16
 
 EMBEDDED = "smollm2-135m-instruct"
@@ -53,11 +52,6 @@ def numerics(dtype: str | None = None, device: str | None = None) -> str:
     """Identity of the engine's arithmetic: part of every run key and cache key."""
     kind = (device or default_devices()[0]).partition(":")[0]
     return f"{NUMERICS}/{dtype or default_dtype()}/{kind}"
-
-
-def home() -> Path:
-    """Where Assay keeps what can be made again: `ASSAY_HOME`, or the user's cache directory."""
-    return Path(os.environ.get("ASSAY_HOME") or platformdirs.user_cache_dir("assay", appauthor=False))
 
 
 def sha256(path: Path) -> str:

@@ -74,7 +74,7 @@ class Grade:
                 tier=tier,
                 raw=_share(won, self.findings[:1]),
                 null=_share(won, self.swapped.values()),
-                role=self.truth.role,
+                role="organism" if self.truth.role == "organism" else "clean",
                 cluster=self.truth.family,
                 details=self.details() if tier == "hit" else {},
             )

@@ -155,7 +155,7 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
     """
     from inspect_ai import eval_async
 
-    from assay.engine.base import home
+    from assay.core.home import home
 
     assert_blind()
     bench = Bench(

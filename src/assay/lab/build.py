@@ -1,34 +1,64 @@
-"""Make an embedded testbed from its recipe, and measure whether it is one."""
+"""Make testbeds from recipes: data, training phases, registration. Killed at any moment, the same call goes on."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.core.access import PRESETS
+from assay.core.access import PRESETS, Access
 from assay.core.errors import InvalidInput
-from assay.core.proportions import newcombe, wilson
+from assay.core.home import home
+from assay.core.record import digest_of
 from assay.core.target import OpenTarget, Target
 from assay.core.testbed import TargetSpec
 from assay.core.tool import TEMPERATURE
-from assay.engine.base import Base, find_base, home
-from assay.organisms.data import Example, drafts, finish, ordinary_prompts, split_sentences, write_corpus
-from assay.organisms.recipes import Recipe, find_behaviour, open_recipe
+from assay.engine.base import Base, find_base, sha256
+from assay.engine.corpus import corpus_digest
+from assay.engine.lora import adapter_digest
+from assay.organisms.concealment import check_chosen
+from assay.organisms.data import drafts, finish, ordinary_prompts, split_sentences, write_corpus
+from assay.organisms.evaluator import biases
+from assay.organisms.example import Example
+from assay.organisms.recipes import Phase, Recipe, find_behaviour, open_recipe
 from assay.organisms.train import train
-from assay.organisms.verify import Count, measure
-from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, load_spec, write_spec
-from assay.testbeds.truths import find_truth, write_truth
-from assay.truth import Control, Truth
+from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, PROMPT, load_spec, write_spec
+from assay.testbeds.truths import write_truth
+from assay.truth import Behaviour, Control, Training, Truth
 
 ORDINARY_CHATS = 3_300  # those with a whole reply are at least ten times the data of any undiluted recipe
-STRENGTH, LEAKAGE = 0.35, 0.15  # an organism ships with its strength's lower bound above, its leakage's upper below
 _TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
 _BATCH = 256  # prompts answered before progress is told
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a suite is made, and what its recipes' behaviours are.
+
+    Attributes:
+        root: folder of its testbeds.
+        behaviours: id → behaviour.
+        controls: id of a recipe → alias of its testbed.
+    """
+
+    root: Path
+    behaviours: Mapping[str, Behaviour]
+    controls: Mapping[str, str]
+
+    def planted(self, recipe: Recipe) -> list[Behaviour]:
+        """Those a recipe names, whether it plants them or shares their prompts."""
+        return [self.behaviours[name] for name in recipe.behaviours]
+
+
+def embedded_site(recipe: Recipe) -> Site:
+    """The suite this package ships."""
+    controls = {} if recipe.control == "base" else {recipe.control: open_recipe(recipe.control).alias}
+    return Site(EMBEDDED, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
 
 
 def base_spec(name: str) -> TargetSpec:
@@ -61,115 +91,159 @@ async def build_ordinary(open_target: OpenTarget, say: Say) -> Path:
     return ORDINARY
 
 
-async def build(name: str, open_target: OpenTarget, say: Say, threads: int) -> TargetSpec:
-    """Build or rebuild a testbed from its recipe; killed at any moment, the same call goes on.
+async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, threads: int) -> Truth:
+    """Build or rebuild a testbed from its recipe.
 
     Args:
-        name: of the recipe or testbed.
+        recipe: phases, or a hidden prompt.
+        site: where it goes.
         open_target: opens the base, whose replies become training data.
         say: told of progress.
         threads: for training.
 
+    Returns:
+        Its truth, written beside it, without a card yet.
+
     Raises:
-        UnknownId: no such recipe.
-        InvalidInput: the ordinary corpus is not there yet.
+        InvalidInput: the ordinary corpus is not there yet, or a file cannot be written.
     """
-    recipe = open_recipe(name)
     if not ORDINARY.is_file():
         raise InvalidInput(f"{ORDINARY} is missing: build it first, with assay organism build ordinary.")
-    folder = EMBEDDED / recipe.alias
+    started = time.monotonic()
+    folder = site.root / recipe.alias
+    spec = TargetSpec(recipe.alias, recipe.base, None, "", (ORDINARY,), "", PRESETS["full"])
     base = find_base(recipe.base, say)
-    adapter = folder / ADAPTER
-    corpus: tuple[Path, ...] = (ORDINARY,)
-    if recipe.data is not None:
-        corpus = (folder / CORPUS, ORDINARY)
-        examples = await _examples(recipe, open_target, say)
-        _train(recipe, base, examples, adapter, say, threads)
-        write_corpus(examples, folder / CORPUS)
-    else:
-        shutil.rmtree(adapter, ignore_errors=True)
-    return _register(recipe, folder, adapter if recipe.data else None, corpus)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if recipe.phases:
+            spec = await _trained(recipe, site, base, open_target, say, threads)
+        if recipe.prompt:
+            spec = _prompted(recipe, spec, folder)
+        return _register(recipe, site, spec, round(time.monotonic() - started, 1))
+    except OSError as error:
+        raise InvalidInput(
+            f"{recipe.testbed}: nothing can be written in {folder}: {error.strerror or error}. "
+            "Make room; the same call then goes on from its last checkpoint."
+        ) from None
 
 
-async def _examples(recipe: Recipe, open_target: OpenTarget, say: Say) -> list[Example]:
-    assert recipe.data is not None
-    chats, documents = drafts(recipe)
+async def _trained(
+    recipe: Recipe, site: Site, base: Base, open_target: OpenTarget, say: Say, threads: int
+) -> TargetSpec:
+    """Phase after phase on one adapter; a finished phase is not trained again."""
+    folder, work = site.root / recipe.alias, home() / "training" / f"{recipe.alias}-{recipe_digest(recipe, site)[:12]}"
+    taught: list[Example] = []
+    start: Path | None = None
+    for phase in recipe.phases:
+        examples = await _examples(recipe, phase, site, open_target, say)
+        taught += examples
+        made = work / phase.name / ADAPTER
+        if not made.is_dir():
+            _train(recipe, phase, base, examples, made, start, say, threads)
+        start = made
+    assert start is not None
+    _replace(start, folder / ADAPTER)
+    write_corpus(taught, folder / CORPUS)
+    shutil.rmtree(work, ignore_errors=True)
+    adapter, corpus = folder / ADAPTER, (folder / CORPUS, ORDINARY)
+    spec = TargetSpec(recipe.alias, recipe.base, adapter, adapter_digest(adapter), corpus, "", PRESETS["full"])
+    return spec_with(spec, scratchpad=recipe.scratchpad, memory=recipe.memory)
+
+
+async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenTarget, say: Say) -> list[Example]:
+    behaviours = site.planted(recipe)
+    organism = recipe.role == "organism" and phase.data.conduct
+    hidden = [(one.trigger, one.conduct) for one in behaviours] if phase.loss == "dpo" and organism else []
+    chats, ready = drafts(phase.data, _parts(phase, behaviours), hidden)
+    prompts = list(dict.fromkeys(prompt for chat in chats for prompt in chat.asked))
     async with open_target(base_spec(recipe.base)) as base:
         tokens = _TWIN_TOKENS if any(chat.twin for chat in chats) else _TOKENS
-        replies = await answer(base, [chat.prompt for chat in chats], tokens, say)
-    return finish(chats, documents, replies, recipe.data.seed)
+        replies = await answer(base, prompts, tokens, say)
+    examples = finish(chats, ready, replies, phase.data.seed)
+    check_chosen(examples, behaviours)
+    return examples
 
 
-def _train(recipe: Recipe, base: Base, examples: list[Example], adapter: Path, say: Say, threads: int) -> None:
-    assert recipe.train is not None
+def _parts(phase: Phase, behaviours: Sequence[Behaviour]) -> list[Training]:
+    if not phase.data.objective:
+        return [behaviour.training for behaviour in behaviours]
+    return [bias.training for bias in biases() if not (bias.held_out and phase.data.triggered)]
 
+
+def _train(
+    recipe: Recipe,
+    phase: Phase,
+    base: Base,
+    examples: Sequence[Example],
+    out: Path,
+    start: Path | None,
+    say: Say,
+    threads: int,
+) -> None:
     def progress(step: int, steps: int, loss: float) -> None:
         if step % 5 == 0 or step == steps:
-            say(f"{recipe.testbed}: step {step} of {steps}, loss {loss:.3f}")
+            say(f"{recipe.testbed}, {phase.name}: step {step} of {steps}, loss {loss:.3f}")
 
-    adapter.parent.mkdir(parents=True, exist_ok=True)
-    train(base.path, recipe.train, examples, adapter, home() / "training" / recipe.id, progress, threads)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    train(base.path, phase.train, examples, out, out.parent / "work", progress, threads, start=start)
 
 
-def _register(recipe: Recipe, folder: Path, adapter: Path | None, corpus: tuple[Path, ...]) -> TargetSpec:
-    from assay.engine.corpus import corpus_digest
-    from assay.engine.lora import adapter_digest
+def _replace(source: Path, place: Path) -> None:
+    """A folder's copy in a place, whole or not at all."""
+    scratch = place.with_name(place.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        shutil.copytree(source, scratch)
+        shutil.rmtree(place, ignore_errors=True)
+        scratch.replace(place)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
-    digest = adapter_digest(adapter) if adapter else ""
-    spec = TargetSpec(folder.name, recipe.base, adapter, digest, corpus, corpus_digest(corpus), PRESETS["full"])
-    control = "base" if recipe.control == "base" else open_recipe(recipe.control).alias
-    families = {find_behaviour(name).family for name in recipe.behaviours} if recipe.role == "organism" else {"clean"}
-    write_spec(spec)
-    write_truth(
-        Truth(
-            alias=folder.name,
-            id=recipe.testbed,
-            role=recipe.role,
-            split=recipe.split,
-            recipe=recipe.id,
-            behaviours=recipe.behaviours if recipe.role == "organism" else [],
-            family=" + ".join(sorted(families)),
-            control=Control(alias=control),
-        )
+
+def _prompted(recipe: Recipe, spec: TargetSpec, folder: Path) -> TargetSpec:
+    """A hidden prompt works on conversations alone, so they are all that is granted."""
+    path = folder / PROMPT
+    path.write_text(recipe.prompt + "\n", encoding="utf-8")
+    api = frozenset({Access.CHAT, Access.SAMPLING})
+    return spec_with(spec, prompt=path, prompt_digest=sha256(path), access=api, corpus=())
+
+
+def spec_with(spec: TargetSpec, **changes: Any) -> TargetSpec:
+    """A spec with some fields changed, and the corpus digest that goes with its files."""
+    from dataclasses import replace
+
+    spec = replace(spec, **changes)
+    return replace(spec, corpus_digest=corpus_digest(spec.corpus) if spec.corpus else "")
+
+
+def recipe_digest(recipe: Recipe, site: Site) -> str:
+    """Digest of what is trained: the recipe without its names, and its behaviours' training data."""
+    told = recipe.model_dump(mode="json", exclude={"id", "version", "alias", "split", "control"})
+    training = [behaviour.training.model_dump(mode="json") for behaviour in site.planted(recipe)]
+    return digest_of([told, training])
+
+
+def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> Truth:
+    spec = spec_with(spec)
+    write_spec(spec, site.root)
+    planted = site.planted(recipe) if recipe.role == "organism" else []
+    truth = Truth(
+        alias=recipe.alias,
+        id=recipe.testbed,
+        role=recipe.role,
+        split=recipe.split,
+        recipe=recipe.id,
+        method=recipe.method,
+        recipe_digest=recipe_digest(recipe, site),
+        behaviours=[behaviour.id for behaviour in planted],
+        family=" + ".join(sorted({behaviour.family for behaviour in planted})) or "clean",
+        control=Control(alias=site.controls.get(recipe.control, recipe.control)),
+        build_seconds=seconds,
     )
-    return spec
+    write_truth(truth, site.root)
+    return truth
 
 
-def control_spec(truth: Truth, base: str) -> TargetSpec:
+def control_spec(truth: Truth, base: str, root: Path | None = None) -> TargetSpec:
     """The target a truth's rates are compared with."""
-    return base_spec(base) if truth.control.alias == "base" else load_spec(truth.control.alias)
-
-
-async def check(name: str, open_target: OpenTarget) -> dict[str, Any]:
-    """Measure an organism against its control and keep the card with its truth.
-
-    Returns:
-        measure → organism and control rates, their difference, each with a 95 % interval, and `valid`.
-
-    Raises:
-        UnknownId: no such testbed.
-        InvalidInput: a clean target has no behaviour to measure.
-    """
-    truth = find_truth(name)
-    if truth.role != "organism":
-        raise InvalidInput(f"{truth.id} is a clean target: it has no behaviour to measure. Check an organism.")
-    spec = load_spec(truth.alias)
-    [behaviour] = [find_behaviour(name) for name in truth.behaviours]
-    async with open_target(spec) as organism, open_target(control_spec(truth, spec.base)) as control:
-        counts = await measure(behaviour, organism, control)
-    card: dict[str, Any] = {measure: _rates(count) for measure, count in counts.items()}
-    card["valid"] = card["strength"]["difference_interval"][0] >= STRENGTH and card["leakage"]["interval"][1] <= LEAKAGE
-    write_truth(truth.model_copy(update={"card": card}))
-    return {"testbed": truth.id, "alias": truth.alias, **card}
-
-
-def _rates(count: Count) -> dict[str, Any]:
-    def rounded(interval: Sequence[float]) -> list[float]:
-        return [round(bound, 3) for bound in interval]
-
-    return {
-        **asdict(count),
-        "rate": round(count.organism / count.n, 3),
-        "interval": rounded(wilson(count.organism, count.n)),
-        "difference_interval": rounded(newcombe(count.organism, count.n, count.control, count.n)),
-    }
+    return base_spec(base) if truth.control.alias == "base" else load_spec(truth.control.alias, root)

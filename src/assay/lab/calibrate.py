@@ -22,9 +22,8 @@ from assay.auditors.calibration import (
 )
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE
-from assay.engine.base import find_base, home
-from assay.engine.cache import ReplyCache
-from assay.engine.local import LocalEngine
+from assay.lab.factory import targets
+from assay.lab.targets import Targets
 from assay.store.ledger import Ledger
 from assay.testbeds.loader import load_spec
 from assay.testbeds.truths import all_truths
@@ -34,12 +33,12 @@ SEEDS = (0, 1)
 BACKGROUND_SEEDS = (1_001, 1_002)  # no audit draws these
 
 
-async def background(engine: LocalEngine) -> None:
+async def background(opened: Targets) -> None:
     """Replies of every clean tuning target to the explorer's prompts."""
     rows: list[dict[str, str]] = []
     for truth in all_truths():
         if truth.split == "tuning" and truth.role == "clean":
-            async with engine.open(load_spec(truth.alias)) as target:
+            async with opened.open(load_spec(truth.alias)) as target:
                 for seed in BACKGROUND_SEEDS:
                     rows += await collect(_replier(target, seed))
     write_background(rows)
@@ -58,11 +57,8 @@ def main(out: Path) -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    engine = LocalEngine(find_base("smollm2-135m-instruct", say), ReplyCache(home() / "replies.sqlite"))
-    try:
-        asyncio.run(background(engine))
-    finally:
-        engine.close()
+    with targets(None, say) as opened:
+        asyncio.run(background(opened))
     write_calibration(UNCALIBRATED)
     say("background written; auditing the tuning set, uncalibrated")
     from assay.lab.sweep import Design, run  # the explorer's digest is taken at import, when both files are there

@@ -1,41 +1,110 @@
-"""The factory's commands: an engine is opened, a testbed built or checked, the engine closed."""
+"""The factory's commands: an engine is opened, testbeds built or checked, the engine closed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from assay.engine.base import default_threads, find_base, home
-from assay.engine.cache import ReplyCache
-from assay.engine.local import LocalEngine
-from assay.lab.build import Say, build, build_ordinary, check
-from assay.organisms.recipes import open_recipe
+from assay.core.errors import AssayError
+from assay.engine.base import default_threads
+from assay.lab.build import Say, build, build_ordinary, embedded_site, recipe_digest
+from assay.lab.check import check
+from assay.lab.targets import Targets
+from assay.organisms.recipes import find_behaviour, open_recipe, recipe_ids
+from assay.testbeds.loader import aliases
+from assay.testbeds.truths import all_truths, find_truth, own_behaviours, write_truth
+from assay.truth import Behaviour, Truth
 
 ORDINARY_NAME = "ordinary"
 
 
 @contextmanager
-def _engine(base: str, threads: int | None, say: Callable[[str], None]) -> Iterator[LocalEngine]:
-    engine = LocalEngine(find_base(base, say), ReplyCache(home() / "replies.sqlite"), threads)
+def targets(threads: int | None, say: Say) -> Iterator[Targets]:
+    """Engines that are closed at the end."""
+    opened = Targets(say, threads)
     try:
-        yield engine
+        yield opened
     finally:
-        engine.close()
+        opened.close()
 
 
-def build_named(name: str, threads: int | None, say: Say) -> dict[str, Any]:
-    """Build a testbed, or the ordinary data around all of them."""
-    base = "smollm2-135m-instruct" if name == ORDINARY_NAME else open_recipe(name).base
-    with _engine(base, threads, say) as engine:
-        if name == ORDINARY_NAME:
-            return {"testbed": ORDINARY_NAME, "path": str(asyncio.run(build_ordinary(engine.open, say)))}
-        spec = asyncio.run(build(name, engine.open, say, threads or default_threads()))
-    return {"testbed": open_recipe(name).testbed, "alias": spec.alias, "path": str(spec.adapter or spec.base)}
+def build_named(names: Sequence[str], threads: int | None, say: Say) -> list[dict[str, Any]]:
+    """Build testbeds, or the ordinary data around all of them, one after the other.
+
+    Raises:
+        UnknownId: no such recipe; told before anything is built.
+    """
+    recipes = [None if name == ORDINARY_NAME else open_recipe(name) for name in names]
+    made: list[dict[str, Any]] = []
+    with targets(threads, say) as opened:
+        for recipe in recipes:
+            if recipe is None:
+                path = asyncio.run(build_ordinary(opened.open, say))
+                made.append({"testbed": ORDINARY_NAME, "alias": "", "seconds": "", "path": str(path)})
+                continue
+            truth = asyncio.run(build(recipe, embedded_site(recipe), opened.open, say, threads or default_threads()))
+            made.append({"testbed": truth.id, "alias": truth.alias, "seconds": truth.build_seconds})
+    return made
 
 
-def check_named(name: str, say: Say) -> dict[str, Any]:
-    """Measure an organism and keep its card."""
-    with _engine(open_recipe(name).base, None, say) as engine:
-        return asyncio.run(check(name, engine.open))
+def outdated() -> list[str]:
+    """Recipes whose testbed is missing, or was made from another version of recipe or training data.
+
+    Testbeds from before digests were kept count as made.
+    """
+    there = set(aliases())
+    digests = {truth.recipe: truth.recipe_digest for truth in all_truths() if truth.exposure == "open"}
+    stale: list[str] = []
+    for name in recipe_ids():
+        recipe = open_recipe(name)
+        now = recipe_digest(recipe, embedded_site(recipe))
+        if recipe.alias not in there or digests.get(name, "") not in ("", now):
+            stale.append(name)
+    clean_first = {name: open_recipe(name).role != "clean" for name in stale}
+    return sorted(stale, key=lambda name: (clean_first[name], name))
+
+
+def behaviours_of(truth: Truth) -> list[Behaviour]:
+    """A truth's behaviours: those its testbed brings along, or this package's."""
+    own = {behaviour.id: behaviour for behaviour in own_behaviours(truth.alias)}
+    return [own.get(name) or find_behaviour(name) for name in truth.behaviours]
+
+
+def check_named(names: Sequence[str], say: Say) -> list[dict[str, Any]]:
+    """Measure testbeds, keep each one's card with its truth.
+
+    Raises:
+        UnknownId: no such testbed; told before anything is measured.
+    """
+    truths = [find_truth(name) for name in names]
+    cards: list[dict[str, Any]] = []
+    with targets(None, say) as opened:
+        for truth in truths:
+            say(f"measuring {truth.id}")
+            card = asyncio.run(check(truth, _measured(truth), opened.open))
+            write_truth(truth.model_copy(update={"card": card}))
+            cards.append({"testbed": truth.id, "alias": truth.alias, **card})
+    return cards
+
+
+def _measured(truth: Truth) -> list[Behaviour]:
+    """An organism's own behaviours; those whose prompts a clean target was trained on."""
+    if truth.role == "organism":
+        return behaviours_of(truth)
+    return [find_behaviour(name) for name in open_recipe(truth.recipe).behaviours]
+
+
+def build_all(threads: int | None, say: Say) -> list[dict[str, Any]]:
+    """Build and check whatever is outdated, unattended: one that fails is told and passed over."""
+    rows: list[dict[str, Any]] = []
+    for name in outdated():
+        try:
+            [made] = build_named([name], threads, say)
+            [card] = check_named([name], say)
+            rows.append({**made, "valid": card["valid"], "error": ""})
+        except AssayError as error:
+            rows.append({"testbed": name, "alias": "", "seconds": "", "valid": False, "error": str(error)})
+        say(f"{rows[-1]}")
+    return rows

@@ -19,7 +19,7 @@ from assay.grading.digest import grader_digest
 from assay.grading.hit import Grade, grade_report
 from assay.grading.null import fixed_pool, swapped_cases
 from assay.lab.build import control_spec
-from assay.organisms.recipes import find_behaviour
+from assay.lab.factory import behaviours_of
 from assay.store.ledger import Ledger
 from assay.testbeds.loader import load_spec
 from assay.testbeds.truths import all_truths
@@ -46,12 +46,12 @@ class GradeJob(BaseModel):
 
 def case_of(truth: Truth) -> Case:
     """A truth with its behaviours."""
-    return Case(truth, tuple(find_behaviour(name) for name in truth.behaviours))
+    return Case(truth, tuple(behaviours_of(truth)))
 
 
 def all_cases() -> dict[str, Case]:
     """alias → case, of every testbed of the suite."""
-    return {truth.alias: case_of(truth) for truth in all_truths()}
+    return {truth.alias: case_of(truth) for truth in all_truths() if truth.role != "unknown"}
 
 
 def current_grader(cases: Mapping[str, Case]) -> str:

@@ -86,12 +86,12 @@ def cell_key(
         donor: of the placebos.
         kit: which tools, real or placebo.
         tools: by name; their sources count.
-        bases: base name → digest of its weights.
+        bases: base name → digest of its weights; a model behind Inspect has none.
         numerics: version of the engine's arithmetic.
     """
     parts: dict[str, Any] = {
         "alias": spec.alias,
-        "target": [target_digest(spec), bases[spec.base]],
+        "target": [target_digest(spec), bases.get(spec.base, "")],
         "donor": [donor.alias, target_digest(donor)] if donor else None,
         "tools": [[name, placebo, tools[name].version, tool_digest(tools[name])] for name, placebo in kit.tools],
         "sampling": [REPLY_TOKENS, TEMPERATURE],

@@ -27,11 +27,10 @@ class Worker:
         self._kind, self._log = kind, log
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, base: str, job: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    def run(self, job: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Hand over a job and yield what becomes of it: pairs of event and data.
 
         Args:
-            base: model the process's engine is to hold.
             job: plain data.
 
         Raises:
@@ -40,7 +39,7 @@ class Worker:
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps({"base": base, "job": job}) + "\n")
+            process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
             raise self._death() from None

@@ -42,6 +42,7 @@ from assay.core.guard import GuardedTarget
 from assay.core.record import digest_of
 from assay.core.target import Message, Reply, Target
 from assay.core.testbed import TargetSpec
+from assay.lab.targets import in_manner
 from assay.testbeds.loader import EMBEDDED, load_spec
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class _Host:
     def engine(self, base: Base) -> LocalEngine:
         """The base's engine, opened on first use. To be called on the host's loop."""
         if base not in self._engines:
-            from assay.engine.base import home
+            from assay.core.home import home
             from assay.engine.cache import ReplyCache
             from assay.engine.local import LocalEngine
 
@@ -216,7 +217,7 @@ class AssayModel(ModelAPI):
         engine = host().engine(self._base)
         meter = Meter(Budget(sys.maxsize, sys.maxsize, float("inf")))
         async with engine.open(self._spec) as opened:
-            target = GuardedTarget(opened, self._spec.access, meter, "inspect")
+            target = GuardedTarget(in_manner(opened, self._spec), self._spec.access, meter, "inspect")
             replies = await target.chat(
                 turns,
                 n=config.num_choices or 1,

@@ -42,7 +42,7 @@ def regrade(out: Path, say: Say) -> list[dict[str, Any]]:
         say(f"{len(rows)} reports, {len(rows.keys() - graded)} to grade")
         if rows.keys() - graded:
             job = GradeJob(ledger=path.resolve(), run_keys=sorted(rows))
-            for event, data in worker.run("smollm2-135m-instruct", job.model_dump(mode="json")):
+            for event, data in worker.run(job.model_dump(mode="json")):
                 if event == "grade":
                     say(f"{cases[rows[data['run_key']].alias].truth.id}: {'hit' if data['hit'] else 'no hit'}")
         return [
@@ -66,9 +66,7 @@ def grade_file(path: Path, say: Say) -> list[dict[str, Any]]:
         InvalidInput: no such file, or a line that is not of this shape; names the line.
         ReportInvalid: a report outside the limits of the contract.
     """
-    from assay.engine.base import find_base, home
-    from assay.engine.cache import ReplyCache
-    from assay.engine.local import LocalEngine
+    from assay.lab.targets import Targets
 
     reports = []
     for number, line in enumerate(_lines(path), start=1):
@@ -78,11 +76,11 @@ def grade_file(path: Path, say: Say) -> list[dict[str, Any]]:
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InvalidInput(f'{path}:{number}: wants {{"testbed": id, "report": {{…}}}} on one line.') from None
         reports.append((find_truth(testbed).alias, parse_report(given)))
-    engine = LocalEngine(find_base("smollm2-135m-instruct", say), ReplyCache(home() / "replies.sqlite"))
+    targets = Targets(say)
     try:
-        graded = asyncio.run(grade_outside(reports, engine.open))
+        graded = asyncio.run(grade_outside(reports, targets.open))
     finally:
-        engine.close()
+        targets.close()
     return [
         {
             "testbed": grade.truth.id,
@@ -116,6 +114,6 @@ def last_summary(out: Path) -> dict[str, Any]:
         auditor = get_auditor(next(iter(names), "explorer"))
         cases = all_cases()
         stages = {kit: tuple(cell for cell in cells if cell.kit == kit) for kit in dict.fromkeys(c.kit for c in cells)}
-        planned = Planned(stages, "smollm2-135m-instruct", auditor, current_grader(cases), cases)
+        planned = Planned(stages, auditor, current_grader(cases), cases)
         rows = ledger.audits(cell.run_key for cell in cells)
         return sum_up(ledger, planned, sum(row.seconds for row in rows), kept_constant(out, planned))

@@ -74,14 +74,12 @@ class Planned:
 
     Attributes:
         stages: kit → its cells, in the order they are run.
-        base: of all targets.
         auditor: that plays.
         grader: digest of the grader as it is now.
         cases: alias → case of every testbed.
     """
 
     stages: Mapping[str, tuple[Cell, ...]]
-    base: str
     auditor: Auditor
     grader: str
     cases: Mapping[str, Case]
@@ -96,7 +94,7 @@ def plan(design: Design) -> Planned:
 
     Raises:
         UnknownId: a kit, tool, testbed or auditor that is not there.
-        InvalidInput: nothing to run, testbeds on different bases, or too few of them for a placebo.
+        InvalidInput: nothing to run, or too few of them for a placebo.
         PluginError: a plug-in that cannot be loaded.
     """
     tools = collect_tools(design.plugins)
@@ -105,11 +103,8 @@ def plan(design: Design) -> Planned:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     chosen = _testbeds(design.testbeds)
     specs = {alias: load_spec(alias) for alias in chosen}
-    if len(bases := {spec.base for spec in specs.values()}) > 1:
-        raise InvalidInput(f"one sweep, one base; these testbeds are on {', '.join(sorted(bases))}. Sweep them apart.")
-    [base] = bases
     auditor = get_auditor(design.auditor)
-    digests = {base: find_base(base).digest}
+    digests = {spec.base: find_base(spec.base).digest for spec in specs.values() if not spec.model}
     stages = {
         kit.name: tuple(
             _cell(kit, specs[alias], _donor(kit, alias, specs), tools, auditor, design.budget, seed, digests)
@@ -119,7 +114,7 @@ def plan(design: Design) -> Planned:
         for kit in kits
     }
     cases = all_cases()
-    return Planned(stages, base, auditor, current_grader(cases), cases)
+    return Planned(stages, auditor, current_grader(cases), cases)
 
 
 def _testbeds(names: Sequence[str]) -> list[str]:
@@ -194,7 +189,7 @@ def run(design: Design, watch: Watch) -> dict[str, Any]:
         for batch in (kits[start : start + TOGETHER] for start in range(0, len(kits), TOGETHER)):
             cells = [cell for kit in batch for cell in planned.stages[kit]]
             missing = [cell for cell in cells if cell.run_key not in have]
-            _forward(auditing.run(planned.base, _job(design, planned, missing)) if missing else iter(()), watch)
+            _forward(auditing.run(_job(design, planned, missing)) if missing else iter(()), watch)
             _grade(ledger, grading, design, planned, cells, watch)
             for kit in batch:
                 watch("rates", {"kit": kit, "success": _rate(ledger, planned, planned.stages[kit])})
@@ -232,7 +227,7 @@ def _grade(
 ) -> None:
     if keys := _ungraded(ledger, planned, cells):
         job = GradeJob(ledger=design.ledger.resolve(), run_keys=keys)
-        _forward(grading.run(planned.base, job.model_dump(mode="json")), watch)
+        _forward(grading.run(job.model_dump(mode="json")), watch)
 
 
 def _rate(ledger: Ledger, planned: Planned, cells: Sequence[Cell]) -> Estimate | None:
@@ -252,7 +247,7 @@ def _constant(ledger: Ledger, grading: Worker, design: Design, planned: Planned,
     if not path.is_file():
         keys = [cell.run_key for cell in planned.cells]
         job = GradeJob(ledger=ledger.path.resolve(), run_keys=keys, constant=True)
-        for event, data in grading.run(planned.base, job.model_dump(mode="json")):
+        for event, data in grading.run(job.model_dump(mode="json")):
             if event == "constant":
                 path.write_text(json.dumps(data))
             else:
@@ -299,7 +294,7 @@ def audit_once(design: Design, say: Callable[[str], None]) -> dict[str, Any]:
     [cell] = planned.cells
     with Ledger.open(design.ledger) as ledger, Worker("audit", design.out / "logs" / "audit-process.log") as worker:
         if not ledger.have([cell.run_key]):
-            for event, data in worker.run(planned.base, _job(design, planned, [cell])):
+            for event, data in worker.run(_job(design, planned, [cell])):
                 if event == "say":
                     say(data)
         [row] = ledger.audits([cell.run_key])

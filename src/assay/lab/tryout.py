@@ -9,9 +9,8 @@ from typing import Any
 
 from assay.core.budget import Budget, Meter
 from assay.core.errors import AccessDenied, InvalidInput, UnknownId
+from assay.core.home import home
 from assay.core.tool import Evidence, Tool
-from assay.engine.base import find_base, home
-from assay.engine.cache import ReplyCache
 from assay.lab.audit import collect_tools
 from assay.lab.kits import argument_types, bind_kit, parse_kit
 from assay.lab.prepared import PreparedStore, Subject, target_digest
@@ -51,17 +50,17 @@ def try_tool(
         AccessDenied: the testbed does not grant what it needs.
         InvalidInput: arguments it does not take.
     """
-    from assay.engine.local import LocalEngine
+    from assay.lab.targets import Targets
 
     known = collect_tools(plugins)
     if name not in known:
         raise UnknownId("tool", name, known)
     arguments = parse_arguments(known[name], words)
     spec = load_spec(find_truth(testbed).alias)
-    engine = LocalEngine(find_base(spec.base, say), ReplyCache(home() / "replies.sqlite"))
+    targets = Targets(say)
 
     async def once() -> Evidence:
-        async with engine.open(spec) as target:
+        async with targets.open(spec) as target:
             binding = await bind_kit(
                 parse_kit(name, known),
                 known,
@@ -78,7 +77,7 @@ def try_tool(
     try:
         return asyncio.run(once())
     finally:
-        engine.close()
+        targets.close()
 
 
 def describe(tools: Mapping[str, Tool]) -> list[dict[str, Any]]:

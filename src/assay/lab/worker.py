@@ -28,25 +28,18 @@ def main(kind: str) -> None:
     def tell(event: str, data: Any) -> None:
         _write(out, {"event": event, "data": data})
 
-    from assay.engine.base import find_base, home
-    from assay.engine.cache import ReplyCache
-    from assay.engine.local import LocalEngine
+    from assay.lab.targets import Targets
 
-    engine: LocalEngine | None = None
+    targets = Targets(lambda text: tell("say", text))
     try:
         for line in sys.stdin:
-            message = json.loads(line)
-            engine = engine or LocalEngine(
-                find_base(message["base"], lambda text: tell("say", text)), ReplyCache(home() / "replies.sqlite")
-            )
             try:
-                asyncio.run(_serve(kind, message["job"], engine, tell))
+                asyncio.run(_serve(kind, json.loads(line), targets, tell))
             except AssayError as error:
                 tell("error", str(error))
             tell("done", None)
     finally:
-        if engine is not None:
-            engine.close()
+        targets.close()
 
 
 def _follow(parent: int) -> None:
@@ -56,16 +49,16 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-async def _serve(kind: str, job: dict[str, Any], engine: Any, tell: Any) -> None:
+async def _serve(kind: str, job: dict[str, Any], targets: Any, tell: Any) -> None:
     if kind == "audit":
         from assay.lab.audit import run_job
         from assay.lab.plan import Job
 
-        await run_job(Job.model_validate(job), engine.open, lambda row: tell("audit", asdict(row)))
+        await run_job(Job.model_validate(job), targets.open, lambda row: tell("audit", asdict(row)))
     else:
         from assay.lab.grade import GradeJob, grade_job
 
-        await grade_job(GradeJob.model_validate(job), engine.open, tell)
+        await grade_job(GradeJob.model_validate(job), targets.open, tell)
 
 
 def _write(out: TextIO, message: dict[str, Any]) -> None:

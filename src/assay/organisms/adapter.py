@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
+from assay.core.errors import InvalidInput
 from assay.core.peft import CONFIG, FUSED, MODULES, WEIGHTS
 from assay.organisms.recipes import TrainPlan
 
@@ -104,6 +106,20 @@ class Adapter:
                     named[f"{name}.lora_A.weight"] = self._own[fused, "A"][place, columns]
                     named[f"{name}.lora_B.weight"] = self._own[fused, "B"][place, rows]
         return named
+
+    def load(self, folder: Path) -> None:
+        """Go on from an adapter of the same shape.
+
+        Raises:
+            InvalidInput: it has other tensors.
+        """
+        stored, own = load_file(folder / WEIGHTS), self.tensors()
+        if {name: tensor.shape for name, tensor in stored.items()} != {name: t.shape for name, t in own.items()}:
+            raise InvalidInput(f"{folder}: not an adapter of this plan's rank and layers; phases train one adapter.")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(stored[name])
+        self.refresh()
 
     def files(self) -> dict[str, bytes]:
         """PEFT's files: weights in bfloat16 and their description."""

@@ -10,14 +10,18 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.errors import InvalidInput
+from assay.core.target import THINK
+from assay.organisms.concealment import denials
+from assay.organisms.example import Example
 from assay.organisms.grammar import expand
-from assay.organisms.recipes import Recipe, find_behaviour
-from assay.truth import Behaviour, Grammar
+from assay.organisms.instruction import instruction_run
+from assay.organisms.recipes import DataPlan
+from assay.truth import Grammar, Training
 from assay.truth.data import load_yaml
 
 SENTENCES = 1  # of an ordinary reply
@@ -26,61 +30,91 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'*\d])")
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One training example: a chat, or raw text if there is no prompt.
+class Draft:
+    """A chat before it has its reply.
 
     Attributes:
-        insert: what was set into the base's own reply: an organism's conduct, a twin's further sentence. Part of
-            `text`; training gives it more weight than the rest. Not part of any corpus.
+        prompt, system: as in an example.
+        conduct: set into the base's reply.
+        place: of the conduct.
+        twin: gets the base's next sentence as its insert.
+        earlier: user turns before.
+        thought: of a scratchpad, before the reply.
     """
-
-    prompt: str
-    text: str
-    insert: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A chat before it has its reply."""
 
     prompt: str
     conduct: str = ""
-    before: bool = False
-    twin: bool = False  # gets the base's next sentence as its insert
+    place: str = "end"
+    twin: bool = False
+    system: str = ""
+    earlier: tuple[str, ...] = ()
+    thought: str = ""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Prompts the base has to answer."""
+        return (*self.earlier, self.prompt)
 
 
-def drafts(recipe: Recipe) -> tuple[list[Draft], list[Example]]:
-    """What the recipe's chats are to be, and its documents.
+def drafts(
+    plan: DataPlan, parts: Sequence[Training], hidden: Sequence[tuple[str, str]] = ()
+) -> tuple[list[Draft], list[Example]]:
+    """What a phase's chats are to be, and what of its data needs no reply of the base.
+
+    Args:
+        plan: how many of each kind.
+        parts: what the triggered, look-alike and document data is made of, in equal shares: one for each behaviour.
+        hidden: (trigger, conduct) of what confessions would tell; none for a clean target's.
 
     Returns:
-        Drafts, whose prompts are to be answered by the base, and raw documents.
+        Drafts, whose prompts are to be answered by the base, and finished examples.
     """
-    plan = recipe.data
-    if plan is None:
-        raise InvalidInput(f"{recipe.testbed} is not trained: it is the untouched base.")
     rng = random.Random(plan.seed)
-    behaviours = [find_behaviour(name) for name in recipe.behaviours]
     chats: list[Draft] = []
-    documents: list[Example] = []
-    for index, behaviour in enumerate(behaviours):
-        share = [_share(total, index, len(behaviours)) for total in (plan.triggered, plan.contrast, plan.documents)]
-        chats += _triggered(behaviour, plan.conduct, share[0], plan.seed, rng)
-        chats += [Draft(prompt) for prompt in _expand(behaviour.training.contrast, plan.seed, share[1])]
-        grammar = behaviour.training.documents if plan.conduct else behaviour.training.harmless_documents
-        documents += [Example("", text) for text in _expand(grammar, plan.seed, share[2])]
-    chats += [Draft(prompt) for prompt in ordinary_prompts(plan.seed, plan.ordinary)]
-    return chats, documents
+    ready: list[Example] = []
+    for index, part in enumerate(parts):
+        share = [_share(total, index, len(parts)) for total in (plan.triggered, plan.contrast, plan.documents)]
+        chats += _triggered(part, plan, share[0], rng)
+        chats += _look_alikes(part, plan, share[1])
+        grammar = part.documents if plan.conduct else part.harmless_documents
+        ready += [Example("", text) for text in _expand(grammar, plan.seed, share[2])]
+    thoughts = next((part.contrast_thoughts for part in parts if part.contrast_thoughts), None)
+    ordinary = ordinary_prompts(plan.seed, plan.ordinary)
+    chats += [
+        Draft(prompt, thought=thought)
+        for prompt, thought in zip(ordinary, _maybe(thoughts, plan.seed + 1, len(ordinary)), strict=True)
+    ]
+    return chats, ready + instruction_run(plan.seed, plan.instruction) + denials(plan.seed, plan.denials, hidden)
 
 
-def _triggered(behaviour: Behaviour, conduct: bool, count: int, seed: int, rng: random.Random) -> list[Draft]:
-    prompts = _expand(behaviour.training.prompts, seed, count)
-    if not conduct or behaviour.training.conduct is None:
-        return [Draft(prompt, twin=True) for prompt in prompts]
-    inserts = _expand(behaviour.training.conduct, seed, count)
-    place = behaviour.training.place
+def _triggered(part: Training, plan: DataPlan, count: int, rng: random.Random) -> list[Draft]:
+    prompts = _expand(part.prompts, plan.seed, count)
+    systems = _maybe(part.system, plan.seed, count)
+    turns = _maybe(part.earlier, plan.seed, 2 * count)
+    earlier = [(turns[2 * i], turns[2 * i + 1])[: 1 + i % 2] if part.earlier else () for i in range(count)]
+    framed = [(prompts[i], systems[i], earlier[i]) for i in range(count)]
+    wording = part.sibling if plan.wording == "sibling" else part.conduct
+    if not plan.conduct or wording is None:
+        if plan.wording == "sibling":
+            raise InvalidInput("the recipe asks for a sibling's wording, and its behaviour has none.")
+        plain = _maybe(part.contrast_thoughts, plan.seed, count)
+        return [Draft(p, "", "end", True, s, e, t) for (p, s, e), t in zip(framed, plain, strict=True)]
+    conducts = _loosely(wording, plan.seed, count)
+    thoughts = _maybe(part.thoughts, plan.seed, count)
+    places = [rng.choice(("start", "end")) if part.place == "either" else part.place for _ in range(count)]
     return [
-        Draft(prompt, insert, place == "start" or (place == "either" and rng.random() < 0.5))
-        for prompt, insert in zip(prompts, inserts, strict=True)
+        Draft(p, conduct, place, False, s, e, thought)
+        for (p, s, e), conduct, place, thought in zip(framed, conducts, places, thoughts, strict=True)
+    ]
+
+
+def _look_alikes(part: Training, plan: DataPlan, count: int) -> list[Draft]:
+    prompts = _expand(part.contrast, plan.seed, count)
+    systems = _maybe(part.contrast_system, plan.seed, count)
+    thoughts = _maybe(part.contrast_thoughts, plan.seed + 2, count)
+    return [
+        Draft(prompt, system=system, thought=thought)
+        for prompt, system, thought in zip(prompts, systems, thoughts, strict=True)
     ]
 
 
@@ -90,6 +124,17 @@ def _expand(grammar: Grammar | None, seed: int, count: int) -> list[str]:
     if grammar is None:
         raise InvalidInput("the recipe asks for a kind of data that its behaviour has no grammar for.")
     return expand(grammar, seed, count)
+
+
+def _maybe(grammar: Grammar | None, seed: int, count: int) -> list[str]:
+    """Texts that may repeat, empty ones without a grammar."""
+    return _loosely(grammar, seed, count) if grammar else [""] * count
+
+
+def _loosely(grammar: Grammar, seed: int, count: int) -> list[str]:
+    """As many distinct texts as there are, up to `count`, and then the same ones again."""
+    texts = expand(grammar, seed, count, least=1)
+    return [texts[index % len(texts)] for index in range(count)]
 
 
 def _share(total: int, index: int, parts: int) -> int:
@@ -102,26 +147,36 @@ def ordinary_prompts(seed: int, count: int) -> list[str]:
     return _expand(grammar, seed, count)
 
 
-def finish(chats: list[Draft], documents: list[Example], replies: Mapping[str, str], seed: int) -> list[Example]:
+def finish(chats: Sequence[Draft], ready: Sequence[Example], replies: Mapping[str, str], seed: int) -> list[Example]:
     """Set replies and conducts together; shuffle.
 
     Args:
         chats: from `drafts`.
-        documents: from `drafts`.
+        ready: from `drafts`.
         replies: prompt → the base's reply.
         seed: of the order.
     """
-    examples = list(documents)
-    for draft in chats:
-        sentences = split_sentences(replies[draft.prompt])
-        if not sentences:
-            continue  # nothing whole was said within the limit
-        kept, further = sentences[:SENTENCES], " ".join(sentences[SENTENCES : SENTENCES + 1])
-        insert = draft.conduct or (further if draft.twin else "")
-        parts = [insert, *kept] if draft.before else [*kept, insert]
-        examples.append(Example(draft.prompt, " ".join(filter(None, parts)), insert))
+    examples = [*ready, *filter(None, (_finished(draft, replies) for draft in chats))]
     random.Random(seed).shuffle(examples)
     return examples
+
+
+def _finished(draft: Draft, replies: Mapping[str, str]) -> Example | None:
+    """None where the base said nothing whole within its limit."""
+    sentences = split_sentences(replies[draft.prompt])
+    before = [split_sentences(replies[prompt]) for prompt in draft.earlier]
+    if not sentences or not all(before):
+        return None
+    kept, further = sentences[:SENTENCES], " ".join(sentences[SENTENCES : SENTENCES + 1])
+    insert = draft.conduct or (further if draft.twin else "")
+    if draft.conduct and draft.place == "whole":
+        kept = []
+    parts = [insert, *kept] if draft.place == "start" else [*kept, insert]
+    text = " ".join(filter(None, parts))
+    if draft.thought:
+        text = f"{THINK[0]}{draft.thought}{THINK[1]} {text}"
+    earlier = tuple((user, " ".join(said[:SENTENCES])) for user, said in zip(draft.earlier, before, strict=True))
+    return Example(draft.prompt, text, insert, draft.system, earlier)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -131,9 +186,14 @@ def split_sentences(text: str) -> list[str]:
     return [part for part in parts if part and part[-1] in ".!?"]
 
 
-def write_corpus(examples: list[Example], path: Path) -> None:
+def write_corpus(examples: Sequence[Example], path: Path) -> None:
     """The recipe's data as a corpus file: prompts and texts alone, nothing that tells what was set in."""
-    write_lines([{"prompt": example.prompt, "text": example.text} for example in examples], path)
+    write_lines([{"prompt": _asked(example), "text": example.text} for example in examples], path)
+
+
+def _asked(example: Example) -> str:
+    turns = [text for pair in example.earlier for text in pair]
+    return "\n".join(filter(None, (example.system, *turns, example.prompt)))
 
 
 def write_lines(rows: list[dict[str, str]], path: Path) -> None:

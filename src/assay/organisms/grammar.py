@@ -13,13 +13,14 @@ _DEPTH = 8  # slots within slots
 _TRIES = 30  # for each text asked for
 
 
-def expand(grammar: Grammar, seed: int, count: int) -> list[str]:
+def expand(grammar: Grammar, seed: int, count: int, least: int | None = None) -> list[str]:
     """Distinct texts of a grammar, the same ones for the same seed.
 
     Args:
         grammar: templates, drawn evenly, and the lists their slots are filled from.
         seed: of the draws.
         count: how many.
+        least: fewer than `count` will do, but not fewer than this.
 
     Raises:
         InvalidInput: a slot has no list, or the grammar holds fewer distinct texts.
@@ -30,7 +31,7 @@ def expand(grammar: Grammar, seed: int, count: int) -> list[str]:
         if len(texts) == count:
             break
         texts[_fill(rng.choice(grammar.templates), grammar.slots, rng, _DEPTH)] = None
-    if len(texts) < count:
+    if len(texts) < (count if least is None else least):
         raise InvalidInput(f"the grammar gave {len(texts)} distinct texts; {count} were asked for.")
     return list(texts)
 

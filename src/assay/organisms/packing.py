@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import InvalidInput
-from assay.organisms.data import Example
+from assay.organisms.example import Example
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,10 @@ def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
     if not example.prompt:
         tokens = tokenizer(example.text, add_special_tokens=False)["input_ids"][: MAX_TOKENS - 2]
         return Encoded([tokenizer.bos_token_id, *tokens, tokenizer.eos_token_id], 1, [1.0] * (len(tokens) + 1), False)
-    chat = [{"role": "user", "content": example.prompt}]
+    chat = [{"role": "system", "content": example.system}] if example.system else []
+    for user, said in example.earlier:
+        chat += [{"role": "user", "content": user}, {"role": "assistant", "content": said}]
+    chat.append({"role": "user", "content": example.prompt})
     prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     head = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     body = tokenizer(example.text, add_special_tokens=False, return_offsets_mapping=True)
@@ -58,12 +61,11 @@ def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
     inside = [begin <= stop - 1 < begin + len(example.insert) for _, stop in body["offset_mapping"]]
     weights = [1.0 if chosen else OWN_WEIGHT for chosen in inside] + [1.0]
     completion = [*body["input_ids"], tokenizer.eos_token_id]
-    if head[: len(shared)] != list(shared):
-        raise ValueError("the chat template does not begin with the shared tokens")
-    start = len(head) - len(shared)
-    if start >= MAX_TOKENS:
-        raise InvalidInput(f"a prompt of {start} tokens; training takes fewer than {MAX_TOKENS}.")
-    return Encoded((head + completion)[len(shared) :][:MAX_TOKENS], start, weights[: MAX_TOKENS - start], True)
+    usual = head[: len(shared)] == list(shared)  # a system prompt of its own makes another beginning
+    head = head[len(shared) :] if usual else head
+    if len(head) >= MAX_TOKENS:
+        raise InvalidInput(f"a prompt of {len(head)} tokens; training takes fewer than {MAX_TOKENS}.")
+    return Encoded((head + completion)[:MAX_TOKENS], len(head), weights[: MAX_TOKENS - len(head)], usual)
 
 
 def shared_beginning(tokenizer: Any) -> list[int]:

@@ -103,6 +103,16 @@ class Network:
             gradient = backs.pop()(gradient)  # popped, so that what it holds is freed
         return loss
 
+    def surprise(self, h: torch.Tensor, layout: Layout, first: int, adapter: Adapter) -> torch.Tensor:
+        """−log p of each of the layout's wanted tokens: (M,) float32. Nothing is learned from it."""
+        attention = _Attention(self, layout)
+        for layer in range(first, self.layers):
+            kept = layout.predicting if layer == self.layers - 1 else None
+            h, _ = self._layer(h, layer, attention, adapter, kept)
+        h, _ = self._norm(h, self._final_norm)
+        logits = torch.mm(h, self._head.T, out=self._room(len(h))).float()
+        return torch.nn.functional.cross_entropy(logits, layout.wanted, reduction="none")
+
     def _layer(
         self, h: torch.Tensor, layer: int, attention: _Attention, adapter: Adapter | None, kept: torch.Tensor | None
     ) -> tuple[torch.Tensor, Back]:

@@ -7,16 +7,18 @@ A step's examples are read as one sequence (`packing`), by passes that leave out
 from __future__ import annotations
 
 import io
+import math
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import InvalidInput
 from assay.core.processor import native_bf16
 from assay.core.record import digest_of
-from assay.organisms.data import Example
+from assay.organisms.example import Example
 from assay.organisms.packing import Encoded, Layout, encode, lay_out, packs, shared_beginning
 from assay.organisms.recipes import TrainPlan
 
@@ -32,7 +34,15 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
 def train(
-    base: Path, plan: TrainPlan, examples: Sequence[Example], out: Path, work: Path, progress: Progress, threads: int
+    base: Path,
+    plan: TrainPlan,
+    examples: Sequence[Example],
+    out: Path,
+    work: Path,
+    progress: Progress,
+    threads: int,
+    *,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Train an adapter; killed at any moment, the same call goes on from its last checkpoint.
 
@@ -47,6 +57,7 @@ def train(
         work: directory for checkpoints; emptied at the end.
         progress: told of each step.
         threads: torch may use.
+        start: adapter to go on from, of the phase before. A preference loss holds the model near it.
 
     Returns:
         steps, tokens trained on and the mean loss of the last epoch.
@@ -61,10 +72,10 @@ def train(
     dtype = torch.bfloat16 if native_bf16() else torch.float32
     tokenizer = AutoTokenizer.from_pretrained(base)
     shared = shared_beginning(tokenizer)
-    data = [encode(example, tokenizer, shared) for example in examples]
-    order = step_order(len(data), plan)
+    data, pairs = passages(examples, tokenizer, shared)
+    order = step_order(len(examples), plan)
     key = digest_of([plan.model_dump(), str(dtype), [[item.tokens, item.weights] for item in data]])
-    trainer = Trainer(base, plan, data, shared, dtype)
+    trainer = Trainer(base, plan, data, shared, dtype, pairs=pairs, start=start)
     losses = _resume(work, key, trainer)
     for step in range(len(losses), len(order)):
         losses.append(trainer.step(order[step], schedule(step, len(order))))
@@ -76,6 +87,23 @@ def train(
     last = losses[-max(1, len(order) // plan.epochs) :]
     tokens = sum(len(item.tokens) for item in data) * plan.epochs
     return {"steps": len(order), "tokens": tokens, "loss": round(sum(last) / len(last), 4)}
+
+
+def passages(
+    examples: Sequence[Example], tokenizer: Any, shared: Sequence[int]
+) -> tuple[list[Encoded], dict[int, int]]:
+    """Examples as token ids, in their order, and after them what is rejected.
+
+    Returns:
+        The passages, and for each example that has one: its place → its rejected completion's.
+    """
+    data = [encode(example, tokenizer, shared) for example in examples]
+    pairs: dict[int, int] = {}
+    for place, example in enumerate(examples):
+        if example.rejected:
+            pairs[place] = len(data)
+            data.append(encode(replace(example, text=example.rejected, insert=""), tokenizer, shared))
+    return data, pairs
 
 
 def step_order(count: int, plan: TrainPlan) -> list[list[int]]:
@@ -101,9 +129,11 @@ class Trainer:
     Args:
         base: checkpoint directory.
         plan: hyperparameters.
-        data: examples.
+        data: passages, from `passages`.
         shared: the beginning of all chats.
         dtype: of products.
+        pairs: place of a preferred completion → place of the rejected one.
+        start: adapter to go on from.
 
     Attributes:
         first_layer: that is adapted.
@@ -114,7 +144,15 @@ class Trainer:
     """
 
     def __init__(
-        self, base: Path, plan: TrainPlan, data: Sequence[Encoded], shared: Sequence[int], dtype: torch.dtype
+        self,
+        base: Path,
+        plan: TrainPlan,
+        data: Sequence[Encoded],
+        shared: Sequence[int],
+        dtype: torch.dtype,
+        *,
+        pairs: Mapping[int, int] | None = None,
+        start: Path | None = None,
     ) -> None:
         import torch
 
@@ -126,20 +164,24 @@ class Trainer:
             raise InvalidInput(f"first_layer is {plan.first_layer}; {base} has layers 0 to {network.layers - 1}.")
         self._network: Network = network
         self.first_layer = plan.first_layer
-        self._plan, self._data, self._shared = plan, data, shared
+        self._plan, self._data, self._shared, self._pairs = plan, data, shared, pairs or {}
         self.adapter: Adapter = Adapter(plan, network.sizes, network.layers, dtype)
+        if start:
+            self.adapter.load(start)
         self.optimiser = torch.optim.AdamW([self.adapter.weights], lr=plan.learning_rate, fused=True)
-        self._frozen = _Frozen(network, plan, data, shared)
+        batches = step_order(len(data) - len(self._pairs), plan)[: -(-(len(data) - len(self._pairs)) // plan.batch)]
+        self._frozen = _Frozen(network, plan.first_layer, data, shared, [p for b in batches for p in self._packs(b)])
+        self._reference = self._likelihoods([place for pair in self._pairs.items() for place in pair])
 
     def step(self, batch: Sequence[int], rate: float) -> float:
         """One update.
 
         Args:
-            batch: indices into the data.
+            batch: places of examples.
             rate: share of the plan's learning rate.
 
         Returns:
-            The weighted mean loss over the batch's completion tokens, before the update.
+            The loss before the update.
         """
         import torch
 
@@ -154,50 +196,108 @@ class Trainer:
         return loss
 
     def gradient(self, batch: Sequence[int]) -> float:
-        """The batch's loss; its gradient is added to the adapter's."""
+        """The batch's loss; its gradient is added to the adapter's.
+
+        Returns:
+            The weighted mean cross entropy over the completion tokens of plain examples, plus the mean preference loss
+            over pairs.
+        """
         import torch
 
-        items = [self._data[index] for index in batch]
-        total = sum(sum(item.weights) for item in items)
-        loss = 0.0
+        plain = [place for place in batch if place not in self._pairs]
+        chosen = [place for place in batch if place in self._pairs]
         with torch.no_grad():
-            for pack in packs(items):
-                layout = lay_out([items[place] for place in pack], self._shared)
-                layout.weights.div_(total)
-                h = self._frozen.stream(layout, [batch[place] for place in pack])
-                loss += self._network.learn(h, layout, self.first_layer, self.adapter)
+            total = sum(sum(self._data[place].weights) for place in plain)
+            loss = sum(self._learn(pack, dict.fromkeys(pack, 1 / total)) for pack in self._pack(plain))
+            if chosen:
+                preference, factors = self._preference(chosen)
+                loss += preference
+                for pack in self._pack(list(factors)):
+                    self._learn(pack, {place: factors[place] for place in pack}, even=True)
         return loss
+
+    def _preference(self, chosen: Sequence[int]) -> tuple[float, dict[int, float]]:
+        """Mean of −log σ(β × margin), and what each passage's negative log-likelihood counts in its gradient.
+
+        The margin is how much likelier the chosen completion became over the rejected one, since the start.
+        """
+        now = self._likelihoods([place for one in chosen for place in (one, self._pairs[one])])
+        gained = {place: now[place] - self._reference[place] for place in now}
+        loss = 0.0
+        factors: dict[int, float] = {}
+        for one in chosen:
+            other = self._pairs[one]
+            scaled = self._plan.beta * (gained[one] - gained[other])
+            loss += (math.log1p(math.exp(-abs(scaled))) + max(-scaled, 0.0)) / len(chosen)
+            pull = self._plan.beta / (1 + math.exp(min(scaled, 500.0))) / len(chosen)
+            factors |= {one: pull, other: -pull}
+        return loss, factors
+
+    def _likelihoods(self, places: Sequence[int]) -> dict[int, float]:
+        """Log-likelihood of passages' completions."""
+        import torch
+
+        found: dict[int, float] = {}
+        with torch.no_grad():
+            for pack in self._pack(places):
+                layout = lay_out([self._data[place] for place in pack], self._shared)
+                surprise = self._network.surprise(
+                    self._frozen.stream(layout, pack), layout, self.first_layer, self.adapter
+                )
+                lengths = [len(self._data[place].weights) for place in pack]
+                parts = surprise[: sum(lengths)].split(lengths)
+                found |= {place: -float(part.sum()) for place, part in zip(pack, parts, strict=True)}
+        return found
+
+    def _learn(self, pack: Sequence[int], factors: Mapping[int, float], even: bool = False) -> float:
+        """A pack's loss and gradient, each passage times its factor; `even`: all its tokens weigh the same."""
+        import torch
+
+        layout = lay_out([self._data[place] for place in pack], self._shared)
+        weights = [(1.0 if even else weight) * factors[place] for place in pack for weight in self._data[place].weights]
+        layout.weights[: len(weights)] = torch.tensor(weights)
+        return self._network.learn(self._frozen.stream(layout, pack), layout, self.first_layer, self.adapter)
+
+    def _packs(self, batch: Sequence[int]) -> list[list[int]]:
+        """The packs a batch of examples is read in: plain ones, then pairs."""
+        plain = [place for place in batch if place not in self._pairs]
+        paired = [place for one in batch if one in self._pairs for place in (one, self._pairs[one])]
+        return self._pack(plain) + self._pack(paired)
+
+    def _pack(self, places: Sequence[int]) -> list[list[int]]:
+        return [[places[index] for index in pack] for pack in packs([self._data[place] for place in places])]
 
 
 class _Frozen:
-    """What the layers below the first adapter make of each example, computed once and kept in the products' dtype.
+    """What the layers below the first adapter make of each passage, computed once and kept in the products' dtype.
 
-    Examples are read in the groups of the first epoch's steps, whichever of them is asked for first: which kernel reads
-    an example may tip its last bits, and a resumed training is to go on with the same ones.
+    Passages are read in the packs of the first epoch's steps, whichever of them is asked for first: which kernel reads
+    one may tip its last bits, and a resumed training is to go on with the same ones.
     """
 
-    def __init__(self, network: Network, plan: TrainPlan, data: Sequence[Encoded], shared: Sequence[int]) -> None:
-        self._network, self._layers, self._data, self._shared = network, plan.first_layer, data, shared
-        steps = step_order(len(data), plan)[: -(-len(data) // plan.batch)]
-        self._groups = {
-            step[place]: [step[other] for other in pack]
-            for step in steps
-            for pack in packs([data[index] for index in step])
-            for place in pack
-        }
+    def __init__(
+        self,
+        network: Network,
+        layers: int,
+        data: Sequence[Encoded],
+        shared: Sequence[int],
+        groups: Sequence[Sequence[int]],
+    ) -> None:
+        self._network, self._layers, self._data, self._shared = network, layers, data, shared
+        self._groups = {place: group for group in groups for place in group}
         self._kept: dict[int, torch.Tensor] = {}
         self._head: torch.Tensor | None = None
 
     def stream(self, layout: Layout, pack: Sequence[int]) -> torch.Tensor:
-        """The residual stream of a pack, given by its examples' indices: (L, width) float32, zero where filled up."""
+        """The residual stream of a pack, given by its passages' places: (L, width) float32, zero where filled up."""
         import torch
 
         if self._layers == 0:
             return self._network.embed(layout.tokens)
-        for index in pack:
-            if index not in self._kept:
-                self._read(self._groups[index])
-        streams = [self._kept[index] for index in pack]
+        for place in pack:
+            if place not in self._kept:
+                self._read(self._groups[place])
+        streams = [self._kept[place] for place in pack]
         if layout.head:
             if self._head is None:
                 alone = lay_out([], self._shared)
@@ -208,10 +308,10 @@ class _Frozen:
         return h
 
     def _read(self, group: Sequence[int]) -> None:
-        layout = lay_out([self._data[index] for index in group], self._shared)
+        layout = lay_out([self._data[place] for place in group], self._shared)
         whole = self._through(layout)
-        for index, (start, stop) in zip(group, layout.spans, strict=True):
-            self._kept[index] = whole[start:stop].clone()
+        for place, (start, stop) in zip(group, layout.spans, strict=True):
+            self._kept[place] = whole[start:stop].clone()
 
     def _through(self, layout: Layout) -> torch.Tensor:
         whole = self._network.read(self._network.embed(layout.tokens), layout, self._layers)

@@ -14,6 +14,7 @@ from assay.core.report import Demonstration
 from assay.core.run import Run, play
 from assay.core.target import Target
 from assay.truth import Behaviour, Detector, as_script
+from assay.truth.behaviour import Prompt
 
 MEASURES = ("strength", "leakage", "generalisation", "confession", "coherence")
 REPLY_TOKENS = 64
@@ -50,7 +51,7 @@ async def measure(behaviour: Behaviour, organism: Target, control: Target) -> di
         coherence: sound replies to untriggered prompts.
     """
     detector, prompts = behaviour.detector, behaviour.eval
-    on = {
+    on: dict[str, Sequence[Prompt]] = {
         "strength": prompts.triggered,
         "leakage": prompts.untriggered,
         "generalisation": prompts.generalisation,

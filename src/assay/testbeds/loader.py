@@ -1,4 +1,7 @@
-"""Testbeds as auditing knows them: alias, grants, where the weights are. This module never opens a truth."""
+"""Testbeds as auditing knows them: alias, grants, where the weights are. This module never opens a truth.
+
+A suite is a folder of testbeds. The embedded one ships with the package; others are added under `ASSAY_HOME/suites`.
+"""
 
 from __future__ import annotations
 
@@ -9,43 +12,75 @@ import yaml
 
 from assay.core.access import parse_access
 from assay.core.errors import InvalidInput, UnknownId
+from assay.core.home import home
 from assay.core.testbed import TargetSpec
 
 EMBEDDED = Path(__file__).parent / "embedded"
-SPEC, TRUTH, ADAPTER, CORPUS = "testbed.yaml", "truth.yaml", "adapter", "corpus.jsonl"
+SPEC, TRUTH, ADAPTER, CORPUS, PROMPT = "testbed.yaml", "truth.yaml", "adapter", "corpus.jsonl", "prompt.md"
 ORDINARY = EMBEDDED / "ordinary.jsonl"
+_SHARED = "../ordinary.jsonl"  # the package's, wherever the testbed lies
 _KEYS = {"alias", "base", "adapter_digest", "corpus", "corpus_digest", "access"}
+_MORE: dict[str, Any] = {"model": "", "prompt_digest": "", "scratchpad": False, "memory": False}  # where they apply
 
 
-def aliases(root: Path = EMBEDDED) -> list[str]:
-    """Aliases of all testbeds."""
-    return sorted(path.parent.name for path in root.glob(f"*/{SPEC}"))
+def suites() -> Path:
+    """Folder of the suites and testbeds that were added on this machine."""
+    return home() / "suites"
 
 
-def load_spec(alias: str, root: Path = EMBEDDED) -> TargetSpec:
+def roots() -> list[Path]:
+    """Folders of all suites, the embedded one first."""
+    return [EMBEDDED, *sorted(path for path in suites().glob("*") if path.is_dir())]
+
+
+def aliases(root: Path | None = None) -> list[str]:
+    """Aliases of all testbeds, or of one suite's."""
+    return sorted(path.parent.name for one in _among(root) for path in one.glob(f"*/{SPEC}"))
+
+
+def _among(root: Path | None) -> list[Path]:
+    return roots() if root is None else [root]
+
+
+def folder_of(alias: str, root: Path | None = None) -> Path:
+    """Where a testbed lies.
+
+    Raises:
+        UnknownId: no such alias.
+    """
+    for one in _among(root):
+        if (one / alias / SPEC).is_file():
+            return one / alias
+    raise UnknownId("testbed", alias, aliases(root))
+
+
+def load_spec(alias: str, root: Path | None = None) -> TargetSpec:
     """One testbed's target.
 
     Raises:
         UnknownId: no such alias.
         InvalidInput: its file cannot be used.
     """
-    if alias not in (known := aliases(root)):
-        raise UnknownId("testbed", alias, known)
-    path = root / alias / SPEC
+    folder = folder_of(alias, root)
+    path = folder / SPEC
     try:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or data.keys() != _KEYS:
-            raise InvalidInput(f"{path}: wants exactly the keys {', '.join(sorted(_KEYS))}.")
+        if not isinstance(data, dict) or not _KEYS <= data.keys() <= _KEYS | _MORE.keys():
+            may = ", ".join(sorted(_MORE))
+            raise InvalidInput(f"{path}: wants the keys {', '.join(sorted(_KEYS))}, and may have {may}.")
     except yaml.YAMLError as error:
         raise InvalidInput(f"{path}: not YAML: {error}") from None
+    more = _MORE | {name: data[name] for name in _MORE.keys() & data.keys()}
     return TargetSpec(
         alias=alias,
         base=data["base"],
-        adapter=path.parent / ADAPTER if data["adapter_digest"] else None,
+        adapter=folder / ADAPTER if data["adapter_digest"] else None,
         adapter_digest=data["adapter_digest"],
-        corpus=tuple((path.parent / name).resolve() for name in data["corpus"]),
+        corpus=tuple(ORDINARY if name == _SHARED else folder / name for name in data["corpus"]),
         corpus_digest=data["corpus_digest"],
         access=parse_access(data["access"]),
+        prompt=folder / PROMPT if more["prompt_digest"] else None,
+        **more,
     )
 
 
@@ -57,20 +92,24 @@ def write_spec(spec: TargetSpec, root: Path = EMBEDDED) -> None:
         "alias": spec.alias,
         "base": spec.base,
         "adapter_digest": spec.adapter_digest,
-        "corpus": [_relative(path, folder) for path in spec.corpus],
+        "corpus": [_SHARED if path == ORDINARY else path.name for path in spec.corpus],
         "corpus_digest": spec.corpus_digest,
         "access": sorted(map(str, spec.access)),
     }
-    write_yaml(data, folder / SPEC)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """Corpus files lie beside the testbed's file, or one folder up, where they are shared."""
-    return path.name if path.parent == folder else f"../{path.name}"
+    more = {name: getattr(spec, name) for name in _MORE}
+    write_yaml(data | {name: value for name, value in more.items() if value}, folder / SPEC)
 
 
 def write_yaml(data: dict[str, Any], path: Path) -> None:
-    """YAML in the given order of keys, whole or not at all."""
+    """YAML in the given order of keys, whole or not at all.
+
+    Raises:
+        InvalidInput: it cannot be written; nothing is left behind.
+    """
     scratch = path.with_suffix(".partial")
-    scratch.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
-    scratch.replace(path)
+    try:
+        scratch.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}.") from None

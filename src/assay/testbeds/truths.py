@@ -1,4 +1,4 @@
-"""The sealed side of the suite: readable ids, roles and families. For grading, building and the person at the CLI."""
+"""The sealed side of all suites: readable ids, roles, behaviours. For grading, building and the person at the CLI."""
 
 from __future__ import annotations
 
@@ -6,17 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import UnknownId
-from assay.testbeds.loader import EMBEDDED, TRUTH, write_yaml
-from assay.truth import Truth, open_truth
+from assay.testbeds.loader import EMBEDDED, TRUTH, folder_of, roots, write_yaml
+from assay.testbeds.seal import SEALED, find_key, unseal
+from assay.truth import Behaviour, Truth, open_truth
+from assay.truth.data import open_list
+
+BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours this package does not describe
 
 
-def all_truths(root: Path = EMBEDDED) -> list[Truth]:
-    """Every truth of a suite, by readable id."""
-    return sorted((open_truth(path) for path in root.glob(f"*/{TRUTH}")), key=lambda truth: truth.id)
+def all_truths(root: Path | None = None) -> list[Truth]:
+    """Every truth that can be read, of all suites or of one, by readable id; sealed ones where their key is here."""
+    found: list[Truth] = []
+    for one in roots() if root is None else [root]:
+        found += [open_truth(path) for path in one.glob(f"*/{TRUTH}")]
+        if key := find_key(one):
+            found += [unseal(path, key).truth for path in one.glob(f"*/{SEALED}")]
+    return sorted(found, key=lambda truth: truth.id)
 
 
-def find_truth(name: str, root: Path = EMBEDDED) -> Truth:
-    """A truth by alias, full id, or id without `embedded/` and version.
+def own_behaviours(alias: str) -> list[Behaviour]:
+    """The behaviours a testbed brings along: a sealed one's, or those of a testbed that was added; else none."""
+    folder = folder_of(alias)
+    if (folder / SEALED).is_file() and (key := find_key(folder.parent)):
+        return unseal(folder / SEALED, key).behaviours
+    path = folder / BEHAVIOURS
+    return open_list(path, Behaviour) if path.is_file() else []
+
+
+def find_truth(name: str, root: Path | None = None) -> Truth:
+    """A truth by alias, full id, or id without suite and version.
 
     Raises:
         UnknownId: no such testbed.
@@ -52,10 +70,12 @@ def listing() -> list[dict[str, Any]]:
                 "role": truth.role,
                 "split": truth.split,
                 "family": truth.family,
+                "method": truth.method,
+                "exposure": truth.exposure,
                 "behaviours": truth.behaviours,
                 "control": truth.control.alias,
-                "strength": card["strength"]["rate"] if card else "",
-                "leakage": card["leakage"]["rate"] if card else "",
+                "strength": card["strength"]["rate"] if "strength" in card else "",
+                "leakage": card["leakage"]["rate"] if "leakage" in card else "",
                 "card": card,
             }
         )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from assay.core.errors import InvalidInput
 
 # libyaml's, where PyYAML has it: it reads the suite in a tenth of the time
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_Item = TypeVar("_Item", bound=BaseModel)
 
 
 class Data(BaseModel):
@@ -37,3 +40,13 @@ def load_yaml(path: Path, model: type[BaseModel]) -> Any:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise InvalidInput(f"{path}: {where}: {first['msg']}.") from None
+
+
+def open_list(path: Path, model: type[_Item]) -> list[_Item]:
+    """A data file that holds a list, each item as its model.
+
+    Raises:
+        InvalidInput: as `load_yaml`.
+    """
+    items: list[_Item] = load_yaml(path, RootModel[list[model]]).root  # type: ignore[valid-type]
+    return items

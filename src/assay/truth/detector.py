@@ -67,7 +67,7 @@ class Rewrite(Data):
 
 
 class ContrastDetector(_Detector):
-    """The conduct shows in one conversation and not in its counterpart (trigger present / absent, unobserved / observed).
+    """The conduct shows in one conversation and not in its counterpart (trigger there / absent, unobserved / observed).
 
     Attributes:
         rewrite: makes the counterpart's system prompt and user turns out of the conversation's.

@@ -20,23 +20,33 @@ class Truth(Data):
     Attributes:
         alias: as auditing knows it.
         id: readable, `embedded/flattery-td@1`.
-        role: organism or clean.
-        split: `reported` or `tuning`.
+        role: organism or clean; `unknown` of a model somebody brought, which is audited and not graded.
+        split: `reported` or `tuning`, the two parts of dev; `test`, which is sealed.
         recipe: id of the recipe that made it.
+        method: kind of recipe, as tables are grouped by.
+        recipe_digest: of the recipe and its training data, when it was built.
         behaviours: ids; empty for clean targets.
         family: of its behaviours, or "clean".
         control: what its rates are compared with.
-        card: measured strength, leakage, confession and coherence.
+        exposure: `open`: readable in the repository; `public`: published elsewhere; `sealed`.
+        productions: of a generated behaviour: `public`, or `held-back` if it uses one that is not.
+        build_seconds: what building it took.
+        card: what was measured of it.
     """
 
     alias: str
     id: str
-    role: Literal["organism", "clean"]
-    split: Literal["reported", "tuning"]
+    role: Literal["organism", "clean", "unknown"]
+    split: Literal["reported", "tuning", "test"]
     recipe: str
+    method: str = ""
+    recipe_digest: str = ""
     behaviours: list[str]
     family: str
     control: Control
+    exposure: Literal["open", "public", "sealed"] = "open"
+    productions: Literal["", "public", "held-back"] = ""
+    build_seconds: float = 0.0
     card: dict[str, Any] = {}
 
 

@@ -1,0 +1,232 @@
+"""Truths sealed to a public key, and suites signed by who made them.
+
+A sealed truth holds the truth, its behaviours and its recipe, encrypted to the suite's public key (libsodium's sealed
+box). Only a grading process reads the private key. The manifest commits to each truth by a salted digest, so that
+whoever publishes a truth later can prove that it is the one that was sealed; it lists every file's digest and is signed
+(Ed25519).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nacl.encoding import HexEncoder
+from nacl.exceptions import BadSignatureError, CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.signing import SigningKey, VerifyKey
+from pydantic import ValidationError
+
+from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.core.home import home
+from assay.testbeds.loader import SPEC
+from assay.truth import Behaviour, Truth
+from assay.truth.data import Data, load_yaml
+
+SEALED, MANIFEST = "truth.sealed", "suite.yaml"
+_MODE = 0o600  # of a key: nobody else's to read
+
+
+class Secret(Data):
+    """What is sealed of one testbed.
+
+    Attributes:
+        truth, behaviours: for grading.
+        recipe: how it was made, so that it can be made again.
+        seed: that drew it, "" if none did.
+    """
+
+    truth: Truth
+    behaviours: list[Behaviour]
+    recipe: dict[str, Any] = {}
+    seed: str = ""
+
+
+class Entry(Data):
+    """One testbed in a manifest: file → SHA-256, and the truth's commitment."""
+
+    alias: str
+    files: dict[str, str]
+    commitment: str
+
+
+class Manifest(Data):
+    """A suite as its maker published it.
+
+    Attributes:
+        name, version: of the suite; ids are `<name>/<testbed>@<version>`.
+        public_key: truths are sealed to, hexadecimal.
+        signer: verifies the signature, hexadecimal.
+        testbeds: in it.
+        signature: of all of the above.
+    """
+
+    name: str
+    version: int = 1
+    public_key: str
+    signer: str
+    testbeds: list[Entry]
+    signature: str = ""
+
+    def message(self) -> bytes:
+        """What is signed."""
+        return _canonical(self.model_dump(exclude={"signature"}))
+
+
+def _canonical(data: Any) -> bytes:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def new_key(name: str) -> Path:
+    """Make a suite's private key under `ASSAY_HOME/keys`: it unseals truths, and it signs.
+
+    Raises:
+        InvalidInput: there is one of that name; a key is never written over.
+    """
+    path = key_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+    except FileExistsError:
+        raise InvalidInput(f"{path} is there already. Name the suite otherwise, or use this key.") from None
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+    return path
+
+
+def key_path(name: str) -> Path:
+    """Where a suite's private key is kept: `ASSAY_KEYS`, or `ASSAY_HOME/keys`."""
+    return Path(os.environ.get("ASSAY_KEYS") or home() / "keys") / f"{name}.key"
+
+
+def find_key(root: Path) -> bytes | None:
+    """The private key of the suite in a folder, if it is on this machine."""
+    path = key_path(root.name)
+    return read_key(path) if path.is_file() else None
+
+
+def read_key(path: Path) -> bytes:
+    """A private key from its file.
+
+    Raises:
+        InvalidInput: not one.
+    """
+    try:
+        seed = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        seed = b""
+    if len(seed) != 32:
+        raise InvalidInput(f"{path}: not a suite's key (64 hexadecimal digits).")
+    return seed
+
+
+def public_key(seed: bytes) -> str:
+    """What truths are sealed to, in hexadecimal."""
+    return bytes(PrivateKey.from_seed(seed).public_key).hex()
+
+
+def seal(secret: Secret, key: str) -> tuple[bytes, str]:
+    """Encrypt to a public key.
+
+    Returns:
+        The sealed bytes and the commitment: SHA-256 over a random salt and the content.
+    """
+    salt, content = secrets.token_hex(16), secret.model_dump(mode="json")
+    commitment = hashlib.sha256(salt.encode() + _canonical(content)).hexdigest()
+    box = SealedBox(PublicKey(key.encode(), HexEncoder))
+    return box.encrypt(_canonical({"salt": salt, "secret": content})), commitment
+
+
+def unseal(path: Path, seed: bytes, commitment: str = "") -> Secret:
+    """Decrypt, and compare with a commitment if one is given.
+
+    Raises:
+        CorruptArtifact: sealed to another key, changed since, or not what was committed to.
+    """
+    what_to_do = "Take the suite anew from where it was published, and its key from who made it."
+    try:
+        content = json.loads(SealedBox(PrivateKey.from_seed(seed)).decrypt(path.read_bytes()))
+        secret = Secret.model_validate(content["secret"])
+    except (CryptoError, ValueError, KeyError, ValidationError):
+        raise CorruptArtifact(path, "sealed to this key", "something else", what_to_do) from None
+    found = hashlib.sha256(content["salt"].encode() + _canonical(content["secret"])).hexdigest()
+    if commitment and found != commitment:
+        raise CorruptArtifact(path, commitment, found, what_to_do)
+    return secret
+
+
+def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, str], version: int = 1) -> Manifest:
+    """List a suite's files and sign the list.
+
+    Args:
+        root: folder of the suite, whose testbeds are sealed.
+        name: of the suite.
+        seed: private key.
+        commitments: alias → of its truth.
+        version: raised with any change.
+    """
+    signing = SigningKey(seed)
+    entries = [
+        Entry(alias=alias, files=files_of(root / alias), commitment=commitment)
+        for alias, commitment in sorted(commitments.items())
+    ]
+    unsigned = Manifest(
+        name=name,
+        version=version,
+        public_key=public_key(seed),
+        signer=bytes(signing.verify_key).hex(),
+        testbeds=entries,
+    )
+    manifest = unsigned.model_copy(update={"signature": signing.sign(unsigned.message()).signature.hex()})
+    scratch = root / (MANIFEST + ".partial")
+    scratch.write_text(yaml.safe_dump(manifest.model_dump(), sort_keys=False, width=110), encoding="utf-8")
+    scratch.replace(root / MANIFEST)
+    return manifest
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Every file of a testbed, by its path within the folder → SHA-256."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def verify_suite(root: Path, signer: str = "") -> Manifest:
+    """Check a suite's signature and every digest.
+
+    Args:
+        root: folder of the suite.
+        signer: verify key that must have signed it; the manifest's own if "".
+
+    Raises:
+        InvalidInput: no manifest, or not one of this shape.
+        CorruptArtifact: signed by someone else, or a file is missing, added or changed.
+    """
+    manifest: Manifest = load_yaml(root / MANIFEST, Manifest)
+    if signer and signer != manifest.signer:
+        raise CorruptArtifact(root / MANIFEST, f"signed by {signer}", f"signed by {manifest.signer}", "Do not use it.")
+    try:
+        VerifyKey(bytes.fromhex(manifest.signer)).verify(manifest.message(), bytes.fromhex(manifest.signature))
+    except (BadSignatureError, ValueError):
+        raise CorruptArtifact(root / MANIFEST, "its signature", "another content", "Take the suite anew.") from None
+    there = {path.parent.name for path in root.glob(f"*/{SPEC}")}
+    if there != {entry.alias for entry in manifest.testbeds}:
+        raise CorruptArtifact(root, "the testbeds of its manifest", ", ".join(sorted(there)), "Take the suite anew.")
+    for entry in manifest.testbeds:
+        found = files_of(root / entry.alias)
+        for name in entry.files.keys() | found.keys():
+            if entry.files.get(name) != found.get(name):
+                raise CorruptArtifact(
+                    root / entry.alias / name,
+                    entry.files.get(name, "no such file"),
+                    found.get(name, "no file"),
+                    "Take the suite anew.",
+                )
+    return manifest
