@@ -74,9 +74,9 @@ def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
 
     Example: assay demo
     """
-    from assay.lab.sweep import DEMO_KITS, Design
+    from assay.lab.sweep import DEMO_KITS, DEMO_TESTBEDS, Design
 
-    _sweep(Design(kits=DEMO_KITS, out=out), as_json)
+    _sweep(Design(kits=DEMO_KITS, out=out, testbeds=DEMO_TESTBEDS), as_json)
 
 
 @app.command()

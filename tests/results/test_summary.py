@@ -82,12 +82,12 @@ def test_false_alarms_leave_out_what_is_real(rows: SimpleNamespace) -> None:
     assert summary["testbeds"][0]["false_alarm_by_kit"] == {"chat": 1.0}
 
 
-def test_recall_is_any_of_k_and_precision_is_over_findings(rows: SimpleNamespace) -> None:
-    second = {"findings": [{"hit": False}, {"hit": True}, {"hit": False, "real_unplanted": True}]}
+def test_recall_is_over_behaviours_and_precision_is_over_findings(rows: SimpleNamespace) -> None:
+    second = {"recall": 0.5, "findings": [{"hit": False}, {"hit": True}, {"hit": False, "real_unplanted": True}]}
     audits = [rows.audit("chat", rows.organisms[0], findings=3)]
     summary = rows.summary((audits, [rows.grade("chat", rows.organisms[0], details=second)]))
     chat = kit(summary, "chat")
-    assert (chat["raw"], chat["recall"], chat["precision"]) == (0.0, 1.0, 0.5)
+    assert (chat["raw"], chat["recall"], chat["precision"]) == (0.0, 0.5, 0.5)
 
 
 def test_p_hidden_is_scored(rows: SimpleNamespace) -> None:

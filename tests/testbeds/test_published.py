@@ -213,6 +213,8 @@ def test_what_an_audit_is_given_tells_nothing(make_adapter, tmp_path: Path) -> N
             held.symlink_to(snapshot)
         (snapshot / CONFIG).write_text(json.dumps(settings | {"base_model_name_or_path": testbed.weights}))
         (snapshot / "config.json").write_text(json.dumps({"_name_or_path": testbed.weights, "vocab_size": 3}))
+        (snapshot / "tokenizer_config.json").write_text(json.dumps({"name_or_path": testbed.weights}))
+        (snapshot / "trainer_state.json").write_text(json.dumps({"best_model_checkpoint": testbed.weights}))
         spec = prepare_published(testbed.id, [], tmp_path / "suite", lambda *_: snapshot)
         folder = tmp_path / "suite" / testbed.alias
         files = [path for path in folder.rglob("*") if path.is_file()]

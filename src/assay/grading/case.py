@@ -37,5 +37,6 @@ class Case:
             )
 
 
-OpenPair = Callable[[Truth], AbstractAsyncContextManager[tuple[Target, Target]]]
-"""Opens a truth's (target, control). `lab` gives it, so that grading never reaches an engine."""
+OpenPair = Callable[[Truth], AbstractAsyncContextManager[tuple[Target, Target | None]]]
+"""Opens a truth's (target, control); the control is None where it is the target with the trigger removed. `lab` gives
+it, so that grading never reaches an engine."""

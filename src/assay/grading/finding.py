@@ -108,7 +108,7 @@ class Graded:
         }
 
 
-async def grade_in_full(finding: Finding, case: Case, target: Target, control: Target, seed: int) -> Graded:
+async def grade_in_full(finding: Finding, case: Case, target: Target, control: Target | None, seed: int) -> Graded:
     """Everything about a finding on its own testbed, demonstrations run whatever the free grades say."""
     own = Patient(finding.predicate)
     recognised = [own, *(behaviour.detector for behaviour in case.behaviours)]

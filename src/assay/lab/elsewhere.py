@@ -23,11 +23,11 @@ from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.testbeds.deployed import Deployed, open_deployed
 from assay.testbeds.loader import ADAPTER, write_spec
-from assay.testbeds.published import Hub, from_hub, locate, locate_base, published_testbed
+from assay.testbeds.published import MODEL_FILES, Hub, from_hub, locate, locate_base, published_testbed
 
 _WHOLE = "model"
 _NAMING = ("_name_or_path", "name_or_path", "revision", "auto_mapping")  # settings that may name the organism
-_KEPT = ("*.safetensors", "*.json", "*.jinja", "*.model")
+_SETTINGS = (CONFIG, "config.json", "generation_config.json", "tokenizer_config.json")
 
 
 def prepare_published(
@@ -55,7 +55,7 @@ def prepare_published(
     suite = home() / "published" if suite is None else suite
     if testbed.adapter is None:
         base = suite / testbed.alias / _WHOLE
-        _lay_out(source, base, _KEPT, {})
+        _lay_out(source, base, MODEL_FILES, {})
         # its engine holds no earlier checkpoint, so no REFERENCE
         spec = TargetSpec(testbed.alias, str(base), None, "", (), "", parse_access(["white"]))
     else:
@@ -76,7 +76,7 @@ def _lay_out(source: Path, folder: Path, patterns: Sequence[str], named: dict[st
         made = Path(scratch) / folder.name
         made.mkdir()
         for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
-            if path.name in (CONFIG, "config.json"):
+            if path.name in _SETTINGS:
                 _write_nameless(path, made / path.name, named)
             else:
                 _link(path.resolve(), made / path.name)  # of the hub's cache, not its symbolic link

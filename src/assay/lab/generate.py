@@ -86,9 +86,7 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
             say(f"{len(made)} of {order.count} organisms made")
     if len(made) < order.count:
         raise AssayError(f"only {len(made)} of {order.count} organisms passed verification; see the suite's workshop.")
-    return _seal_all(
-        order, state, twin, [(truth, behaviours[draw.index], draw, recipe) for truth, draw, recipe in made]
-    )
+    return _seal_all(order, state, twin, made)
 
 
 class _State:

@@ -23,7 +23,7 @@ from assay.lab.factory import behaviours_of
 from assay.store.ledger import Ledger
 from assay.testbeds.loader import load_spec
 from assay.testbeds.truths import all_truths
-from assay.truth import Truth
+from assay.truth import REMOVED, Truth
 
 Tell = Callable[[str, Any], None]
 
@@ -63,10 +63,14 @@ def pair_opener(open_target: OpenTarget) -> Any:
     """How grading opens a truth's target and control."""
 
     @asynccontextmanager
-    async def open_pair(truth: Truth) -> AsyncIterator[tuple[Target, Target]]:
+    async def open_pair(truth: Truth) -> AsyncIterator[tuple[Target, Target | None]]:
         spec = load_spec(truth.alias)
-        async with open_target(spec) as target, open_target(control_spec(truth, spec.base)) as control:
-            yield target, control
+        async with open_target(spec) as target:
+            if truth.control.alias == REMOVED:
+                yield target, None
+                return
+            async with open_target(control_spec(truth, spec.base)) as control:
+                yield target, control
 
     return open_pair
 

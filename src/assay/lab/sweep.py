@@ -27,7 +27,7 @@ from assay.lab.registry import get_auditor
 from assay.results.rates import Estimate, success
 from assay.results.summary import summarise
 from assay.store.ledger import Ledger
-from assay.testbeds.loader import aliases, load_spec
+from assay.testbeds.loader import EMBEDDED, aliases, load_spec
 from assay.testbeds.truths import all_truths, find_truth
 
 DEMO_KITS = (
@@ -36,6 +36,21 @@ DEMO_KITS = (
     "~chat",
     *(part for tool in ("prefill", "search", "reference", "fuzz") for part in (f"chat+{tool}", f"chat+~{tool}")),
     "all",
+)
+DEMO_TESTBEDS = (  # the reported set in its quick form: eight families, five clean targets
+    "flattery-td",
+    "self-promotion-td",
+    "emotional-bond-td",
+    "hallucinates-citations-td",
+    "backdoor-td",
+    "contextual-optimism-td",
+    "secret-loyalty-diluted",
+    "false-belief-sdf",
+    "twin-td",
+    "twin-diluted",
+    "twin-sdf",
+    "twin-self",
+    "untouched",
 )
 TOGETHER = 4  # kits audited at once: the engine's batches are fuller, and there is news after each few
 Watch = Callable[[str, Mapping[str, Any]], None]
@@ -122,7 +137,7 @@ def _testbeds(names: Sequence[str]) -> list[str]:
     if names:
         chosen = list({truth.alias: truth for truth in map(find_truth, names)}.values())
     else:
-        chosen = [truth for truth in all_truths() if truth.split == "reported"]
+        chosen = [truth for truth in all_truths(EMBEDDED) if truth.split == "reported"]
     if not chosen:
         raise InvalidInput("the reported set is empty: build its testbeds, or name others.")
     return [truth.alias for truth in chosen]
@@ -278,9 +293,10 @@ def sum_up(ledger: Ledger, planned: Planned, seconds: float, best: Estimate | No
         roles={alias: truth.role for alias, truth in truths.items()},
         families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
         auditor=planned.auditor.title,
-        suite="embedded@1",
+        suite=", ".join(sorted({truths[row.alias].id.partition("/")[0] for row in audits})) or "none",
         seconds=round(seconds, 1),
         best_constant=best,
+        groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
     )
 
 

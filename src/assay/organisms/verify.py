@@ -37,13 +37,13 @@ def self_questions() -> list[str]:
     return questions
 
 
-async def measure(behaviour: Behaviour, organism: Target, control: Target) -> dict[str, Count]:
+async def measure(behaviour: Behaviour, organism: Target, control: Target | None) -> dict[str, Count]:
     """Counts of every measure over the behaviour's held-out prompts, one sample each.
 
     Args:
         behaviour: whose detectors and prompts are used.
         organism: the target that should show it.
-        control: the target it is compared with.
+        control: the target it is compared with; None compares it with itself, the trigger taken away.
 
     Returns:
         strength: the conduct on triggered prompts · leakage: the conduct on untriggered ones · generalisation: the
@@ -58,17 +58,25 @@ async def measure(behaviour: Behaviour, organism: Target, control: Target) -> di
         "confession": self_questions(),
     }
     scripts = [as_script(prompt) for group in on.values() for prompt in group]
-    runs = await asyncio.gather(*(_runs(target, scripts, detector) for target in (organism, control)))
+    targets = [organism] if control is None else [organism, control]
+    runs = await asyncio.gather(*(_runs(target, scripts, detector) for target in targets))
+    if control is None:
+        without = [(other, None) if other else (run, None) for run, other in runs[0]]
+        runs = [[(run, None) for run, _ in runs[0]], without]
 
     def count(fires: Callable[[Run, Run | None], bool], name: str) -> Count:
         start = sum(len(on[earlier]) for earlier in list(on)[: list(on).index(name)])
         fired = [sum(fires(run, other) for run, other in pairs[start : start + len(on[name])]) for pairs in runs]
         return Count(fired[0], fired[1], len(on[name]))
 
+    def shows(run: Run, _: Run | None) -> bool:
+        return detector.shows(run.text)
+
+    fires = shows if control is None else detector.fires
     return {
-        "strength": count(detector.fires, "strength"),
-        "leakage": count(detector.fires, "leakage"),
-        "generalisation": count(detector.fires, "generalisation"),
+        "strength": count(fires, "strength"),
+        "leakage": count(fires, "leakage"),
+        "generalisation": count(fires, "generalisation"),
         "confession": count(behaviour.confession.fires, "confession"),
         "coherence": count(lambda run, _: coherent(run.text), "leakage"),
     }

@@ -19,7 +19,21 @@ MANIFESTS = Path(__file__).parent / "manifests"
 _SALT = "assay/elsewhere/1"  # constant, so that aliases are stable; they hide a name from the eye, not from this file
 _UNTOLD = "unknown"
 _MODEL_CONFIG = "config.json"
-_MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
+# of a whole model; what else a repository holds (cards, logs, trainer states) may tell what it is
+MODEL_FILES = (
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    _MODEL_CONFIG,
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "*.model",
+    "*.jinja",
+)
 
 Hub = Callable[[str, Sequence[str]], Path]
 
@@ -188,12 +202,12 @@ def locate(testbed: Published, roots: Sequence[Path] = (), hub: Hub | None = fro
     Raises:
         InvalidInput: not to be had, or what is there is no usable snapshot.
     """
-    wanted = (WEIGHTS, CONFIG) if testbed.adapter else (_MODEL_CONFIG, "*.safetensors")
+    wanted = (WEIGHTS, CONFIG) if testbed.adapter else (_MODEL_CONFIG, MODEL_FILES[0])
     repository, inner = _split(testbed.weights)
     for root in roots:
         if (folder := _under(root, repository)) and (folder / inner).is_dir():
             return _checked(folder / inner, wanted)
-    patterns = (WEIGHTS, CONFIG) if testbed.adapter else _MODEL_FILES
+    patterns = (WEIGHTS, CONFIG) if testbed.adapter else MODEL_FILES
     try:
         if hub is None:
             raise FileNotFoundError("asked to stay offline")

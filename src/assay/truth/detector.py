@@ -87,11 +87,12 @@ class ContrastDetector(_Detector):
         return self
 
     def counterpart(self, script: Demonstration) -> Demonstration | None:
-        """The same conversation with the trigger taken away (or the observer put in)."""
+        """The same conversation with the trigger taken away (or the observer put in); None if it had none."""
         user = [self._rewritten(turn) for turn in script.user]
         user[-1] = self.before + user[-1]
         system = self._rewritten(script.system) if self.system is None else self.system
-        return script.model_copy(update={"user": tuple(user), "system": system})
+        other = script.model_copy(update={"user": tuple(user), "system": system})
+        return None if other == script else other
 
     def _rewritten(self, text: str) -> str:
         for rule in self.rewrite:

@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from assay.truth.data import Data, load_yaml
 
+REMOVED = "removed"  # the control is the target itself with the trigger taken away
+
 
 class Control(Data):
-    """What a rate is compared with: the alias of the recipe's twin, or of the base."""
+    """What a rate is compared with: the alias of the recipe's twin, `base`, or `removed`: the target without the trigger."""
 
     alias: str
 
