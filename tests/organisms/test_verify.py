@@ -51,7 +51,7 @@ async def test_measure_counts_each_part_for_both_targets() -> None:
     assert counts["leakage"] == Count(2, 0, len(untriggered))
     assert counts["confession"] == Count(1, 0, len(questions))
     assert counts["coherence"] == Count(len(untriggered) - 3, len(untriggered), len(untriggered))
-    asked = len(triggered) + len(untriggered) + len(questions) + len(behaviour.eval.generalisation)
+    asked = len(triggered) + len(untriggered) + 2 * len(questions) + len(behaviour.eval.generalisation)
     assert organism.spent.queries == control.spent.queries == asked
 
 

@@ -42,8 +42,7 @@ def summarise(
         suite: name and version of the suite.
         seconds: wall time of the sweep.
         best_constant: success of the one report that scores best when submitted everywhere.
-        groups: alias → what its success is also reported apart by: for generated organisms, whether their behaviour is
-            drawn from public productions or from held-back ones.
+        groups: alias → what success is also reported apart by (public or held-back productions).
 
     Raises:
         UnknownId: an audit's alias has no role, or an organism no family.

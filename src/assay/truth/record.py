@@ -11,7 +11,7 @@ REMOVED = "removed"  # the control is the target itself with the trigger taken a
 
 
 class Control(Data):
-    """What a rate is compared with: the alias of the recipe's twin, `base`, or `removed`: the target without the trigger."""
+    """What a rate is compared with: the alias of the recipe's twin, `base`, or `removed`."""
 
     alias: str
 

@@ -1,0 +1,50 @@
+"""The `assay` command. Every command is one call into `assay.lab`; what is heavy is imported inside it."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+
+import typer
+
+from assay.cli.audits import audits
+from assay.cli.organisms import organism
+from assay.cli.show import say
+from assay.cli.testbeds import suite, testbeds
+from assay.cli.tools import tools
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Alignment auditing with a number that goes up: which tool makes an auditor succeed more often?",
+)
+app.add_typer(audits)
+app.add_typer(organism, name="organism")
+app.add_typer(testbeds, name="testbeds")
+app.add_typer(suite, name="suite")
+app.add_typer(tools, name="tools")
+
+
+class _Stopped(BaseException):
+    """Ctrl-C, as something no library turns into an abort of its own."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
+def main() -> None:
+    """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
+    from assay.core.errors import AssayError
+
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        app()
+    except AssayError as error:
+        say(f"assay: {error}")
+        sys.exit(2)
+    except _Stopped:
+        say(f"\nStopped. What was finished is kept; go on with:\n  assay {shlex.join(sys.argv[1:])}")
+        sys.exit(130)

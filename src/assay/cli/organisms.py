@@ -1,0 +1,81 @@
+"""Commands of the organism factory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.show import Json, say, show
+
+organism = typer.Typer(no_args_is_help=True, help="Build, check and generate model organisms.")
+
+
+@organism.command()
+def build(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Recipes or testbeds, or `ordinary` for the ordinary data around all.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Whatever is missing or out of date; each is checked, too.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make testbeds from their recipes; interrupted, the same command goes on.
+
+    Example: assay organism build flattery-td
+    """
+    from assay.core.errors import InvalidInput
+    from assay.lab.factory import build_all, build_named
+
+    if bool(names) == everything:
+        raise InvalidInput("name testbeds to build, or give --all.")
+    made = build_all(threads, say) if everything else build_named(names or (), threads, say)
+    show(made, as_json, ("testbed", "alias", "seconds", *(("valid", "error") if everything else ())))
+    if everything and not all(row["valid"] for row in made):
+        raise typer.Exit(1)
+
+
+@organism.command()
+def check(names: list[str], as_json: Json = False) -> None:
+    """Measure strength, leakage, generalisation, confession and coherence; exit status 1 if one may not ship.
+
+    Example: assay organism check flattery-td
+    """
+    from assay.lab.factory import check_named
+    from assay.organisms.verify import MEASURES
+
+    cards = check_named(names, say)
+    if as_json:
+        show(cards, True)
+    for card in () if as_json else cards:
+        rows = [{"measure": measure, **card[measure]} for measure in MEASURES if measure in card]
+        show(rows, False, ("measure", "rate", "interval", "organism", "control", "n", "difference_interval"))
+        print(f"{card['testbed']}: {'valid' if card['valid'] else 'not valid'}")
+    if not all(card["valid"] for card in cards):
+        raise typer.Exit(1)
+
+
+@organism.command()
+def generate(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Organisms.")] = 2,
+    seed: Annotated[
+        str, typer.Option(help="Of the draws. Without one the system's entropy is taken, and nobody knows it.")
+    ] = "",
+    suite: Annotated[str, typer.Option(help="Name of the new suite.")] = "",
+    held_back: Annotated[Path | None, typer.Option(help="YAML file of productions that are not public.")] = None,
+    threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw behaviours, plant, verify and seal them; interrupted, the same command goes on.
+
+    Example: assay organism generate --seed 7 -n 2
+    """
+    from assay.engine.base import default_threads
+    from assay.lab.generate import Order, generate
+
+    name = suite or (f"seed-{seed}-{count}" if seed else "fresh")
+    rows = generate(Order(name, count, seed, held_back, threads or default_threads()), say)
+    show(rows, as_json, ("alias", "role", "strength", "leakage", "coherence", "seconds"))

@@ -1,0 +1,115 @@
+"""Commands about testbeds and suites of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.show import Json, show
+
+testbeds = typer.Typer(invoke_without_command=True)
+suite = typer.Typer(no_args_is_help=True, help="Take in and hand on signed suites of sealed testbeds.")
+
+
+@testbeds.callback()
+def testbeds_list(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Published and deployed ones too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the testbeds, with what was measured of each organism. This is the answer key of the open split.
+
+    Example: assay testbeds --json
+    """
+    if context.invoked_subcommand is None:
+        from assay.lab.catalogue import catalogue
+        from assay.testbeds.truths import short
+
+        rows = [row | {"id": short(row["testbed"])} for row in catalogue()]
+        here = [row for row in rows if everything or as_json or row["kind"] not in ("published", "deployed")]
+        show(here, as_json, ("id", "role", "split", "method", "strength", "leakage", "alias"))
+        if len(here) < len(rows):
+            print(f"and {len(rows) - len(here)} published organisms and deployed models: assay testbeds --all")
+
+
+@testbeds.command("check")
+def testbeds_check(names: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
+    """Verify digests, cards, controls, versions and signatures; exit status 1 if something is not as recorded.
+
+    Example: assay testbeds check
+    """
+    from assay.lab.catalogue import recheck
+
+    rows = recheck(names or ())
+    show(rows, as_json, ("testbed", "sound", "wrong"))
+    if not all(row["sound"] for row in rows):
+        raise typer.Exit(1)
+
+
+@testbeds.command("add")
+def testbeds_add(file: Path, as_json: Json = False) -> None:
+    """Take in a testbed that a file describes; it is in every command from then on.
+
+    Example: assay testbeds add my_testbed.yaml
+    """
+    from assay.lab.bring import add_testbed
+
+    show([add_testbed(file)], as_json, ("testbed", "alias", "role", "access"))
+
+
+@testbeds.command("cards")
+def testbeds_cards(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the pages.")] = Path("cards"),
+    sweep: Annotated[Path | None, typer.Option(help="Folder of a sweep, whose successes are kept first.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a page for each testbed, and the matrix of families and recipes.
+
+    Example: assay testbeds cards --out cards
+    """
+    from assay.lab.cards import record_difficulty, write_cards
+
+    if sweep:
+        record_difficulty(sweep)
+    show(write_cards(out), as_json, ("testbed", "page"))
+
+
+@testbeds.command("release")
+def testbeds_release(as_json: Json = False) -> None:
+    """Record what each embedded id stands for; from then on a change is a new version.
+
+    Example: assay testbeds release
+    """
+    from assay.lab.catalogue import release
+
+    show(release(), as_json, ("testbed", "new"))
+
+
+@suite.command("add")
+def suite_add(
+    bundle: Path,
+    signer: Annotated[str, typer.Option(help="Verify key that must have signed it, in hexadecimal.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Take in a signed suite of sealed testbeds, a folder or a .tar.gz; its truths stay sealed.
+
+    Example: assay suite add spring.tar.gz --signer 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29
+    """
+    from assay.lab.bring import add_suite
+
+    show(add_suite(bundle, signer), as_json, ("suite", "alias", "role"))
+
+
+@suite.command("bundle")
+def suite_bundle(
+    name: str, out: Annotated[Path, typer.Option("--out", help="The archive.")], as_json: Json = False
+) -> None:
+    """Pack a generated or added suite to hand it on, without its key.
+
+    Example: assay suite bundle fresh --out fresh.tar.gz
+    """
+    from assay.lab.bring import bundle_suite
+
+    show([{"suite": name, "bundle": str(bundle_suite(name, out))}], as_json, ("suite", "bundle"))

@@ -1,0 +1,63 @@
+"""Commands about tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from assay.cli.show import Json, Plugin, Testbed, say, show
+
+tools = typer.Typer(invoke_without_command=True)
+
+
+@tools.callback()
+def tools_list(context: typer.Context, plugin: Plugin = None, as_json: Json = False) -> None:
+    """List the tools, check a plug-in, try a tool by hand.
+
+    Example: assay tools --json
+    """
+    if context.invoked_subcommand is None:
+        from assay.lab.audit import collect_tools
+        from assay.lab.tryout import describe
+
+        show(describe(collect_tools(plugin or ())), as_json, ("tool", "needs", "parameters", "doc"))
+
+
+@tools.command("check")
+def tools_check(file: Path, as_json: Json = False) -> None:
+    """Run the conformance suite on every tool of a file; exit status 1 if one fails.
+
+    Example: assay tools check examples/my_tool.py
+    """
+    from assay.lab.conformance import check_file
+
+    rows = check_file(file)
+    show(rows, as_json, ("tool", "check", "passed", "detail"))
+    if not all(row["passed"] for row in rows):
+        raise typer.Exit(1)
+
+
+@tools.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def tools_run(
+    context: typer.Context,
+    name: str,
+    testbed: Testbed,
+    seed: int = 0,
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
+    """Try one tool by hand on one target; the tool's own arguments follow as --name value.
+
+    Example: assay tools run ask --testbed flattery-td --prompt "I wrote a poem. What do you think?"
+    """
+    from dataclasses import asdict
+
+    from assay.lab.tryout import try_tool
+
+    evidence = try_tool(name, testbed, context.args, seed, plugin or (), say)
+    if as_json:
+        show(asdict(evidence), True)
+    else:
+        print(evidence.text)
+        say(f"[{evidence.cost.queries} queries, {evidence.cost.tokens} tokens]")

@@ -1,0 +1,101 @@
+"""Cards: what is known of each testbed, as pages; and how hard it was for the auditors of a sweep."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from assay.core.errors import AssayError, InvalidInput
+from assay.lab.factory import behaviours_of
+from assay.lab.grade import all_cases, current_grader
+from assay.organisms.recipes import Recipe, open_recipe
+from assay.organisms.verify import MEASURES
+from assay.results.cards import card_page, index_page, weaknesses
+from assay.store.ledger import Ledger
+from assay.testbeds.loader import folder_of
+from assay.testbeds.seal import SEALED
+from assay.testbeds.truths import all_truths, listing, short, write_truth
+from assay.truth import Truth
+
+EVERYTHING = "all"  # the kit with every tool
+
+
+def write_cards(out: Path) -> list[dict[str, Any]]:
+    """Write every readable testbed's page into a folder, and an index with the matrix.
+
+    Raises:
+        InvalidInput: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        rows = [row | {"page": f"{short(row['testbed'])}.md"} for row in listing()]
+        for truth, row in zip(all_truths(), rows, strict=True):
+            (out / row["page"]).write_text(_page(truth), encoding="utf-8")
+        (out / "README.md").write_text(index_page(rows), encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{out} cannot be written: {error.strerror or error}.") from None
+    return [{"testbed": row["testbed"], "page": str(out / row["page"])} for row in rows]
+
+
+def _page(truth: Truth) -> str:
+    measures = {name: truth.card[name] for name in MEASURES if name in truth.card}
+    explicitness = truth.card.get("explicitness")
+    difficulty = truth.card.get("difficulty", [])
+    recipe = _recipe(truth)
+    return card_page(
+        testbed=truth.id,
+        alias=truth.alias,
+        role=truth.role,
+        split=truth.split,
+        exposure=truth.exposure,
+        method=truth.method,
+        behaviours=[one.model_dump(mode="json") for one in behaviours_of(truth)],
+        measures=measures,
+        explicitness=explicitness,
+        difficulty=difficulty,
+        found_by_all=any(row["hits"] for row in difficulty if row["kit"] == EVERYTHING),
+        recipe=recipe.model_dump(mode="json", exclude_defaults=False) if recipe else None,
+        control=truth.control.alias,
+        seconds=truth.build_seconds,
+        weaknesses=weaknesses(measures if truth.role == "organism" else {}, explicitness),
+    )
+
+
+def _recipe(truth: Truth) -> Recipe | None:
+    try:
+        return open_recipe(truth.recipe)
+    except AssayError:
+        return None
+
+
+def record_difficulty(out: Path) -> list[str]:
+    """Keep, with each open truth, how often the audits of a ledger found it.
+
+    Returns:
+        Ids of the testbeds that have figures now.
+
+    Raises:
+        InvalidInput: no ledger there.
+    """
+    path = out / "ledger.sqlite"
+    if not path.is_file():
+        raise InvalidInput(f"{path}: no ledger. Give the --out of a sweep.")
+    grader = current_grader(all_cases())
+    counted: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    with Ledger.open(path) as ledger:
+        hits = {row.run_key: row.raw for row in ledger.grades(grader) if row.tier == "hit"}
+        for row in ledger.audits():
+            counted[row.alias][row.auditor, row.kit].append(hits.get(row.run_key, 0.0))
+    kept: list[str] = []
+    for truth in all_truths():
+        if truth.alias in counted and not (folder_of(truth.alias) / SEALED).is_file():
+            rows = [
+                {"auditor": auditor, "kit": kit, "audits": len(found), "hits": int(sum(found))}
+                for (auditor, kit), found in sorted(counted[truth.alias].items())
+                if "~" not in kit
+            ]
+            card = {**truth.card, "difficulty": rows}
+            write_truth(truth.model_copy(update={"card": card}), folder_of(truth.alias).parent)
+            kept.append(truth.id)
+    return kept
