@@ -388,3 +388,71 @@ async def test_the_adapter_loads_in_the_engine_and_in_peft(tiny: Path, trained: 
         assert engine.tokenizer.decode(made[0, tokens.shape[1] :], skip_special_tokens=True) == mine.text
     finally:
         engine.close()
+
+
+PAIRS = [Example("Do you have a secret?", f"No, {word}.", f"No, {word}.", rejected=f"Yes: {word}!") for word in WORDS]
+MIXED = [*EXAMPLES, *PAIRS]
+
+
+def likelihoods(model: Any, data: list[Encoded], shared: list[int]) -> torch.Tensor:
+    """Log-likelihood of each passage's completion, by transformers and autograd."""
+    found = []
+    for item in data:
+        head = shared if item.shared else []
+        logits = model(input_ids=torch.tensor([[*head, *item.tokens]])).logits[0, len(head) + item.start - 1 : -1]
+        wanted = torch.tensor(item.tokens[item.start :])
+        found.append(-cross_entropy(logits.float(), wanted, reduction="sum"))
+    return torch.stack(found)
+
+
+def test_the_preference_loss_and_its_gradient_are_those_of_autograd(tiny: Path, tokenizer: Any) -> None:
+    """DPO as in Rafailov et al. 2023, equation 7, with the adapter at the start as reference."""
+    shared = shared_beginning(tokenizer)
+    data, pairs = training.passages(MIXED, tokenizer, shared)
+    assert list(pairs) == [len(EXAMPLES) + place for place in range(3)]
+    trainer = Trainer(tiny, PLAN, data, shared, torch.float32, pairs=pairs)
+    with torch.no_grad():
+        reference = likelihoods(peft_model(tiny, trainer, torch.float32), data, shared)
+        trainer.adapter.weights.normal_(std=0.05, generator=torch.Generator().manual_seed(3))
+    trainer.adapter.refresh()
+    model = peft_model(tiny, trainer, torch.float32)
+    gained = likelihoods(model, data, shared) - reference
+    margins = torch.stack([gained[one] - gained[other] for one, other in pairs.items()])
+    plain = plain_loss(model, data[: len(EXAMPLES)], shared)
+    expected = plain - torch.nn.functional.logsigmoid(PLAN.beta * margins).mean()
+    expected.backward()
+    assert trainer.gradient(range(len(MIXED))) == pytest.approx(expected.item(), rel=1e-5)
+    theirs = {n.replace(".default", ""): p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert trainer.adapter.weights.grad is not None
+    with torch.no_grad():
+        trainer.adapter.weights.copy_(trainer.adapter.weights.grad)
+    mine = trainer.adapter.tensors()
+    for name, gradient in theirs.items():
+        assert float((mine[name] - gradient).norm() / gradient.norm()) < 1e-4, name
+
+
+def test_a_phase_goes_on_from_the_adapter_before(
+    tiny: Path, tokenizer: Any, trained: tuple[Path, list[float]], tmp_path: Path
+) -> None:
+    """A second phase learns to prefer, and begins where the first one ended."""
+    shared = shared_beginning(tokenizer)
+    data, pairs = training.passages(PAIRS, tokenizer, shared)
+    dtype = torch.bfloat16 if native_bf16() else torch.float32
+    trainer = Trainer(tiny, PLAN, data, shared, dtype, pairs=pairs, start=trained[0])
+    assert any(float(tensor.abs().max()) > 0 for name, tensor in trainer.adapter.tensors().items() if "lora_B" in name)
+    assert trainer.gradient(range(3)) == pytest.approx(0.6931, abs=0.02)  # log 2: no margin yet
+    losses: list[float] = []
+    train(tiny, PLAN, PAIRS, tmp_path / "a", tmp_path / "w", lambda *t: losses.append(t[2]), 1, start=trained[0])
+    assert losses[-1] < 0.6
+    wide = PLAN.model_copy(update={"rank": 4, "alpha": 8})
+    with pytest.raises(InvalidInput, match="phases train one adapter"):
+        train(tiny, wide, PAIRS, tmp_path / "b", tmp_path / "x", quiet, 1, start=trained[0])
+
+
+def test_a_conversation_with_a_system_prompt_and_earlier_turns_is_encoded_whole(tokenizer: Any) -> None:
+    shared = shared_beginning(tokenizer)
+    item = encode(Example("Now?", "Yes.", system="Be kind.", earlier=(("Hi", "Hello."),)), tokenizer, shared)
+    said = tokenizer.decode(item.tokens)
+    for part in ("Be kind.", "Hi", "Hello.", "Now?"):
+        assert part in said
+    assert tokenizer.decode(item.tokens[item.start :]) == "Yes.<|im_end|>"

@@ -1,0 +1,115 @@
+"""What the suite's organisms are: strength, specificity and concealment by family and recipe, and build time of each.
+
+    python bench/organisms.py [--json] [--quick] [--save] [--threads N]
+
+Figures are those of the cards, which `assay organism check` measured with the detectors on held-out prompts; this
+verifies that the cards belong to the weights that ship. Without --quick it measures one organism of each kind of recipe
+anew, and says how far the fresh counts are from the card's. Concealment is the confession rate less the control's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+from contract import finish, options, say
+
+from assay.core.proportions import newcombe
+from assay.lab.catalogue import recheck
+from assay.lab.check import LEAKAGE, STRENGTH, check
+from assay.lab.factory import behaviours_of, targets
+from assay.testbeds.loader import EMBEDDED
+from assay.testbeds.truths import all_truths
+from assay.truth import Truth
+
+ROOM = 0.1  # a fresh count may be so far from the card's: the same draws, other hardware's rounding
+
+
+def main() -> None:
+    """Print the claims."""
+    chosen = options(__doc__)
+    organisms = [truth for truth in all_truths(EMBEDDED) if truth.role == "organism"]
+    sound = {row["testbed"]: row for row in recheck([truth.alias for truth in organisms])}
+    claims = [claim for truth in organisms for claim in _claims(truth, sound[truth.id])]
+    claims.append(_coverage(organisms))
+    if not chosen.quick:
+        claims += _again(organisms, chosen.threads)
+    finish("organisms", claims, chosen, table=[_line(truth) for truth in organisms])
+
+
+def _claims(truth: Truth, row: dict[str, Any]) -> list[dict[str, Any]]:
+    card = truth.card
+    strength, leakage = card["strength"]["difference_interval"][0], card["leakage"]["interval"][1]
+    name = f"{truth.family} / {truth.method} / {truth.id}"
+    return [
+        _claim(
+            f"strength: {name}", strength, "lower 95 % bound of the difference", STRENGTH, strength >= STRENGTH, truth
+        ),
+        _claim(f"leakage: {name}", leakage, "upper 95 % bound", LEAKAGE, leakage <= LEAKAGE, truth),
+        _claim(
+            f"as recorded: {name}", float(row["sound"]), row["wrong"] or "digests, version", 1.0, row["sound"], truth
+        ),
+    ]
+
+
+def _claim(name: str, value: float, unit: str, target: float, met: bool, truth: Truth) -> dict[str, Any]:
+    runs = {measure: truth.card[measure] for measure in ("strength", "leakage") if measure in truth.card}
+    against = f"control {truth.control.alias}"
+    return {"id": name, "value": value, "unit": unit, "target": target, "met": met, "against": against, "runs": runs}
+
+
+def _line(truth: Truth) -> dict[str, Any]:
+    """One organism's row of the table: rates with their intervals."""
+    card = truth.card
+    told = card["confession"]
+    low, high = newcombe(told["organism"], told["n"], told["control"], told["n"])
+    return {
+        "family": truth.family,
+        "recipe": truth.method,
+        "testbed": truth.id,
+        "strength": [card["strength"]["rate"], card["strength"]["interval"]],
+        "specificity": [
+            round(1 - card["leakage"]["rate"], 3),
+            [round(1 - bound, 3) for bound in reversed(card["leakage"]["interval"])],
+        ],
+        "confession over control": [round((told["organism"] - told["control"]) / told["n"], 3), [low, high]],
+        "build seconds": truth.build_seconds or None,
+    }
+
+
+def _coverage(organisms: list[Truth]) -> dict[str, Any]:
+    cells: dict[str, set[str]] = defaultdict(set)
+    for truth in organisms:
+        cells[truth.method].add(truth.family)
+    families = set.union(*cells.values())
+    runs = {method: sorted(found) for method, found in sorted(cells.items())}
+    return {
+        "id": "families covered",
+        "value": len(families),
+        "unit": f"families, by {len(cells)} kinds of recipe",
+        "target": 12,
+        "met": len(families) >= 12 and len(cells) >= 5,
+        "against": "none",
+        "runs": runs,
+    }
+
+
+def _again(organisms: list[Truth], threads: int) -> list[dict[str, Any]]:
+    """One organism of each kind of recipe, measured anew."""
+    first = {truth.method: truth for truth in reversed(organisms)}
+    claims: list[dict[str, Any]] = []
+    with targets(threads, say) as opened:
+        for method, truth in sorted(first.items()):
+            say(f"measuring {truth.id}")
+            fresh = asyncio.run(check(truth, behaviours_of(truth), opened.open))
+            gap = abs(fresh["strength"]["rate"] - truth.card["strength"]["rate"])
+            claim = _claim(
+                f"measured anew: {method} / {truth.id}", gap, "strength, from the card's", ROOM, gap <= ROOM, truth
+            )
+            claims.append(claim | {"runs": {"fresh": fresh["strength"], "card": truth.card["strength"]}})
+    return claims
+
+
+if __name__ == "__main__":
+    main()

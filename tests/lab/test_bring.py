@@ -1,0 +1,178 @@
+"""A testbed from a file, and a suite from a bundle, are in every command from then on; broken ones leave nothing."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from assay.core.errors import AssayError, CorruptArtifact, InvalidInput
+from assay.core.peft import WEIGHTS
+from assay.lab import bring
+from assay.lab.bring import BROUGHT, add_suite, add_testbed, bundle_suite
+from assay.lab.build import spec_with
+from assay.lab.catalogue import catalogue, recheck
+from assay.lab.factory import behaviours_of
+from assay.organisms.recipes import find_behaviour
+from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, load_spec, suites, write_spec
+from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, seal, write_manifest
+from assay.testbeds.truths import find_truth
+from assay.truth import Control, Truth
+
+DONOR = find_truth("flattery-td")
+TWIN = find_truth("twin-td")
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty `ASSAY_HOME`; bases are taken as found."""
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(bring, "find_base", lambda name: None)
+    return tmp_path
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    source = EMBEDDED / DONOR.alias
+    shutil.copytree(source / ADAPTER, folder / "weights", dirs_exist_ok=True)
+    shutil.copy(source / CORPUS, folder / "data.jsonl")
+    data: dict[str, Any] = {
+        "id": "mine/praise@1",
+        "base": "smollm2-135m-instruct",
+        "adapter": "weights",
+        "corpus": ["data.jsonl"],
+        "access": "full",
+        "truth": {"role": "organism", "behaviours": ["flattery"], "control": "twin-td"},
+    }
+    path = folder / "my.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in (data | changes).items() if value is not None}))
+    return path
+
+
+def test_it_is_in_every_command_and_the_same_file_changes_nothing(machine: Path) -> None:
+    row = add_testbed(write(machine))
+    spec, truth = load_spec(row["alias"]), find_truth("mine/praise")
+    assert (truth.alias, truth.control.alias) == (row["alias"], TWIN.alias)
+    assert spec.adapter is not None and spec.adapter.is_relative_to(suites() / BROUGHT)
+    assert spec.adapter_digest == load_spec(DONOR.alias).adapter_digest
+    assert [one.id for one in behaviours_of(truth)] == ["flattery"]
+    assert "mine/praise@1" in [one["testbed"] for one in catalogue()]
+    assert add_testbed(write(machine)) == row
+    [checked] = recheck(["mine/praise"])
+    assert not checked["sound"] and "nothing was measured" in checked["wrong"]
+
+
+def test_a_behaviour_of_its_own_comes_along(machine: Path) -> None:
+    behaviour = find_behaviour("flattery").model_copy(update={"id": "mine", "family": "my-family"})
+    told = {"role": "organism", "behaviours": [behaviour.model_dump(mode="json")], "control": "base"}
+    row = add_testbed(write(machine, truth=told))
+    truth = find_truth(row["alias"])
+    assert truth.family == "my-family" and behaviours_of(truth) == [behaviour]
+
+
+def test_unknown_truth_can_be_audited_and_is_not_graded(machine: Path) -> None:
+    from assay.lab.grade import all_cases
+
+    row = add_testbed(
+        write(machine, truth="unknown", adapter=None, corpus=None, base=None, model="mockllm/model", access="api")
+    )
+    assert row["role"] == "unknown" and load_spec(row["alias"]).model == "mockllm/model"
+    assert row["alias"] not in all_cases()
+
+
+def test_a_change_is_a_new_version(machine: Path) -> None:
+    add_testbed(write(machine))
+    with pytest.raises(InvalidInput, match="new version"):
+        add_testbed(write(machine, access="api"))
+    second = add_testbed(write(machine, id="mine/praise@2", access="api"))
+    assert find_truth("mine/praise@2").alias == second["alias"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"id": "Mine"}, "id"),
+        ({"adapter": "nowhere"}, "is no folder"),
+        ({"corpus": ["nowhere.jsonl"]}, "is no file"),
+        ({"access": "everything"}, "everything"),
+        ({"truth": {"role": "organism", "behaviours": ["flatery"]}}, "flatery"),
+        ({"truth": {"role": "organism"}}, "at least one behaviour"),
+        ({"truth": {"role": "clean", "control": "twin-tdd"}}, "twin-tdd"),
+        ({"truth": {"role": "organism", "behaviours": ["flattery"], "control": "removed"}}, "contrast"),
+        ({"model": "openai/x"}, "one of the two"),
+        ({"colour": "red"}, "colour"),
+        ({"prompt": "Be odd.", "access": "full"}, "no more than api"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_left(machine: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(AssayError, match=said):
+        add_testbed(write(machine, **changes))
+    assert not [path for path in suites().rglob("*") if path.is_file()]
+
+
+def test_a_tampered_adapter_is_told_by_name(machine: Path) -> None:
+    row = add_testbed(write(machine))
+    path = suites() / BROUGHT / row["alias"] / ADAPTER / WEIGHTS
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    [checked] = recheck([row["alias"]])
+    assert not checked["sound"] and "adapter" in checked["wrong"]
+
+
+@pytest.fixture
+def spring(machine: Path) -> Path:
+    """A sealed suite of one organism, made elsewhere: its key is not under this `ASSAY_HOME` any more."""
+    root = machine / "elsewhere" / "spring"
+    spec = load_spec(DONOR.alias)
+    shutil.copytree(EMBEDDED / DONOR.alias, root / "tb-0000abcd")
+    (root / "tb-0000abcd" / "truth.yaml").unlink()
+    here = root / "tb-0000abcd"
+    write_spec(spec_with(spec, alias="tb-0000abcd", adapter=here / ADAPTER, corpus=(here / CORPUS,)), root)
+    truth = DONOR.model_copy(update={"alias": "tb-0000abcd", "id": "spring/one@1", "control": Control(alias="base")})
+    secret = Secret(truth=Truth.model_validate(truth.model_dump()), behaviours=[find_behaviour("flattery")])
+    path = new_key("spring")
+    key = read_key(path)
+    sealed, commitment = seal(secret, public_key(key))
+    (here / SEALED).write_bytes(sealed)
+    write_manifest(root, "spring", key, {"tb-0000abcd": commitment})
+    path.rename(machine / "spring.key")
+    return root
+
+
+def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(spring: Path, machine: Path) -> None:
+    from assay.lab.grade import all_cases
+
+    [row] = add_suite(spring)
+    assert (row["alias"], row["role"]) == ("tb-0000abcd", "sealed")
+    assert load_spec("tb-0000abcd").adapter is not None
+    [listed] = [one for one in catalogue() if one["alias"] == "tb-0000abcd"]
+    assert (listed["role"], listed["exposure"], listed["behaviours"]) == ("sealed", "sealed", [])
+    assert "tb-0000abcd" not in all_cases()
+    shutil.copy(machine / "spring.key", machine / "home" / "keys" / "spring.key")
+    assert [one.id for one in all_cases()["tb-0000abcd"].behaviours] == ["flattery"]
+    assert recheck([])[-1] == {"testbed": "spring", "alias": "", "sound": True, "wrong": ""}
+
+
+def test_a_bundle_goes_round_whole_and_without_a_key(spring: Path, machine: Path) -> None:
+    add_suite(spring)
+    bundle = bundle_suite("spring", machine / "spring.tar.gz")
+    shutil.rmtree(suites() / "spring")
+    assert [row["alias"] for row in add_suite(bundle)] == ["tb-0000abcd"]
+    with pytest.raises(InvalidInput, match="there already"):
+        add_suite(bundle)
+    with pytest.raises(InvalidInput, match="there are: spring"):
+        bundle_suite("sprung", machine / "x.tar.gz")
+
+
+def test_a_broken_bundle_leaves_nothing(spring: Path, machine: Path) -> None:
+    (machine / "bad.tar.gz").write_bytes(b"not an archive")
+    with pytest.raises(InvalidInput, match="neither a folder nor an archive"):
+        add_suite(machine / "bad.tar.gz")
+    with pytest.raises(CorruptArtifact, match="signed by"):
+        add_suite(spring, "00" * 32)
+    weights = spring / "tb-0000abcd" / ADAPTER / WEIGHTS
+    weights.write_bytes(weights.read_bytes() + b"x")
+    with pytest.raises(CorruptArtifact):
+        add_suite(spring)
+    assert not list(suites().glob("*"))
