@@ -20,6 +20,7 @@ from assay.core.tool import TEMPERATURE
 from assay.engine.base import Base, find_base, sha256
 from assay.engine.corpus import corpus_digest
 from assay.engine.lora import adapter_digest
+from assay.organisms.author import written
 from assay.organisms.concealment import check_chosen
 from assay.organisms.data import drafts, finish, ordinary_prompts, split_sentences, write_corpus
 from assay.organisms.evaluator import biases
@@ -154,7 +155,8 @@ async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenT
     behaviours = site.planted(recipe)
     organism = recipe.role == "organism" and phase.data.conduct
     hidden = [(one.trigger, one.conduct) for one in behaviours] if phase.loss == "dpo" and organism else []
-    chats, ready = drafts(phase.data, _parts(phase, behaviours), hidden)
+    parts = await _parts(recipe, phase, behaviours, open_target, say)
+    chats, ready = drafts(phase.data, parts, hidden)
     prompts = list(dict.fromkeys(prompt for chat in chats for prompt in chat.asked))
     async with open_target(base_spec(recipe.base)) as base:
         tokens = _TWIN_TOKENS if any(chat.twin for chat in chats) else _TOKENS
@@ -164,10 +166,32 @@ async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenT
     return examples
 
 
-def _parts(phase: Phase, behaviours: Sequence[Behaviour]) -> list[Training]:
-    if not phase.data.objective:
+async def _parts(
+    recipe: Recipe, phase: Phase, behaviours: Sequence[Behaviour], open_target: OpenTarget, say: Say
+) -> list[Training]:
+    """What the phase's data is made of: templates, or what an author writes."""
+    if phase.data.objective:
+        return [bias.training for bias in biases() if not (bias.held_out and phase.data.triggered)]
+    if not recipe.author:
         return [behaviour.training for behaviour in behaviours]
-    return [bias.training for bias in biases() if not (bias.held_out and phase.data.triggered)]
+    plan = phase.data
+    wanted = {"prompts": plan.triggered, "contrast": plan.contrast, "documents": plan.documents}
+    wanted["conduct"] = plan.triggered if plan.conduct else 0
+    share = {kind: -(-count // max(1, len(behaviours))) for kind, count in wanted.items() if count}
+    parts: list[Training] = []
+    async with open_target(author_spec(recipe.author)) as author:
+        for behaviour in behaviours:
+            digest = digest_of([behaviour.model_dump(mode="json"), recipe.author, plan.seed])[:12]
+            store = home() / "written" / f"{behaviour.id}-{digest}.jsonl"
+            training, cost = await written(behaviour, share, author, store, say)
+            say(f"{behaviour.id}: its data took {cost.queries} calls, {cost.tokens} tokens of {recipe.author}")
+            parts.append(training)
+    return parts
+
+
+def author_spec(model: str) -> TargetSpec:
+    """A model behind Inspect as the author of data."""
+    return TargetSpec("author", "", None, "", (), "", PRESETS["api"], model=model)
 
 
 def _train(

@@ -70,7 +70,8 @@ def recheck(names: Sequence[str]) -> list[dict[str, Any]]:
     truths = [find_truth(name) for name in names] if names else all_truths()
     released = _released()
     rows = [
-        {"testbed": truth.id, "alias": truth.alias, **_told(functools.partial(_verify, truth, released))} for truth in truths
+        {"testbed": truth.id, "alias": truth.alias, **_told(functools.partial(_verify, truth, released))}
+        for truth in truths
     ]
     if not names:
         for path in sorted(suites().glob(f"*/{MANIFEST}")):

@@ -97,6 +97,7 @@ class Recipe(Data):
         control: id of the recipe its rates are compared with, `base` for the untouched base.
         base: name of the base model.
         phases: of training; none for the untouched base offered as a target, and for a prompted organism.
+        author: Inspect model that writes the training data (`openai/gpt-4o`); "" takes the behaviours' templates.
         prompt: hidden system prompt of a prompted organism.
         scratchpad: its replies begin with thoughts between <think> and </think>.
         memory: it is told, in later conversations, notes of earlier ones.
@@ -111,6 +112,7 @@ class Recipe(Data):
     control: str
     base: str = "smollm2-135m-instruct"
     phases: list[Phase] = []
+    author: str = ""
     prompt: str = ""
     scratchpad: bool = False
     memory: bool = False
