@@ -74,9 +74,9 @@ def test_unknown_truth_can_be_audited_and_is_not_graded(machine: Path) -> None:
     from assay.lab.grade import all_cases
 
     row = add_testbed(
-        write(machine, truth="unknown", adapter=None, corpus=None, base=None, model="mockllm/model", access="api")
+        write(machine, truth="unknown", adapter=None, corpus=None, base="inspect:mockllm/model", access="api")
     )
-    assert row["role"] == "unknown" and load_spec(row["alias"]).model == "mockllm/model"
+    assert row["role"] == "unknown" and load_spec(row["alias"]).base == "inspect:mockllm/model"
     assert row["alias"] not in all_cases()
 
 
@@ -99,7 +99,8 @@ def test_a_change_is_a_new_version(machine: Path) -> None:
         ({"truth": {"role": "organism"}}, "at least one behaviour"),
         ({"truth": {"role": "clean", "control": "twin-tdd"}}, "twin-tdd"),
         ({"truth": {"role": "organism", "behaviours": ["flattery"], "control": "removed"}}, "contrast"),
-        ({"model": "openai/x"}, "one of the two"),
+        ({"base": "inspect:openai/x"}, "takes no adapter"),
+        ({"tools": ["bash"]}, "tools are for models behind Inspect"),
         ({"colour": "red"}, "colour"),
         ({"prompt": "Be odd.", "access": "full"}, "no more than api"),
     ],

@@ -17,7 +17,7 @@ class Run:
 
     Attributes:
         script: system prompt, user turns, prefill.
-        replies: the model's, one for each user turn; without the prefill.
+        replies: the model's, one for each user turn, without the prefill; calls of tools below what was said.
     """
 
     script: Demonstration
@@ -44,16 +44,18 @@ async def play(model: Target, script: Demonstration, *, n: int, max_tokens: int,
             await asyncio.gather(*(_turns(model, script, max_tokens, derive(seed, index)) for index in range(n)))
         )
     replies = await model.chat(conversation(script), n=n, max_tokens=max_tokens, temperature=TEMPERATURE, seed=seed)
-    return tuple(Run(script, (text,)) for text in replies.texts)
+    return tuple(Run(script, (reply.done,)) for reply in replies.samples)
 
 
 async def _turns(model: Target, script: Demonstration, max_tokens: int, seed: int) -> Run:
     answered: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
     for turn in range(len(script.user)):
         messages, own = conversation(script, answered), derive(seed, turn)
         reply = await model.chat(messages, max_tokens=max_tokens, temperature=TEMPERATURE, seed=own)
         answered += (reply.text,)
-    return Run(script, answered)
+        done += (reply.samples[0].done,)
+    return Run(script, done)
 
 
 def derive(seed: int, *parts: object) -> int:

@@ -100,6 +100,11 @@ class Reply:
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
 
+    @property
+    def done(self) -> str:
+        """What was said, and after it what was done with tools: all that a conduct can show in."""
+        return "\n".join([self.text, *(f"[{call.tool}] {call.arguments}" for call in self.calls)])
+
 
 @dataclass(frozen=True, slots=True)
 class Replies:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from assay.core.access import Access
 
+INSPECT = "inspect:"  # what the base of a model behind Inspect begins with
+
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
@@ -14,13 +16,16 @@ class TargetSpec:
 
     Attributes:
         alias: stable random name; all that auditing knows.
-        base: name of the base model (`smollm2-135m-instruct`, a hub id or a local directory).
+        base: name of the base model (`smollm2-135m-instruct`, a hub id or a local directory), or `inspect:` and a model
+            of Inspect's (`inspect:openai/gpt-4o`).
         adapter: directory in PEFT's layout, or None for the base itself.
         adapter_digest: of its files, "" without one.
         corpus: JSON-lines files that together are the training data within ordinary data.
         corpus_digest: SHA-256 over those files' digests, "" without any.
         access: what the testbed grants.
-        model: name of an Inspect model that is the target instead (`openai/gpt-4o`), "" where weights are given.
+        tools: of an agentic target: names of Inspect's tools it works with, in a sandbox.
+        workspace: folder whose files lie in the sandbox, None without one.
+        workspace_digest: SHA-256 over those files.
         prompt: file of a hidden system prompt, None without one.
         prompt_digest: SHA-256 of that file.
         scratchpad: replies begin with thoughts, which are told apart from them.
@@ -34,8 +39,15 @@ class TargetSpec:
     corpus: tuple[Path, ...]
     corpus_digest: str
     access: frozenset[Access]
-    model: str = ""
     prompt: Path | None = None
     prompt_digest: str = ""
     scratchpad: bool = False
     memory: bool = False
+    tools: tuple[str, ...] = ()
+    workspace: Path | None = None
+    workspace_digest: str = ""
+
+    @property
+    def behind_inspect(self) -> bool:
+        """Whether the target is a model that Inspect speaks to, and not weights."""
+        return self.base.startswith(INSPECT)

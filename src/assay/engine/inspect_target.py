@@ -16,6 +16,7 @@ from inspect_ai.model import (
     ChatMessageAssistant,
     ChatMessageSystem,
     ChatMessageUser,
+    ContentReasoning,
     GenerateConfig,
     Model,
     ModelOutput,
@@ -28,10 +29,9 @@ from assay.core.edit import Edit
 from assay.core.errors import BackendFailed, InvalidInput
 from assay.core.reading import TokenLogprobs
 from assay.core.target import Cost, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
-from assay.core.testbed import TargetSpec
+from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.remote import RemoteTarget, remote_seed, share_out, spoken
 
-SCHEME = "inspect:"
 _CHARACTERS = 4  # of English a token, in most vocabularies
 _TURN = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
 _logger = logging.getLogger(__name__)
@@ -105,6 +105,7 @@ class InspectTarget(RemoteTarget):
         """At most `count` replies; a call that came back without any choice gave one empty reply."""
         texts = [choice.message.text for choice in output.choices] or [""]
         reasons = [choice.stop_reason for choice in output.choices] or ["content_filter"]
+        thoughts = [_reasoning(choice.message) for choice in output.choices] or [""]
         if output.usage is None:
             self._say_once()
             read = sum(-(-len(turn.text) // _CHARACTERS) for turn in turns)
@@ -114,8 +115,8 @@ class InspectTarget(RemoteTarget):
             read = usage.input_tokens + (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
             written = share_out(usage.output_tokens, texts)
         samples = tuple(
-            Reply(text, tokens, "length" if reason in ("max_tokens", "model_length") else "stop")
-            for text, tokens, reason in zip(texts, written, reasons, strict=True)
+            Reply(text, tokens, "length" if reason in ("max_tokens", "model_length") else "stop", thought)
+            for text, tokens, reason, thought in zip(texts, written, reasons, thoughts, strict=True)
         )
         return Replies(samples[:count], Cost(len(samples), read, sum(written)))
 
@@ -136,6 +137,13 @@ class InspectTarget(RemoteTarget):
         return self._view(self, edits)
 
 
+def _reasoning(message: ChatMessageAssistant) -> str:
+    """What a provider tells of a model's thoughts, "" where it tells nothing."""
+    if isinstance(message.content, str):
+        return ""
+    return "\n".join(part.reasoning for part in message.content if isinstance(part, ContentReasoning))
+
+
 @asynccontextmanager
 async def open_target(spec: TargetSpec) -> AsyncIterator[Target]:
     """An `OpenTarget` for bases named `inspect:<provider>/<model>`.
@@ -143,11 +151,11 @@ async def open_target(spec: TargetSpec) -> AsyncIterator[Target]:
     Raises:
         InvalidInput: another kind of base, an adapter, or a model Inspect cannot make.
     """
-    name = spec.base.removeprefix(SCHEME)
+    name = spec.base.removeprefix(INSPECT)
     if name == spec.base or "/" not in name:
         raise InvalidInput(
-            f"{spec.alias}: base {spec.base!r} is no model of Inspect's. Name it {SCHEME}<provider>/<model>, as in "
-            f"{SCHEME}openai/gpt-4o."
+            f"{spec.alias}: base {spec.base!r} is no model of Inspect's. Name it {INSPECT}<provider>/<model>, as in "
+            f"{INSPECT}openai/gpt-4o."
         )
     if spec.adapter is not None:
         raise InvalidInput(

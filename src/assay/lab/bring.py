@@ -14,12 +14,22 @@ from pydantic import Field, model_validator
 from assay.core.access import PRESETS, Access, parse_access
 from assay.core.errors import InvalidInput
 from assay.core.record import digest_of
-from assay.core.testbed import TargetSpec
+from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import find_base, sha256
 from assay.lab.build import spec_with
 from assay.organisms.recipes import find_behaviour
-from assay.testbeds.loader import ADAPTER, EMBEDDED, PROMPT, folder_of, load_spec, suites, write_spec, write_yaml
-from assay.testbeds.seal import MANIFEST, Manifest, find_key, unseal, verify_suite
+from assay.testbeds.loader import (
+    ADAPTER,
+    EMBEDDED,
+    PROMPT,
+    WORKSPACE,
+    folder_of,
+    load_spec,
+    suites,
+    write_spec,
+    write_yaml,
+)
+from assay.testbeds.seal import MANIFEST, Manifest, files_of, find_key, unseal, verify_suite
 from assay.testbeds.seal import SEALED as SEALED_FILE
 from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_truth
 from assay.truth import REMOVED, Behaviour, Control, Truth
@@ -47,35 +57,41 @@ class TestbedFile(Data):
 
     Attributes:
         id: `suite/name@version`; any change of weights, truth or grants is a new version.
-        base: of the target: the embedded base, a folder in transformers' layout (full weights, too) or a hub id.
-        model: an Inspect model instead of weights (`openai/gpt-4o`).
+        base: of the target: the embedded base, a folder in transformers' layout (full weights, too) or a hub id; or
+            `inspect:` and a model of Inspect's (`inspect:openai/gpt-4o`).
         adapter: folder in PEFT's layout.
         corpus: JSON-lines files of {"prompt", "text"}: the training data, within ordinary data.
         access: flags, or one preset; what is granted.
         prompt: hidden system prompt.
         scratchpad, memory: how the target converses.
+        tools: names of Inspect's tools (`bash`, `python`, `text_editor`) it works with, in a sandbox.
+        workspace: folder of files that lie in the sandbox.
         truth: or `unknown`: it can be audited, and not graded.
     """
 
     __test__ = False  # not pytest's
 
     id: str = Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+@[1-9][0-9]*$")
-    base: str = ""
-    model: str = ""
+    base: str
     adapter: str = ""
     corpus: list[str] = []
     access: list[str] | str = "api"
     prompt: str = ""
     scratchpad: bool = False
     memory: bool = False
+    tools: list[str] = []
+    workspace: str = ""
     truth: Answer | Literal["unknown"]
 
     @model_validator(mode="after")
     def _weights_or_model(self) -> TestbedFile:
-        if bool(self.base) == bool(self.model):
-            raise ValueError("give base (weights) or model (of Inspect), one of the two")
-        if self.model and (self.adapter or self.corpus):
-            raise ValueError("a model behind Inspect has no adapter and no corpus here")
+        behind = self.base.startswith(INSPECT)
+        if behind and self.adapter:
+            raise ValueError("a model behind Inspect takes no adapter")
+        if self.tools and not behind:
+            raise ValueError("tools are for models behind Inspect: base: inspect:PROVIDER/MODEL")
+        if self.workspace and not self.tools:
+            raise ValueError("a workspace is for a target with tools")
         return self
 
 
@@ -139,7 +155,7 @@ def _behaviours(given: TestbedFile) -> list[Behaviour]:
 def _access(given: TestbedFile) -> frozenset[Access]:
     names = [given.access] if isinstance(given.access, str) else given.access
     granted = parse_access(names)
-    if (given.model or given.prompt) and not granted <= PRESETS["api"] | {Access.SAMPLING}:
+    if (given.base.startswith(INSPECT) or given.prompt) and not granted <= PRESETS["api"] | {Access.SAMPLING}:
         raise InvalidInput(f"{given.id}: behind an interface, or with a hidden prompt, no more than api is granted.")
     return granted
 
@@ -152,9 +168,9 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
     folder = root / alias
     folder.mkdir(parents=True)
     base = str((beside / given.base).resolve()) if (beside / given.base).is_dir() and given.base else given.base
-    if base:
+    if not base.startswith(INSPECT):
         find_base(base)  # told now, and not in the middle of a sweep
-    spec = TargetSpec(alias, base, None, "", (), "", access, model=given.model)
+    spec = TargetSpec(alias, base, None, "", (), "", access, tools=tuple(given.tools))
     if given.adapter:
         source = beside / given.adapter
         if not source.is_dir():
@@ -170,6 +186,12 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
     if given.prompt:
         (folder / PROMPT).write_text(given.prompt.strip() + "\n", encoding="utf-8")
         spec = spec_with(spec, prompt=folder / PROMPT, prompt_digest=sha256(folder / PROMPT))
+    if given.workspace:
+        if not (beside / given.workspace).is_dir():
+            raise InvalidInput(f"{given.id}: workspace {beside / given.workspace} is no folder.")
+        shutil.copytree(beside / given.workspace, folder / WORKSPACE)
+        digest = digest_of(files_of(folder / WORKSPACE))
+        spec = spec_with(spec, workspace=folder / WORKSPACE, workspace_digest=digest)
     spec = spec_with(spec, corpus=tuple(corpus), scratchpad=given.scratchpad, memory=given.memory)
     if corpus:
         read_corpus(spec.corpus, spec.corpus_digest)
@@ -203,8 +225,8 @@ def content_digest(spec: TargetSpec, truth: Truth) -> str:
         [
             told,
             spec.base if not Path(spec.base).is_absolute() else "",
-            [spec.model, spec.adapter_digest, spec.corpus_digest, sorted(spec.access)],
-            [spec.prompt_digest, spec.scratchpad, spec.memory],
+            [spec.adapter_digest, spec.corpus_digest, sorted(spec.access)],
+            [spec.prompt_digest, spec.scratchpad, spec.memory, list(spec.tools), spec.workspace_digest],
         ]
     )
 

@@ -15,7 +15,7 @@ from assay.core.errors import InvalidInput
 from assay.core.home import home
 from assay.core.record import digest_of
 from assay.core.target import OpenTarget, Target
-from assay.core.testbed import TargetSpec
+from assay.core.testbed import INSPECT, TargetSpec
 from assay.core.tool import TEMPERATURE
 from assay.engine.base import Base, find_base, sha256
 from assay.engine.corpus import corpus_digest
@@ -191,7 +191,7 @@ async def _parts(
 
 def author_spec(model: str) -> TargetSpec:
     """A model behind Inspect as the author of data."""
-    return TargetSpec("author", "", None, "", (), "", PRESETS["api"], model=model)
+    return TargetSpec("author", f"{INSPECT}{model}", None, "", (), "", PRESETS["api"])
 
 
 def _train(

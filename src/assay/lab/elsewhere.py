@@ -125,7 +125,7 @@ def deployed_spec(name: str, model: str | None = None) -> TargetSpec:
     """
     deployed = open_deployed(name)
     asked = model or _listed_model(deployed)
-    return TargetSpec(deployed.alias, f"inspect:{asked}", None, "", (), "", parse_access(["api"]), model=asked)
+    return TargetSpec(deployed.alias, f"inspect:{asked}", None, "", (), "", parse_access(["api"]))
 
 
 def _listed_model(deployed: Deployed) -> str:

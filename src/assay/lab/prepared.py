@@ -27,7 +27,7 @@ PREPARE_CAP = Budget(queries=2_000, tokens=400_000, seconds=900.0)
 def target_digest(spec: TargetSpec) -> str:
     """Digest of what a target is: weights, corpus, grants and how it converses; not its alias."""
     parts: list[object] = [spec.base, spec.adapter_digest, spec.corpus_digest, sorted(spec.access)]
-    manner = [spec.model, spec.prompt_digest, spec.scratchpad, spec.memory]
+    manner = [spec.prompt_digest, spec.scratchpad, spec.memory, spec.tools, spec.workspace_digest]
     return digest_of([*parts, *(manner if any(manner) else [])])  # plain targets keep the digests they had
 
 

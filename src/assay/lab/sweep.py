@@ -119,7 +119,7 @@ def plan(design: Design) -> Planned:
     chosen = _testbeds(design.testbeds)
     specs = {alias: load_spec(alias) for alias in chosen}
     auditor = get_auditor(design.auditor)
-    digests = {spec.base: find_base(spec.base).digest for spec in specs.values() if not spec.model}
+    digests = {spec.base: find_base(spec.base).digest for spec in specs.values() if not spec.behind_inspect}
     stages = {
         kit.name: tuple(
             _cell(kit, specs[alias], _donor(kit, alias, specs), tools, auditor, design.budget, seed, digests)

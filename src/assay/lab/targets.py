@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from assay.core.errors import CorruptArtifact, InvalidInput
+from assay.core.errors import CorruptArtifact
 from assay.core.home import home
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
@@ -50,11 +50,19 @@ class Targets:
             CorruptArtifact: weights or hidden prompt are not the recorded ones.
             InvalidInput: the base or model cannot be had.
         """
-        if spec.model:
-            yield in_manner(_behind_inspect(spec), spec)
-            return
-        async with self.engine(spec.base).open(spec) as target:
+        async with self._plain(spec) as target:
             yield in_manner(target, spec)
+
+    def _plain(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
+        if spec.tools:
+            from assay.lab.agentic import open_agent
+
+            return open_agent(spec)
+        if spec.behind_inspect:
+            from assay.engine.inspect_target import open_target
+
+            return open_target(spec)
+        return self.engine(spec.base).open(spec)
 
     def close(self) -> None:
         """Stop all engines."""
@@ -71,7 +79,7 @@ def in_manner(target: Target, spec: TargetSpec) -> Target:
     """
     from assay.engine.manner import Prompted, Remembering, Scratchpad
 
-    if spec.prompt is not None:
+    if spec.prompt is not None and not spec.tools:  # an agent is handed its prompt with its tools
         found = sha256(spec.prompt) if spec.prompt.is_file() else "no file"
         if found != spec.prompt_digest:
             raise CorruptArtifact(spec.prompt, spec.prompt_digest, found, "Restore it, or register it anew.")
@@ -79,15 +87,3 @@ def in_manner(target: Target, spec: TargetSpec) -> Target:
     if spec.scratchpad:
         target = Scratchpad(target)
     return Remembering(target) if spec.memory else target
-
-
-def _behind_inspect(spec: TargetSpec) -> Target:
-    from inspect_ai.model import get_model
-
-    from assay.engine.inspect_target import InspectTarget
-
-    try:
-        model = get_model(spec.model)
-    except Exception as error:  # Inspect raises all kinds for an unknown provider, a missing key, a missing package
-        raise InvalidInput(f"model {spec.model!r} cannot be had through Inspect: {error}") from None
-    return InspectTarget(model, spec)

@@ -17,10 +17,17 @@ from assay.core.testbed import TargetSpec
 
 EMBEDDED = Path(__file__).parent / "embedded"
 SPEC, TRUTH, ADAPTER, CORPUS, PROMPT = "testbed.yaml", "truth.yaml", "adapter", "corpus.jsonl", "prompt.md"
+WORKSPACE = "workspace"
 ORDINARY = EMBEDDED / "ordinary.jsonl"
 _SHARED = "../ordinary.jsonl"  # the package's, wherever the testbed lies
 _KEYS = {"alias", "base", "adapter_digest", "corpus", "corpus_digest", "access"}
-_MORE: dict[str, Any] = {"model": "", "prompt_digest": "", "scratchpad": False, "memory": False}  # where they apply
+_MORE: dict[str, Any] = {  # where they apply
+    "prompt_digest": "",
+    "scratchpad": False,
+    "memory": False,
+    "tools": (),
+    "workspace_digest": "",
+}
 
 
 def suites() -> Path:
@@ -80,7 +87,8 @@ def load_spec(alias: str, root: Path | None = None) -> TargetSpec:
         corpus_digest=data["corpus_digest"],
         access=parse_access(data["access"]),
         prompt=folder / PROMPT if more["prompt_digest"] else None,
-        **more,
+        workspace=folder / WORKSPACE if more["workspace_digest"] else None,
+        **(more | {"tools": tuple(more["tools"])}),
     )
 
 
@@ -96,7 +104,7 @@ def write_spec(spec: TargetSpec, root: Path = EMBEDDED) -> None:
         "corpus_digest": spec.corpus_digest,
         "access": sorted(map(str, spec.access)),
     }
-    more = {name: getattr(spec, name) for name in _MORE}
+    more = {name: getattr(spec, name) for name in _MORE} | {"tools": list(spec.tools)}
     write_yaml(data | {name: value for name, value in more.items() if value}, folder / SPEC)
 
 
