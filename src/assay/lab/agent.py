@@ -37,7 +37,7 @@ def main() -> None:
             message_limit=MESSAGES,
         )
         [log] = eval(task, model=job["model"], log_dir=logs, display="none", log_level="error")
-        samples = log.samples if log.status == "success" else None  # read from the file now, which is gone soon
+        samples = list(log.samples or ()) if log.status == "success" else []  # from the file, which is gone soon
     if not samples:
         print(log.error.message if log.error else f"the evaluation ended with {log.status}", file=sys.stderr)
         sys.exit(1)
