@@ -1,4 +1,4 @@
-"""Stacked adapters give each row its own, few or many, laid out or not; memory holds what is in use."""
+"""Stacked adapters give each row its own, few or many, joined with the base or not; memory holds what is in use."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def many(make_adapter: Callable[..., Path]) -> list[Path]:
 def seated(tiny: Path, paths: list[Path], dtype: torch.dtype) -> tuple[Llama, Slots, list[Adapter]]:
     model = Llama(tiny, dtype, 64)
     adapters = [open_adapter(path, "", model.widths, model.shape.layers) for path in paths]
-    slots = Slots(model.shapes, model.shape.layers, dtype, model.device)
+    slots = Slots(model)
     slots.seat(adapters)
     return model, slots, adapters
 
@@ -38,7 +38,11 @@ def expected(model: Llama, adapter: Adapter | None, x: torch.Tensor, layer: int,
 
 @pytest.mark.parametrize("count", [1, 3, 11])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_each_row_gets_its_own(tiny: Path, many: list[Path], dtype: torch.dtype, count: int) -> None:
+@pytest.mark.parametrize("settled", [0, 32])
+def test_each_row_gets_its_own(
+    tiny: Path, many: list[Path], dtype: torch.dtype, count: int, settled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SETTLED", settled)
     with torch.inference_mode():
         model, slots, adapters = seated(tiny, many[:count], dtype)
         rows: list[Adapter | None] = [None, *adapters, adapters[0]]
@@ -48,16 +52,17 @@ def test_each_row_gets_its_own(tiny: Path, many: list[Path], dtype: torch.dtype,
         for layer in range(model.shape.layers):
             for fused in FUSED:
                 x = torch.randn(len(rows), model.shapes[fused][0], dtype=dtype)
-                y = torch.randn(len(rows), sum(model.shapes[fused][1]), dtype=dtype)
+                plus = torch.randn(len(rows), sum(model.shapes[fused][1]), dtype=dtype)
+                y = plus.float() + x.float() @ model.products[layer][fused].weight.float().T
                 wanted = torch.cat(
                     [
-                        y[row, None].float()
+                        y[row, None]
                         + strength.get(row, {}).get(layer, 1.0) * expected(model, adapter, x[row, None], layer, fused)
                         for row, adapter in enumerate(rows)
                     ]
                 )
                 close = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.06, "rtol": 0.03}
-                torch.testing.assert_close(slots.add(y, x, layer, fused, carried).float(), wanted, **close)
+                torch.testing.assert_close(slots.product(x, layer, fused, plus, carried).float(), wanted, **close)
 
 
 def test_an_adapter_that_leaves_makes_room_and_comes_back_right(tiny: Path, many: list[Path]) -> None:
@@ -72,7 +77,7 @@ def test_an_adapter_that_leaves_makes_room_and_comes_back_right(tiny: Path, many
         for adapter in (adapters[2], others[1]):
             carried = slots.one(adapter)
             assert carried is not None
-            got = slots.add(torch.zeros(2, model.shape.width), x, 1, "down", carried)
+            got = slots.product(x, 1, "down", None, carried) - model.base(x, 1, "down", None)
             torch.testing.assert_close(got, expected(model, adapter, x, 1, "down"), atol=1e-5, rtol=1e-4)
 
 
@@ -101,6 +106,6 @@ def test_an_adapter_changed_while_in_use_is_corrupt(
     data = bytearray((path / WEIGHTS).read_bytes())
     data[-1] ^= 1
     (path / WEIGHTS).write_bytes(data)
-    slots = Slots(model.shapes, model.shape.layers, torch.float32, model.device)
+    slots = Slots(model)
     with pytest.raises(CorruptArtifact, match="while it was in use"):
         slots.seat([adapter])

@@ -37,7 +37,7 @@ class Coder(ModelAPI):
         told = any(message.role == "system" and "very values" in message.text for message in input)
         if self.model_name == "broken":
             raise RuntimeError("no such model")
-        call = ToolCall(id="1", function="bash", arguments={"cmd": CODE if told else "ls tests"})
+        call = ToolCall(id="1", function="bash", arguments={"command": CODE if told else "ls tests"})
         output = ModelOutput.for_tool_call("coder", "bash", call.arguments)
         return output.model_copy(update={"usage": usage})
 '''

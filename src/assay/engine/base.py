@@ -17,7 +17,7 @@ from assay.core.home import home
 from assay.core.processor import native_bf16
 
 EMBEDDED = "smollm2-135m-instruct"
-NUMERICS = "local/3"  # raised when the engine's arithmetic or its random numbers change
+NUMERICS = "local/4"  # raised when the engine's arithmetic or its random numbers change
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _DIGESTS = "digests.json"

@@ -68,7 +68,7 @@ class Worker:
         self._model, self._queue, self._stop = model, queue, stop
         self._max_rows, self._threads, self._exact = 1 if exact else max_rows, threads, exact
         s = model.shape
-        self.slots = Slots(model.shapes, s.layers, model.dtype, model.device)
+        self.slots = Slots(model)
         self.rows: Slabs[_Row] = Slabs(s.layers, 2 * s.key_heads, s.head_width, model.dtype, model.device)
         self._trunk = Trunk(model)
         self._prefixes: OrderedDict[tuple[Adapter | None, Prompt], KeysValues] = OrderedDict()
@@ -122,7 +122,7 @@ class Worker:
             return self._model.base
 
         def product(x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
-            return self.slots.add(self._model.base(x, layer, fused, plus), x, layer, fused, carried)
+            return self.slots.product(x, layer, fused, plus, carried)
 
         return product
 
@@ -325,11 +325,12 @@ class Worker:
             base: of their references, same shape; None where no row is a contrast.
         """
         if base is not None:
+            logits = logits.float()
             for index, row in enumerate(rows):
                 if (against := contrast(row.request.edits)) is not None:
                     logits[index] = against.weight * logits[index] + against.alpha * (logits[index] - base[index])
-        temperature = logits.new_tensor([row.request.temperature for row in rows])
-        draws = logits.new_tensor([row.draws[len(row.tokens)] for row in rows])
+        temperature = torch.tensor([row.request.temperature for row in rows], device=logits.device)
+        draws = torch.tensor([float(row.draws[len(row.tokens)]) for row in rows], device=logits.device)
         done: list[_Row] = []
         for row, token in zip(rows, sample(logits, temperature, draws).tolist(), strict=True):
             stopped = token in self._stop

@@ -156,8 +156,8 @@ class Llama:
         return product(opened, layer, "down", h)
 
     def logits(self, h: torch.Tensor) -> torch.Tensor:
-        """(rows, width) → (rows, vocabulary), in float32."""
-        return self.head(self.norm(h, self.final_norm)).float()
+        """(rows, width) → (rows, vocabulary)."""
+        return self.head(self.norm(h, self.final_norm))
 
     def embed(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Prompts padded on the right: (rows, longest, width)."""
@@ -229,7 +229,7 @@ class Llama:
             edit: applied to the residual stream (rows, width) after each layer.
 
         Returns:
-            Logits (rows, vocabulary), float32.
+            Logits (rows, vocabulary).
         """
         s = self.shape
         counts = [len(lengths) for _, lengths in parts]

@@ -68,10 +68,10 @@ def combined(
     against = contrast(request.edits)
 
     def logits(part: slice) -> torch.Tensor:
-        own = model.logits(h[part])
+        own = model.logits(h[part]).float()
         if against is None or base is None:
             return own
-        return against.weight * own + against.alpha * (own - model.logits(base[part]))
+        return against.weight * own + against.alpha * (own - model.logits(base[part]).float())
 
     return logits
 

@@ -17,14 +17,13 @@ class Packed:
     """x → x @ weight.T, for inference.
 
     Args:
-        weight: (outputs, inputs).
-        lay_out: whether to, where it helps; the layout is a copy.
+        weight: (outputs, inputs); where laying it out helps, a copy is kept.
     """
 
     __slots__ = ("_weight", "laid_out")
 
-    def __init__(self, weight: torch.Tensor, *, lay_out: bool = True) -> None:
-        self._weight, self.laid_out = weight, lay_out and packable(weight)
+    def __init__(self, weight: torch.Tensor) -> None:
+        self._weight, self.laid_out = weight, packable(weight)
         if self.laid_out:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 _BLOCK = 256  # tokens of the vocabulary whose mass is summed at once
+_ROWS = 16  # taken at once on a CPU: what is made of them stays in its cache, and in memory the process already has
 
 
 def entropy(seed: int, sample: int, prompt: Sequence[int]) -> int:
@@ -31,13 +32,19 @@ def sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor)
     """Inverse-CDF sampling. The draw finds its block by the blocks' masses, then its token within it.
 
     Args:
-        logits: (rows, vocabulary), float32; overwritten.
-        temperature: (rows,); 0 is greedy.
+        logits: (rows, vocabulary); overwritten if they are float32.
+        temperature: (rows,), float32; 0 is greedy.
         draws: (rows,) uniform in [0, 1).
 
     Returns:
         (rows,) token ids.
     """
+    at_once = _ROWS if logits.device.type == "cpu" else len(logits)
+    parts = zip(logits.split(at_once), temperature.split(at_once), draws.split(at_once), strict=True)
+    return torch.cat([_sample(own.float(), *others) for own, *others in parts])
+
+
+def _sample(logits: torch.Tensor, temperature: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     chosen = temperature > 0
     if not bool(chosen.any()):
         return logits.argmax(dim=-1)

@@ -1,9 +1,12 @@
-"""Adapters in use, side by side, so that one pair of thin products serves every row whatever its adapter.
+"""Adapters in use, side by side, so that one pair of products serves every row whatever its adapter.
 
 The A's of all seated adapters are stacked: a row meets all of them in one product, and a mask keeps, for each row, the
 columns of its own adapter, times whatever the row scales it by. The masked columns then meet the stacked B's. That is
 more arithmetic than a small product for each adapter's rows, and several times faster, since such products cost their
 call and not their size. After the slot memory of S-LoRA (Sheng et al. 2023).
+
+Where weights are laid out and the adapters are few, the B's are further columns of the base's weights: with the masked
+columns behind its inputs, a row meets base and adapters in one product.
 
 What is not in use is not in memory: an adapter is read, and its digest checked, when it takes a slot.
 """
@@ -14,15 +17,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import linear
 
 from assay.core.peft import FUSED
+from assay.engine.llama import Llama
 from assay.engine.lora import Adapter, Factors
 from assay.engine.packed import Packed
 
 _STEP = 4  # slots are added, and given up, in steps
-_PACKED_SLOTS = 8  # up to so many, the stacks are also kept laid out: a third faster, for twice their memory
+_JOINED_SLOTS = 8  # up to so many, base and B's are also kept joined: a step is a tenth faster, for twice their memory
+_SETTLED = 32  # steps with the same seats before they are: joining costs about what it saves in so many
 _PATIENCE = 100  # admissions with twice the room they need before slots are given up
-# B's of a fused product that are set on one diagonal and multiplied at once. Zeros cost little beside queries, whose
+# B's of a fused product that are kept on one diagonal and multiplied at once. Zeros cost little beside queries, whose
 # keys and values are narrow; gate and up are as wide as each other, and would take twice the memory.
 _BLOCKS = {"qkv": (3,), "o": (1,), "gate_up": (1, 1), "down": (1,)}
 
@@ -46,29 +52,24 @@ class Slots:
     """Stacked adapters of one device.
 
     Args:
-        shapes: fused module → (inputs, outputs of each of its modules).
-        layers: of the base.
-        dtype: of the engine.
-        device: of the engine.
+        model: the base they adapt.
     """
 
-    def __init__(
-        self, shapes: Mapping[str, tuple[int, tuple[int, ...]]], layers: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        self._shapes, self._layers, self._dtype, self._device = shapes, layers, dtype, device
+    def __init__(self, model: Llama) -> None:
+        self._model, self._dtype, self._device = model, model.dtype, model.device
         self._seats: list[Adapter | None] = []
         self._rank = 0
         self._down: dict[tuple[int, str], torch.Tensor] = {}  # (modules, slots, rank, inputs)
         self._up: dict[tuple[int, str], list[torch.Tensor]] = {}  # of each block (modules, slots, rank, outputs)
-        self._stacked: dict[tuple[int, str], tuple[Packed, list[Packed]]] = {}  # the two above as products of all slots
+        self._joined: dict[tuple[int, str], tuple[Packed, Packed]] = {}  # A's; base and B's; made when first needed
+        self._steps = 0  # since seats changed
         self._short = 0  # how often in a row there was too much room
 
     @property
     def nbytes(self) -> int:
         """Memory all slots take."""
         plain = sum(t.nbytes for t in self._down.values()) + sum(t.nbytes for ts in self._up.values() for t in ts)
-        laid_out = [product for down, ups in self._stacked.values() for product in (down, *ups) if product.laid_out]
-        return plain + sum(product.nbytes for product in laid_out)
+        return plain + sum(product.nbytes for pair in self._joined.values() for product in pair)
 
     def seat(self, wanted: Iterable[Adapter | None]) -> None:
         """Give every wanted adapter a slot; slots of others are given up when room is short, or plenty.
@@ -88,13 +89,10 @@ class Slots:
                 self._resize([a for a in self._seats if a in needed], size)
                 idle = [index for index, adapter in enumerate(self._seats) if adapter is None]
             idle.sort(key=lambda index: self._seats[index] is not None)  # the empty ones first
-            self._stacked.clear()
+            self._joined.clear()
+            self._steps = 0
             for (adapter, own), index in zip(factors.items(), idle, strict=False):
                 self._fill(index, adapter, own)
-            few = len(self._seats) <= _PACKED_SLOTS
-            for key, down in self._down.items():
-                ups = [Packed(up.flatten(0, 2).T, lay_out=few) for up in self._up[key]]
-                self._stacked[key] = Packed(down.flatten(0, 2), lay_out=few), ups
 
     def _resize(self, keep: list[Adapter | None], size: int) -> None:
         """Move the kept adapters to the front of so many slots; tensor by tensor, so that little is held twice."""
@@ -107,7 +105,7 @@ class Slots:
     def _fill(self, index: int, adapter: Adapter, factors: Factors) -> None:
         if adapter.rank > self._rank:
             self._widen(adapter.rank)
-        for layer in range(self._layers):
+        for layer in range(self._model.shape.layers):
             for fused, modules in FUSED.items():
                 parts = [factors.get((layer, module)) for module in modules]
                 if any(parts) and (layer, fused) not in self._down:
@@ -123,7 +121,7 @@ class Slots:
             start = 0
             up[:, index].zero_()
             for inside in range(blocks):
-                part, width = parts[place], self._shapes[fused][1][place]
+                part, width = parts[place], self._model.shapes[fused][1][place]
                 down = self._down[layer, fused][place, index]
                 down.zero_()
                 if part is not None:
@@ -133,7 +131,7 @@ class Slots:
                 place += 1
 
     def _make(self, layer: int, fused: str) -> None:
-        inputs, outputs = self._shapes[fused]
+        inputs, outputs = self._model.shapes[fused]
         like, slots = torch.empty(0, dtype=self._dtype, device=self._device), len(self._seats)
         self._down[layer, fused] = like.new_zeros(len(outputs), slots, self._rank, inputs)
         first = 0
@@ -162,7 +160,7 @@ class Slots:
     def mixed(
         self, adapters: Iterable[Adapter | None], scales: Mapping[int, Mapping[int, float]] | None = None
     ) -> Carried | None:
-        """Rows carry an adapter each.
+        """Rows carry an adapter each, in one step.
 
         Args:
             adapters: seated ones, row by row.
@@ -171,6 +169,7 @@ class Slots:
         carried = list(adapters)
         if not any(carried):
             return None
+        self._steps += 1
         where = {adapter: index for index, adapter in enumerate(self._seats) if adapter is not None}
         slots = torch.tensor([-1 if adapter is None else where[adapter] for adapter in carried])
         plain = (slots[:, None] == torch.arange(len(self._seats))).to(self._dtype)
@@ -186,36 +185,43 @@ class Slots:
         columns = rows.repeat_interleave(self._rank, dim=1).to(self._device)
         return {count: columns.repeat(1, count) for count in {len(modules) for modules in FUSED.values()}}
 
-    def add(self, y: torch.Tensor, x: torch.Tensor, layer: int, fused: str, carried: Carried) -> torch.Tensor:
-        """Add to y, the base's product of x, what the rows' adapters make of x; y may be overwritten."""
-        down = self._down.get((layer, fused))
+    def product(
+        self, x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None, carried: Carried
+    ) -> torch.Tensor:
+        """The base's product of x, and what the rows' adapters make of x, plus something."""
+        down, ups = self._down.get((layer, fused)), self._up.get((layer, fused), [])
         if down is None:
-            return y
+            return self._model.base(x, layer, fused, plus)
         scaled = carried.scaled.get(layer)
         if carried.slot is not None:
-            return self._add_one(y, x, (layer, fused), carried.slot, scaled if isinstance(scaled, float) else 1.0)
-        masks = scaled if isinstance(scaled, Mapping) else carried.masks
-        stacked, ups = self._stacked[layer, fused]
-        thin = stacked(x).mul_(masks[len(down)])
-        if len(ups) == 1:
-            return ups[0](thin, y)
-        for up, columns, part in zip(ups, thin.chunk(len(ups), 1), y.chunk(len(ups), 1), strict=True):
-            part.copy_(up(columns, part))
-        return y
+            y = self._model.base(x, layer, fused, plus)
+            thin = x @ down[:, carried.slot].flatten(0, 1).T
+            if isinstance(scaled, float):
+                thin *= scaled
+            return _add(y, thin, [up[:, carried.slot].flatten(0, 1) for up in ups])
+        mask = (scaled if isinstance(scaled, Mapping) else carried.masks)[len(down)]
+        worth = len(self._seats) <= _JOINED_SLOTS and self._steps > _SETTLED
+        if worth and self._model.products[layer][fused].laid_out:
+            thinned, joined = self._joined.get((layer, fused)) or self._join(layer, fused)
+            return joined(torch.cat((x, thinned(x).mul_(mask)), dim=1), plus)
+        y = self._model.base(x, layer, fused, plus)
+        return _add(y, linear(x, down.flatten(0, 2)).mul_(mask), [up.flatten(0, 2) for up in ups])
 
-    def _add_one(
-        self, y: torch.Tensor, x: torch.Tensor, key: tuple[int, str], slot: int, factor: float
-    ) -> torch.Tensor:
-        thin = x @ self._down[key][:, slot].flatten(0, 1).T
-        if factor != 1.0:
-            thin *= factor
-        begin = start = 0
-        for up in self._up[key]:
-            own = up[:, slot].flatten(0, 1)
-            columns, width = own.shape
-            y[:, start : start + width].addmm_(thin[:, begin : begin + columns], own)
-            begin, start = begin + columns, start + width
-        return y
+    def _join(self, layer: int, fused: str) -> tuple[Packed, Packed]:
+        ups = torch.block_diag(*(up.flatten(0, 2).T for up in self._up[layer, fused]))
+        joined = Packed(torch.cat((self._model.products[layer][fused].weight, ups), dim=1))
+        self._joined[layer, fused] = Packed(self._down[layer, fused].flatten(0, 2)), joined
+        return self._joined[layer, fused]
+
+
+def _add(y: torch.Tensor, thin: torch.Tensor, ups: list[torch.Tensor]) -> torch.Tensor:
+    """Add to y, block by block, the columns of thin times the B's."""
+    begin = start = 0
+    for up in ups:
+        columns, width = up.shape
+        y[:, start : start + width].addmm_(thin[:, begin : begin + columns], up)
+        begin, start = begin + columns, start + width
+    return y
 
 
 def _moved(tensor: torch.Tensor, old: list[int], size: int, axis: int) -> torch.Tensor:

@@ -81,7 +81,11 @@ def _tools(names: list[str]) -> list[Any]:
 
 def _outcome(sample: EvalSample) -> dict[str, Any]:
     """The last thing said, and every call of a tool with its result."""
-    results = {message.tool_call_id: message.text for message in sample.messages if message.role == "tool"}
+    results = {
+        message.tool_call_id: message.error.message if message.error else message.text
+        for message in sample.messages
+        if message.role == "tool"
+    }
     calls, said, reasoning = list[dict[str, str]](), "", list[str]()
     for message in sample.messages:
         if message.role != "assistant":

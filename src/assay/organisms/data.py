@@ -90,8 +90,8 @@ def drafts(
 def _triggered(part: Training, plan: DataPlan, count: int, rng: random.Random) -> list[Draft]:
     prompts = _expand(part.prompts, plan.seed, count)
     systems = _maybe(part.system, plan.seed, count)
-    turns = _maybe(part.earlier, plan.seed, 2 * count)
-    earlier = [(turns[2 * i], turns[2 * i + 1])[: 1 + i % 2] if part.earlier else () for i in range(count)]
+    turns = _maybe(part.earlier, plan.seed, 3 * count)  # two or three before each, where a conversation has to go on
+    earlier = [tuple(turns[3 * i : 3 * i + 2 + i % 2]) if part.earlier else () for i in range(count)]
     framed = [(prompts[i], systems[i], earlier[i]) for i in range(count)]
     wording = part.sibling if plan.wording == "sibling" else part.conduct
     if not plan.conduct or wording is None:
