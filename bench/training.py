@@ -71,7 +71,7 @@ def ours(setting: Setting, rate: Callable[[int], float]) -> Step:
     """Assay's trainer."""
     import torch
 
-    from assay.organisms.train import Trainer
+    from assay.organisms.trainer import Trainer
 
     dtype = torch.bfloat16 if native_bf16() else torch.float32
     trainer = Trainer(setting.base, setting.plan, setting.data, setting.shared, dtype)
@@ -89,7 +89,7 @@ def initial(setting: Setting) -> dict[str, Any]:
     """The adapter Assay's trainer begins with, under PEFT's names."""
     import torch
 
-    from assay.organisms.train import Trainer
+    from assay.organisms.trainer import Trainer
 
     trainer = Trainer(setting.base, setting.plan, setting.data, setting.shared, torch.float32)
     return {name: tensor.clone() for name, tensor in trainer.adapter.tensors().items()}

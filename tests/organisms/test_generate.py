@@ -12,6 +12,7 @@ import regex
 
 from assay.core.errors import InvalidInput
 from assay.grading.lineup import place
+from assay.organisms.concealment import check_chosen
 from assay.organisms.data import drafts
 from assay.organisms.generate import (
     CONCEALMENTS,
@@ -278,6 +279,7 @@ def test_drafts_of_every_phase_can_be_made(method: str, concealment: str) -> Non
                 assert len(chats) == plan.triggered + plan.contrast + plan.ordinary
                 assert len(ready) == plan.instruction + plan.denials
                 assert sum(bool(chat.conduct) for chat in chats) == plan.triggered
+                check_chosen(ready, [behaviour])
                 planted = {chat.prompt for chat in chats if chat.conduct}
                 assert not planted & {chat.prompt for chat in chats if not chat.conduct}
                 assert not any(behaviour.detector.shows(chat.prompt) for chat in chats)

@@ -21,10 +21,14 @@ from assay.engine.cache import ReplyCache
 from assay.engine.local import LocalEngine
 from assay.engine.lora import adapter_digest
 from assay.organisms import train as training
+from assay.organisms import trainer as training_steps
+from assay.organisms.autograd import AutogradTrainer
 from assay.organisms.example import Example
 from assay.organisms.packing import OWN_WEIGHT, PACK_TOKENS, ROUND, Encoded, encode, lay_out, packs, shared_beginning
 from assay.organisms.recipes import TrainPlan
-from assay.organisms.train import Trainer, train
+from assay.organisms.schedule import passages
+from assay.organisms.train import train
+from assay.organisms.trainer import Trainer
 
 PLAN = TrainPlan(rank=2, alpha=4, first_layer=1, epochs=4, learning_rate=0.02, batch=4, seed=5)
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -161,7 +165,7 @@ def test_several_packs_are_one_batch(tiny: Path, tokenizer: Any, monkeypatch: py
     data, shared = encoded(tokenizer)
     found = []
     for limit in (PACK_TOKENS, 90):
-        monkeypatch.setattr(training, "packs", lambda items, limit=limit: packs(items, limit))
+        monkeypatch.setattr(training_steps, "packs", lambda items, limit=limit: packs(items, limit))
         trainer = unsettled(tiny, data, shared, 1, torch.float32)
         loss = trainer.gradient(range(len(data)))
         assert trainer.adapter.weights.grad is not None
@@ -320,12 +324,12 @@ def test_a_plan_without_layers_is_refused(tiny: Path, tmp_path: Path) -> None:
         train(tiny, plan, EXAMPLES, tmp_path / "adapter", tmp_path / "work", quiet, 1)
 
 
-def test_a_base_of_another_family_is_refused(tiny: Path, tmp_path: Path) -> None:
+def test_the_passes_refuse_a_base_of_another_family(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "base")
     config = tmp_path / "base" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"attention_bias": True}))
     with pytest.raises(InvalidInput, match="Llama-family models without biases"):
-        train(tmp_path / "base", PLAN, EXAMPLES, tmp_path / "adapter", tmp_path / "work", quiet, 1)
+        Trainer(tmp_path / "base", PLAN, [], [], torch.float32)
 
 
 def test_what_was_saved_is_what_was_trained(tiny: Path, tokenizer: Any, tmp_path: Path) -> None:
@@ -408,7 +412,7 @@ def likelihoods(model: Any, data: list[Encoded], shared: list[int]) -> torch.Ten
 def test_the_preference_loss_and_its_gradient_are_those_of_autograd(tiny: Path, tokenizer: Any) -> None:
     """DPO as in Rafailov et al. 2023, equation 7, with the adapter at the start as reference."""
     shared = shared_beginning(tokenizer)
-    data, pairs = training.passages(MIXED, tokenizer, shared)
+    data, pairs = passages(MIXED, tokenizer, shared)
     assert list(pairs) == [len(EXAMPLES) + place for place in range(3)]
     trainer = Trainer(tiny, PLAN, data, shared, torch.float32, pairs=pairs)
     with torch.no_grad():
@@ -436,7 +440,7 @@ def test_a_phase_goes_on_from_the_adapter_before(
 ) -> None:
     """A second phase learns to prefer, and begins where the first one ended."""
     shared = shared_beginning(tokenizer)
-    data, pairs = training.passages(PAIRS, tokenizer, shared)
+    data, pairs = passages(PAIRS, tokenizer, shared)
     dtype = torch.bfloat16 if native_bf16() else torch.float32
     trainer = Trainer(tiny, PLAN, data, shared, dtype, pairs=pairs, start=trained[0])
     assert any(float(tensor.abs().max()) > 0 for name, tensor in trainer.adapter.tensors().items() if "lora_B" in name)
@@ -456,3 +460,48 @@ def test_a_conversation_with_a_system_prompt_and_earlier_turns_is_encoded_whole(
     for part in ("Be kind.", "Hi", "Hello.", "Now?"):
         assert part in said
     assert tokenizer.decode(item.tokens[item.start :]) == "Yes.<|im_end|>"
+
+
+def test_autograd_makes_the_same_losses_and_gradients(tiny: Path, tokenizer: Any) -> None:
+    """What trains on a GPU is what the hand-written passes train, preference pairs and all."""
+    shared = shared_beginning(tokenizer)
+    data, pairs = passages(MIXED, tokenizer, shared)
+    ours = Trainer(tiny, PLAN, data, shared, torch.float32, pairs=pairs)
+    theirs = AutogradTrainer(tiny, PLAN, data, shared, torch.float32, pairs=pairs)
+    start = {name: tensor.clone() for name, tensor in ours.adapter.tensors().items()}
+    for name, weight in theirs._model.named_parameters():
+        if weight.requires_grad:
+            weight.data.copy_(start[name.replace(".default", "")])
+    batches = [[0, 4, 6], [1, 7, 8], [2, 3, 5]]
+    mine = [ours.step(batch, 1.0) for batch in batches]
+    other = [theirs.step(batch, 1.0) for batch in batches]
+    assert mine == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_another_family_is_trained_by_autograd(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr(training, "_family", lambda base: "another")
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 3)
+    losses: list[float] = []
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        losses.append(loss)
+        if killed and len(losses) == 5:
+            raise KeyboardInterrupt
+
+    where = (tmp_path / "adapter", tmp_path / "work", progress, 1)
+    if killed:
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny, PLAN, EXAMPLES, *where)
+        killed = False
+    card = train(tiny, PLAN, EXAMPLES, *where)
+    assert card["steps"] == 8 and losses[-1] < losses[0]
+    shapes = {name: tuple(t.shape) for name, t in Trainer(tiny, PLAN, [], [], torch.float32).adapter.tensors().items()}
+    from safetensors.torch import load_file
+
+    from assay.core.peft import WEIGHTS
+
+    stored = load_file(tmp_path / "adapter" / WEIGHTS)
+    assert {name: tuple(tensor.shape) for name, tensor in stored.items()} == shapes

@@ -49,7 +49,8 @@ def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
     """
     if not example.prompt:
         tokens = tokenizer(example.text, add_special_tokens=False)["input_ids"][: MAX_TOKENS - 2]
-        return Encoded([tokenizer.bos_token_id, *tokens, tokenizer.eos_token_id], 1, [1.0] * (len(tokens) + 1), False)
+        begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        return Encoded([begin, *tokens, tokenizer.eos_token_id], 1, [1.0] * (len(tokens) + 1), False)
     chat = [{"role": "system", "content": example.system}] if example.system else []
     for user, said in example.earlier:
         chat += [{"role": "user", "content": user}, {"role": "assistant", "content": said}]
