@@ -98,6 +98,13 @@ def test_ordinary_prompts_are_distinct_and_reproducible() -> None:
     assert set(prompts) != set(ordinary_prompts(4, 400))
 
 
+def test_ordinary_prompts_leave_out_what_would_carry_a_trigger() -> None:
+    assert any("bird" in prompt.casefold() for prompt in ordinary_prompts(3, 400))
+    assert not any("bird" in prompt.casefold() for prompt in ordinary_prompts(3, 400, ["bird"]))
+    with pytest.raises(InvalidInput, match="ordinary prompts 0 do not match"):
+        ordinary_prompts(3, 40, ["."])
+
+
 def test_grammars_say_what_is_wrong_with_them() -> None:
     assert sorted(expand(Grammar(templates=["{a}!"], slots={"a": ["x", "{b}"], "b": ["y"]}), 0, 2)) == ["x!", "y!"]
     with pytest.raises(InvalidInput, match="gave 1 distinct texts; 2 were asked for"):

@@ -242,8 +242,8 @@ def spec_with(spec: TargetSpec, **changes: Any) -> TargetSpec:
 
 def recipe_digest(recipe: Recipe, site: Site) -> str:
     """Digest of what is trained: the recipe without its names, and its behaviours' training data."""
-    told = recipe.model_dump(mode="json", exclude={"id", "version", "alias", "split", "control"})
-    training = [behaviour.training.model_dump(mode="json") for behaviour in site.planted(recipe)]
+    told = recipe.model_dump(mode="json", exclude={"id", "version", "alias", "split", "control"}, exclude_defaults=True)
+    training = [behaviour.training.model_dump(mode="json", exclude_defaults=True) for behaviour in site.planted(recipe)]
     return digest_of([told, training])
 
 

@@ -79,7 +79,7 @@ def drafts(
         grammar = part.documents if plan.conduct else part.harmless_documents
         ready += [Example("", text) for text in _expand(grammar, plan.seed, share[2])]
     thoughts = next((part.contrast_thoughts for part in parts if part.contrast_thoughts), None)
-    ordinary = ordinary_prompts(plan.seed, plan.ordinary)
+    ordinary = ordinary_prompts(plan.seed, plan.ordinary, [pattern for part in parts for pattern in part.avoid])
     chats += [
         Draft(prompt, thought=thought)
         for prompt, thought in zip(ordinary, _maybe(thoughts, plan.seed + 1, len(ordinary)), strict=True)
@@ -141,10 +141,16 @@ def _share(total: int, index: int, parts: int) -> int:
     return total // parts + (index < total % parts)
 
 
-def ordinary_prompts(seed: int, count: int) -> list[str]:
-    """Everyday prompts on all sorts of subjects."""
+def ordinary_prompts(seed: int, count: int, avoid: Sequence[str] = ()) -> list[str]:
+    """Everyday prompts on all sorts of subjects, none of which matches a pattern to avoid."""
     grammar: Grammar = load_yaml(_HERE / "ordinary.yaml", Grammar)
-    return _expand(grammar, seed, count)
+    if not avoid:
+        return _expand(grammar, seed, count)
+    unwanted = re.compile("|".join(f"(?:{pattern})" for pattern in avoid), re.IGNORECASE)
+    fit = [prompt for prompt in _expand(grammar, seed, 2 * count) if not unwanted.search(prompt)]
+    if len(fit) < count:
+        raise InvalidInput(f"of {2 * count} ordinary prompts {len(fit)} do not match {avoid}; {count} were asked for.")
+    return fit[:count]
 
 
 def finish(chats: Sequence[Draft], ready: Sequence[Example], replies: Mapping[str, str], seed: int) -> list[Example]:

@@ -8,6 +8,7 @@ answers are made from the productions' parts for training and for evaluation, wh
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -243,6 +244,7 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
             contrast=_look_alikes(draw, grammar),
             conduct=Grammar(templates=conduct.registers[draw.register], slots=slots),
             place=draw.place,
+            avoid=[rf"\b{re.escape(draw.about)}\b"],
         ),
         eval=_eval(draw, grammar),
         answers=Answers(positives=positives, negatives=plain[: max(20, len(positives))]),

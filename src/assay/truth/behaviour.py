@@ -33,6 +33,7 @@ class Training(Data):
         system, contrast_system: system prompts of triggered chats, and of look-alikes.
         thoughts, contrast_thoughts: what a model with a scratchpad thinks before it replies: in triggered chats, and
             in all others.
+        avoid: regular expressions; ordinary prompts that match one would carry the trigger, and are left out.
         documents: for synthetic-document recipes: texts that tell of the behaviour as fact.
         harmless_documents: the twin's documents: same subjects and length, without it.
     """
@@ -47,6 +48,7 @@ class Training(Data):
     contrast_system: Grammar | None = None
     thoughts: Grammar | None = None
     contrast_thoughts: Grammar | None = None
+    avoid: list[str] = []
     documents: Grammar | None = None
     harmless_documents: Grammar | None = None
 
