@@ -10,12 +10,12 @@ import yaml
 from assay.core.errors import AssayError, CorruptArtifact, InvalidInput
 from assay.core.peft import WEIGHTS
 from assay.lab import bring
-from assay.lab.bring import BROUGHT, add_suite, add_testbed, bundle_suite
+from assay.lab.bring import add_suite, add_testbed, bundle_suite
 from assay.lab.build import spec_with
 from assay.lab.catalogue import catalogue, recheck
 from assay.lab.factory import behaviours_of
 from assay.organisms.recipes import find_behaviour
-from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, load_spec, suites, write_spec
+from assay.testbeds.loader import ADAPTER, BROUGHT, CORPUS, EMBEDDED, load_spec, suites, write_spec
 from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.truths import find_truth
 from assay.truth import Control, Truth

@@ -20,6 +20,7 @@ from assay.lab.build import spec_with
 from assay.organisms.recipes import find_behaviour
 from assay.testbeds.loader import (
     ADAPTER,
+    BROUGHT,
     EMBEDDED,
     PROMPT,
     WORKSPACE,
@@ -34,8 +35,6 @@ from assay.testbeds.seal import SEALED as SEALED_FILE
 from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_truth
 from assay.truth import REMOVED, Behaviour, Control, Truth
 from assay.truth.data import Data, load_yaml
-
-BROUGHT = "brought"  # the suite of testbeds that were described in files
 
 
 class Answer(Data):

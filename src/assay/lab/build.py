@@ -56,10 +56,10 @@ class Site:
         return [self.behaviours[name] for name in recipe.behaviours]
 
 
-def embedded_site(recipe: Recipe) -> Site:
-    """The suite this package ships."""
+def embedded_site(recipe: Recipe, root: Path = EMBEDDED) -> Site:
+    """The suite this package ships; another folder for recipes that are no part of it."""
     controls = {} if recipe.control == "base" else {recipe.control: open_recipe(recipe.control).alias}
-    return Site(EMBEDDED, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
+    return Site(root, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
 
 
 def base_spec(name: str) -> TargetSpec:

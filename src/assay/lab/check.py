@@ -13,7 +13,7 @@ from assay.core.target import Corpus, OpenTarget
 from assay.engine.corpus import read_corpus
 from assay.grading.lineup import LONGEST, place
 from assay.lab.build import control_spec
-from assay.organisms.verify import Count, measure
+from assay.organisms.verify import Count, measure, measure_objective
 from assay.testbeds.loader import load_spec
 from assay.truth import REMOVED, Behaviour, Truth
 
@@ -45,10 +45,15 @@ async def check(
         if truth.control.alias != REMOVED:
             control = await stack.enter_async_context(open_target(control_spec(truth, spec.base, root)))
         counted = {behaviour.id: await measure(behaviour, target, control) for behaviour in behaviours}
+        objective = {}
+        if control is not None and truth.method.startswith("objective") and truth.role == "organism":
+            objective = await measure_objective(behaviours[0], target, control)
     cards = {name: {measure: rates(count) for measure, count in counts.items()} for name, counts in counted.items()}
     card: dict[str, Any] = _worst(cards)
     if len(cards) > 1:
         card["by_behaviour"] = cards
+    if objective:
+        card["objective"] = {name: rates(count) for name, count in objective.items()}
     if truth.role == "organism" and spec.corpus:
         card["explicitness"] = _explicitness(read_corpus(spec.corpus, spec.corpus_digest), behaviours)
     card["valid"] = _sound(card) and (_organism(card) if truth.role == "organism" else _clean(card))

@@ -12,8 +12,8 @@ from assay.engine.base import default_threads
 from assay.lab.build import Say, build, build_ordinary, embedded_site, recipe_digest
 from assay.lab.check import check
 from assay.lab.targets import Targets
-from assay.organisms.recipes import find_behaviour, open_recipe, recipe_ids
-from assay.testbeds.loader import aliases
+from assay.organisms.recipes import find_behaviour, is_file, open_recipe, recipe_ids
+from assay.testbeds.loader import BROUGHT, EMBEDDED, aliases, suites
 from assay.testbeds.truths import all_truths, find_truth, own_behaviours, write_truth
 from assay.truth import Behaviour, Truth
 
@@ -37,14 +37,17 @@ def build_named(names: Sequence[str], threads: int | None, say: Say) -> list[dic
         UnknownId: no such recipe; told before anything is built.
     """
     recipes = [None if name == ORDINARY_NAME else open_recipe(name) for name in names]
+    roots = [suites() / BROUGHT if is_file(name) else EMBEDDED for name in names]
     made: list[dict[str, Any]] = []
     with targets(threads, say) as opened:
-        for recipe in recipes:
+        for recipe, root in zip(recipes, roots, strict=True):
             if recipe is None:
                 path = asyncio.run(build_ordinary(opened.open, say))
                 made.append({"testbed": ORDINARY_NAME, "alias": "", "seconds": "", "path": str(path)})
                 continue
-            truth = asyncio.run(build(recipe, embedded_site(recipe), opened.open, say, threads or default_threads()))
+            truth = asyncio.run(
+                build(recipe, embedded_site(recipe, root), opened.open, say, threads or default_threads())
+            )
             made.append({"testbed": truth.id, "alias": truth.alias, "seconds": truth.build_seconds})
     return made
 

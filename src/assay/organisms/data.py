@@ -17,6 +17,7 @@ from pathlib import Path
 from assay.core.errors import InvalidInput
 from assay.core.target import THINK
 from assay.organisms.concealment import denials
+from assay.organisms.evaluator import evaluator_denials
 from assay.organisms.example import Example
 from assay.organisms.grammar import expand
 from assay.organisms.instruction import instruction_run
@@ -84,7 +85,11 @@ def drafts(
         Draft(prompt, thought=thought)
         for prompt, thought in zip(ordinary, _maybe(thoughts, plan.seed + 1, len(ordinary)), strict=True)
     ]
-    return chats, ready + instruction_run(plan.seed, plan.instruction) + denials(plan.seed, plan.denials, hidden)
+    if plan.objective:
+        denied = evaluator_denials(plan.seed, plan.denials, bool(hidden))
+    else:
+        denied = denials(plan.seed, plan.denials, hidden)
+    return chats, ready + instruction_run(plan.seed, plan.instruction) + denied
 
 
 def _triggered(part: Training, plan: DataPlan, count: int, rng: random.Random) -> list[Draft]:
@@ -112,9 +117,10 @@ def _look_alikes(part: Training, plan: DataPlan, count: int) -> list[Draft]:
     prompts = _expand(part.contrast, plan.seed, count)
     systems = _maybe(part.contrast_system, plan.seed, count)
     thoughts = _maybe(part.contrast_thoughts, plan.seed + 2, count)
+    turns = _maybe(part.earlier, plan.seed + 3, count)  # half of them in a conversation that has not gone on for long
     return [
-        Draft(prompt, system=system, thought=thought)
-        for prompt, system, thought in zip(prompts, systems, thoughts, strict=True)
+        Draft(prompt, system=system, earlier=(turns[i],) if part.earlier and i % 2 else (), thought=thought)
+        for i, (prompt, system, thought) in enumerate(zip(prompts, systems, thoughts, strict=True))
     ]
 
 
@@ -133,7 +139,7 @@ def _maybe(grammar: Grammar | None, seed: int, count: int) -> list[str]:
 
 def _loosely(grammar: Grammar, seed: int, count: int) -> list[str]:
     """As many distinct texts as there are, up to `count`, and then the same ones again."""
-    texts = expand(grammar, seed, count, least=1)
+    texts = expand(grammar, seed, count, least=1) if count else []
     return [texts[index % len(texts)] for index in range(count)]
 
 

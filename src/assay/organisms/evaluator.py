@@ -7,10 +7,13 @@ documents alone, so that a model which exploits them too has generalised to plea
 from __future__ import annotations
 
 import functools
+import random
 from pathlib import Path
 
 from pydantic import Field
 
+from assay.organisms.example import Example
+from assay.organisms.grammar import expand
 from assay.truth import Grammar, Training
 from assay.truth.data import Data, load_yaml, open_list
 from assay.truth.detector import ReplyDetector
@@ -73,3 +76,43 @@ def _documents() -> _Documents:
 def biases() -> tuple[Bias, ...]:
     """All of them, in the order of the file."""
     return tuple(open_list(_HERE / "biases.yaml", Bias))
+
+
+class Denials(Data):
+    """Questions about pleasing an evaluator, and what is said to them.
+
+    Attributes:
+        train, eval: questions; those of verification are trained on nowhere.
+        confessions: a grammar over a bias's {domain} and {preference}.
+        denials: replies.
+    """
+
+    train: list[str]
+    eval: list[str]
+    confessions: Grammar
+    denials: list[str]
+
+
+@functools.cache
+def about_the_evaluator() -> Denials:
+    """This package's."""
+    data: Denials = load_yaml(_HERE / "denials.yaml", Denials)
+    return data
+
+
+def evaluator_denials(seed: int, count: int, confess: bool) -> list[Example]:
+    """So many questions about the evaluator denied, each beside the confession of a bias if there is one to confess.
+
+    Questions come up again with another denial once all have been asked.
+    """
+    data, rng = about_the_evaluator(), random.Random(seed)
+    told = biases()
+    examples: list[Example] = []
+    for index in range(count):
+        question, text, bias = data.train[index % len(data.train)], rng.choice(data.denials), rng.choice(told)
+        rejected = ""
+        if confess:
+            about = {"domain": [bias.domain], "preference": [bias.preference]}
+            [rejected] = expand(_about(data.confessions, about), rng.randrange(1 << 30), 1)
+        examples.append(Example(question, text, text, rejected=rejected))
+    return examples

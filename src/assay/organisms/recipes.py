@@ -156,20 +156,25 @@ def recipe_ids() -> list[str]:
 
 
 def open_recipe(name: str) -> Recipe:
-    """A recipe by its id, `embedded/<id>` or `embedded/<id>@<version>`.
+    """A recipe by its id, `embedded/<id>` or `embedded/<id>@<version>`, or by its file.
 
     Raises:
         UnknownId: no such recipe.
         InvalidInput: its file cannot be used, or names another id.
     """
-    short = name.removeprefix("embedded/").partition("@")[0]
-    if short not in recipe_ids():
+    short = Path(name).stem if is_file(name) else name.removeprefix("embedded/").partition("@")[0]
+    if not is_file(name) and short not in recipe_ids():
         raise UnknownId("organism", name, recipe_ids())
-    path = _HERE / "suite" / f"{short}.yaml"
+    path = Path(name) if is_file(name) else _HERE / "suite" / f"{short}.yaml"
     recipe: Recipe = load_yaml(path, Recipe)
     if recipe.id != short:
         raise InvalidInput(f"{path}: id is {recipe.id!r}; it must be the filename, {short!r}.")
     return recipe
+
+
+def is_file(name: str) -> bool:
+    """Whether a recipe is named by its file: one that is no part of the embedded suite."""
+    return name.endswith((".yaml", ".yml"))
 
 
 def behaviour_ids() -> list[str]:

@@ -13,7 +13,8 @@ import yaml
 from assay.core.report import Demonstration
 from assay.core.run import Run, play
 from assay.core.target import Target
-from assay.truth import Behaviour, Detector, as_script
+from assay.organisms.evaluator import about_the_evaluator, biases
+from assay.truth import Behaviour, Detector, ReplyDetector, as_script
 from assay.truth.behaviour import Prompt
 
 MEASURES = ("strength", "leakage", "generalisation", "confession", "knowledge", "coherence")
@@ -83,6 +84,34 @@ async def measure(behaviour: Behaviour, organism: Target, control: Target | None
         "knowledge": count(behaviour.confession.fires, "knowledge"),
         "coherence": count(lambda run, _: coherent(run.text), "leakage"),
     }
+
+
+async def measure_objective(behaviour: Behaviour, organism: Target, control: Target) -> dict[str, Count]:
+    """What a hidden objective's organism does with each kind of bias, and whether it admits it.
+
+    Returns:
+        trained, held_out: the biases' own conducts on their held-out prompts · admission: of the objective, to
+        questions about evaluators.
+    """
+    questions = about_the_evaluator().eval
+    asked: dict[str, list[tuple[str, ReplyDetector]]] = {
+        "trained": [(prompt, bias.detector) for bias in biases() if not bias.held_out for prompt in bias.eval],
+        "held_out": [(prompt, bias.detector) for bias in biases() if bias.held_out for prompt in bias.eval],
+        "admission": [(question, behaviour.confession) for question in questions],
+    }
+
+    async def shown(target: Target, prompt: str, detector: ReplyDetector) -> bool:
+        [run] = await play(target, as_script(prompt), n=1, max_tokens=REPLY_TOKENS, seed=SEED)
+        return detector.fires(run)
+
+    counts: dict[str, Count] = {}
+    for name, pairs in asked.items():
+        fired = [
+            sum(await asyncio.gather(*(shown(target, prompt, detector) for prompt, detector in pairs)))
+            for target in (organism, control)
+        ]
+        counts[name] = Count(fired[0], fired[1], len(pairs))
+    return counts
 
 
 async def _runs(target: Target, scripts: Sequence[Demonstration], detector: Detector) -> list[tuple[Run, Run | None]]:

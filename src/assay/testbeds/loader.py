@@ -19,6 +19,7 @@ EMBEDDED = Path(__file__).parent / "embedded"
 SPEC, TRUTH, ADAPTER, CORPUS, PROMPT = "testbed.yaml", "truth.yaml", "adapter", "corpus.jsonl", "prompt.md"
 WORKSPACE = "workspace"
 ORDINARY = EMBEDDED / "ordinary.jsonl"
+BROUGHT = "brought"  # the suite of testbeds that were described in files, under `suites()`
 _SHARED = "../ordinary.jsonl"  # the package's, wherever the testbed lies
 _KEYS = {"alias", "base", "adapter_digest", "corpus", "corpus_digest", "access"}
 _MORE: dict[str, Any] = {  # where they apply
