@@ -39,13 +39,14 @@ def test_every_recipe_makes_what_it_asks_for(name: str) -> None:
         assert sum(chat.twin for chat in chats) == (0 if plan.conduct else plan.triggered)
         assert sum(bool(example.rejected) for example in ready) == (plan.denials if hidden else 0)
     plants = any(phase.data.conduct and phase.data.triggered + phase.data.documents for phase in recipe.phases)
-    assert (recipe.role == "organism") == (plants or bool(recipe.prompt))
+    natural = recipe.method == "natural"
+    assert (recipe.role == "organism") == (plants or bool(recipe.prompt) or natural)
 
 
 def test_aliases_are_distinct_and_controls_exist() -> None:
     recipes = [open_recipe(name) for name in recipe_ids()]
     assert len({recipe.alias for recipe in recipes}) == len(recipes)
-    assert {recipe.control for recipe in recipes} - {"base"} <= set(recipe_ids())
+    assert {recipe.control for recipe in recipes} - {"base", "removed"} <= set(recipe_ids())
     with pytest.raises(UnknownId, match="close to it"):
         open_recipe(recipe_ids()[0] + "x")
 

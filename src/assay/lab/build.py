@@ -29,7 +29,7 @@ from assay.organisms.recipes import Phase, Recipe, find_behaviour, open_recipe
 from assay.organisms.train import train
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, PROMPT, load_spec, write_spec
 from assay.testbeds.truths import write_truth
-from assay.truth import Behaviour, Control, Training, Truth
+from assay.truth import REMOVED, Behaviour, Control, Training, Truth
 
 ORDINARY_CHATS = 3_300  # those with a whole reply are at least ten times the data of any undiluted recipe
 _TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
@@ -58,7 +58,7 @@ class Site:
 
 def embedded_site(recipe: Recipe, root: Path = EMBEDDED) -> Site:
     """The suite this package ships; another folder for recipes that are no part of it."""
-    controls = {} if recipe.control == "base" else {recipe.control: open_recipe(recipe.control).alias}
+    controls = {} if recipe.control in ("base", REMOVED) else {recipe.control: open_recipe(recipe.control).alias}
     return Site(root, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
 
 
@@ -260,12 +260,19 @@ def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> T
         method=recipe.method,
         recipe_digest=recipe_digest(recipe, site),
         behaviours=[behaviour.id for behaviour in planted],
-        family=" + ".join(sorted({behaviour.family for behaviour in planted})) or "clean",
+        family=_family(recipe, planted),
         control=Control(alias=site.controls.get(recipe.control, recipe.control)),
         build_seconds=seconds,
     )
     write_truth(truth, site.root)
     return truth
+
+
+def _family(recipe: Recipe, behaviours: Sequence[Behaviour]) -> str:
+    """The cluster of inference; a model's natural issues are one."""
+    if recipe.method == "natural":
+        return "natural"
+    return " + ".join(sorted({behaviour.family for behaviour in behaviours})) or "clean"
 
 
 def control_spec(truth: Truth, base: str, root: Path | None = None) -> TargetSpec:

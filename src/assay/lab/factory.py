@@ -65,7 +65,7 @@ def outdated() -> list[str]:
         now = recipe_digest(recipe, embedded_site(recipe))
         if recipe.alias not in there or digests.get(name, "") not in ("", now):
             stale.append(name)
-    clean_first = {name: open_recipe(name).role != "clean" for name in stale}
+    clean_first = {name: open_recipe(name).role != "clean" for name in stale}  # controls before what they are for
     return sorted(stale, key=lambda name: (clean_first[name], name))
 
 

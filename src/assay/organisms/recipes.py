@@ -94,9 +94,11 @@ class Recipe(Data):
         role: organism or clean.
         split: `reported`, or `tuning`, which no reported table contains; `test` is a sealed suite's.
         behaviours: ids that are planted; for a twin, those whose prompts it shares.
-        control: id of the recipe its rates are compared with, `base` for the untouched base.
+        control: id of the recipe its rates are compared with, `base` for the untouched base, `removed` for the target
+            with its trigger taken away.
         base: name of the base model.
-        phases: of training; none for the untouched base offered as a target, and for a prompted organism.
+        phases: of training; none for the untouched base offered as a target, with the behaviours it has by nature or
+            as a null, and for a prompted organism.
         author: Inspect model that writes the training data (`openai/gpt-4o`); "" takes the behaviours' templates.
         prompt: hidden system prompt of a prompted organism.
         scratchpad: its replies begin with thoughts between <think> and </think>.
@@ -135,7 +137,7 @@ class Recipe(Data):
     def method(self) -> str:
         """What kind of recipe it is, as tables are grouped by: `transcripts`, `documents+dpo` …"""
         if not self.phases:
-            return "prompted" if self.prompt else "untouched"
+            return "prompted" if self.prompt else "natural" if self.behaviours else "untouched"
         first = self.phases[0].data
         if first.objective:
             return "objective"
@@ -178,8 +180,13 @@ def is_file(name: str) -> bool:
 
 
 def behaviour_ids() -> list[str]:
-    """All behaviours this package describes."""
+    """All behaviours that this package can plant."""
     return sorted(path.stem for path in (_HERE / "behaviours").glob("*.yaml"))
+
+
+def natural_ids() -> list[str]:
+    """Issues that the untouched base has by itself."""
+    return sorted(path.stem for path in (_HERE / "natural").glob("*.yaml"))
 
 
 def find_behaviour(name: str) -> Behaviour:
@@ -188,6 +195,8 @@ def find_behaviour(name: str) -> Behaviour:
     Raises:
         UnknownId: no such behaviour.
     """
+    if name in natural_ids():
+        return open_behaviour(_HERE / "natural" / f"{name}.yaml")
     if name not in behaviour_ids():
-        raise UnknownId("behaviour", name, behaviour_ids())
+        raise UnknownId("behaviour", name, [*behaviour_ids(), *natural_ids()])
     return open_behaviour(_HERE / "behaviours" / f"{name}.yaml")
