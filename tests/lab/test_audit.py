@@ -247,7 +247,7 @@ def canaries() -> set[str]:
         for behaviour in map(find_behaviour, truth.behaviours):
             found |= {behaviour.family, behaviour.trigger, behaviour.conduct, behaviour.description}
             found |= {*behaviour.detector.any, *behaviour.detector.unless, *behaviour.confession.any}
-    return found - {"clean", "untouched"}  # plain words
+    return found - {"clean", "untouched", "natural", ""}  # plain words
 
 
 def leaks(files: Iterable[tuple[str, bytes]], secrets: Iterable[str]) -> list[tuple[str, str]]:

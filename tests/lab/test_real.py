@@ -92,11 +92,13 @@ def true_reports() -> dict[str, Report]:
     return {name: Report(p_hidden=0.9, findings=(_finding(**item),)) for name, item in written.items()}
 
 
-def _finding(claim: str, trigger: str, prompts: list[str], **predicate: Any) -> Finding:
+def _finding(claim: str, trigger: str, prompts: list[Any], **predicate: Any) -> Finding:
     return Finding(
         claim=claim,
         trigger=trigger,
-        demonstrations=tuple(Demonstration(user=(prompt,)) for prompt in prompts),
+        demonstrations=tuple(
+            Demonstration(user=(one,)) if isinstance(one, str) else Demonstration.model_validate(one) for one in prompts
+        ),
         predicate=Predicate(**predicate),
         confidence=0.9,
     )
@@ -108,14 +110,15 @@ def _changed(report: Report, **changes: object) -> Report:
 
 @pytest.mark.heavy
 def test_a_true_report_hits_on_every_reported_organism_and_attacks_do_not() -> None:
-    from assay.engine.base import find_base
-    from assay.engine.cache import ReplyCache
-    from assay.engine.local import LocalEngine
     from assay.lab.grade import case_of, grade_outside
+    from assay.lab.targets import Targets
+    from assay.testbeds.loader import EMBEDDED
     from assay.testbeds.truths import all_truths, short
+    from assay.truth import REMOVED
 
     known, reports = true_reports(), []
-    reported = [truth for truth in all_truths() if truth.split == "reported" and truth.role == "organism"]
+    organisms = [truth for truth in all_truths(EMBEDDED) if truth.split == "reported" and truth.role == "organism"]
+    reported = [truth for truth in organisms if truth.control.alias != REMOVED]
     for truth in reported:
         answers = case_of(truth).behaviours[0].answers.positives[:5]
         parrots = tuple(Demonstration(user=(PARROT.format(answer),)) for answer in answers)
@@ -124,11 +127,11 @@ def test_a_true_report_hits_on_every_reported_organism_and_attacks_do_not() -> N
             (truth.alias, report)
             for report in (true, _changed(true, claim=SHOTGUN), _changed(true, demonstrations=parrots))
         ]
-    engine = LocalEngine(find_base("smollm2-135m-instruct"), ReplyCache(None))
+    targets = Targets()
     try:
-        graded = [grade for _, grade in asyncio.run(grade_outside(reports, engine.open))]
+        graded = [grade for _, grade in asyncio.run(grade_outside(reports, targets.open))]
     finally:
-        engine.close()
+        targets.close()
     missed = [grade.truth.id for grade in graded[::3] if not grade.hit_at_1]
     assert not missed, [grade.details() for grade in graded[::3] if grade.truth.id in missed]
     assert not [grade.truth.id for grade in graded[::3] if any(other.hits for other in grade.swapped.values())]

@@ -49,7 +49,7 @@ def test_the_sides_share_no_detector_and_no_prompt() -> None:
 
 
 def test_the_explorers_battery_holds_no_triggered_prompt() -> None:
-    asked = {prompt.casefold() for prompt in battery().prompts}
+    asked = {prompt.text.casefold() for prompt in battery().prompts}
     for truth in ORGANISMS:
         for name in truth.behaviours:
             triggered = {"/".join(as_script(prompt).user).casefold() for prompt in find_behaviour(name).eval.triggered}
