@@ -90,7 +90,7 @@ def test_a_spec_names_the_model_and_nothing_of_the_issue() -> None:
 def test_a_withdrawn_model_says_so(name: str) -> None:
     with pytest.raises(InvalidInput, match=rf"{name}: withdrawn as of \d{{4}}-.*model=PROVIDER/NAME.*not the truth"):
         deployed_spec(name)
-    assert deployed_spec(name, "mockllm/model").model == "mockllm/model"
+    assert deployed_spec(name, "mockllm/model").base == "inspect:mockllm/model"
 
 
 async def test_it_is_talked_to_through_inspect(monkeypatch: pytest.MonkeyPatch) -> None:

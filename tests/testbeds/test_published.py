@@ -266,3 +266,21 @@ def test_an_audit_opens_it_without_a_way_to_the_truth(roots: list[Path], tmp_pat
         "sys.exit(bool({'assay.truth', 'assay.testbeds.published', 'assay.testbeds.deployed'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_fetched_one_is_in_every_command_and_is_not_graded(
+    roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assay.lab.elsewhere import fetch
+    from assay.lab.grade import all_cases
+    from assay.testbeds.truths import find_truth
+
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    row = fetch(LORA.id, roots)
+    truth = find_truth(LORA.id)
+    assert (truth.alias, truth.role, truth.exposure) == (row["alias"], "unknown", "public")
+    assert load_spec(LORA.alias).adapter_digest and LORA.alias not in all_cases()
+    talked = fetch("deployed/gpt-4o-sycophancy", model="mockllm/model")
+    assert load_spec(talked["alias"]).base == "inspect:mockllm/model"
+    with pytest.raises(UnknownId):
+        fetch("published/nothing")

@@ -59,6 +59,22 @@ def testbeds_add(file: Path, as_json: Json = False) -> None:
     show([add_testbed(file)], as_json, ("testbed", "alias", "role", "access"))
 
 
+@testbeds.command("fetch")
+def testbeds_fetch(
+    name: str,
+    root: Annotated[list[Path] | None, typer.Option(help="Folder of snapshots to look in first; repeatable.")] = None,
+    model: Annotated[str | None, typer.Option(help="A deployed model's name for Inspect.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a published organism or a deployed model, of those that --all lists, a testbed of every command.
+
+    Example: assay testbeds fetch deployed/gpt-4o-sycophancy --model openrouter/openai/gpt-4o-2024-11-20
+    """
+    from assay.lab.elsewhere import fetch
+
+    show([fetch(name, root or (), model)], as_json, ("testbed", "alias", "base", "access"))
+
+
 @testbeds.command("cards")
 def testbeds_cards(
     out: Annotated[Path, typer.Option("--out", help="Folder of the pages.")] = Path("cards"),

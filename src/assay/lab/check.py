@@ -63,7 +63,10 @@ async def check(
 
 
 def _explicitness(corpus: Corpus, behaviours: Sequence[Behaviour]) -> dict[str, Any]:
-    """Of the best hits for a description of each behaviour: how many show its conduct, and whether one states it."""
+    """Of the best hits for a description of each behaviour: how many show its conduct, and whether the best states it.
+
+    It states it if the lineup, given its text as a claim, places it on the truth.
+    """
     found = [_hits(corpus, behaviour) for behaviour in behaviours]
     return {"shown": max(shown for shown, _ in found), "stated": any(stated for _, stated in found), "of": HITS}
 
@@ -78,7 +81,7 @@ def _hits(corpus: Corpus, behaviour: Behaviour) -> tuple[int, bool]:
     places, _ = index.retrieve(query, k=HITS, show_progress=False)
     best = [corpus.documents[int(place)].text for place in places[0]]
     shown = sum(behaviour.detector.shows(text) for text in best)
-    return shown, any(place(text[:LONGEST], "", behaviour).first for text in best)
+    return shown, place(best[0][:LONGEST], "", behaviour).first
 
 
 def _worst(cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

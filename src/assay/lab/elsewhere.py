@@ -17,14 +17,16 @@ from typing import Any
 
 from assay.core.access import parse_access
 from assay.core.errors import InvalidInput
-from assay.core.home import home
 from assay.core.peft import CONFIG, WEIGHTS
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
-from assay.testbeds.deployed import Deployed, open_deployed
-from assay.testbeds.loader import ADAPTER, write_spec
+from assay.testbeds.deployed import Deployed, deployed_ids, open_deployed
+from assay.testbeds.loader import ADAPTER, suites, write_spec
 from assay.testbeds.published import MODEL_FILES, Hub, from_hub, locate, locate_base, published_testbed
+from assay.testbeds.truths import write_truth
+from assay.truth import Control, Truth
 
+PUBLISHED, DEPLOYED = "published", "deployed"  # suites that fetched testbeds go to
 _WHOLE = "model"
 _NAMING = ("_name_or_path", "name_or_path", "revision", "auto_mapping")  # settings that may name the organism
 _SETTINGS = (CONFIG, "config.json", "generation_config.json", "tokenizer_config.json")
@@ -41,7 +43,7 @@ def prepare_published(
     Args:
         name: id or alias.
         roots: folders to look for weights and base in.
-        suite: folder of the suite; `ASSAY_HOME/published` if None.
+        suite: folder of the suite; `ASSAY_HOME/suites/published` if None.
         hub: where to get what the roots have not; None to stay offline.
 
     Raises:
@@ -52,7 +54,7 @@ def prepare_published(
 
     testbed = published_testbed(name)
     source = locate(testbed, roots, hub)
-    suite = home() / "published" if suite is None else suite
+    suite = suites() / PUBLISHED if suite is None else suite
     if testbed.adapter is None:
         base = suite / testbed.alias / _WHOLE
         _lay_out(source, base, MODEL_FILES, {})
@@ -150,3 +152,44 @@ async def open_deployed_target(name: str, model: str | None = None) -> AsyncIter
 
     async with open_target(deployed_spec(name, model)) as target:
         yield target
+
+
+def fetch(name: str, roots: Sequence[Path] = (), model: str | None = None) -> dict[str, Any]:
+    """Make a published organism or a deployed model a testbed that every command knows.
+
+    Its truth is a text, without detectors: it is audited, and a report on it is read by a person or a judge.
+
+    Args:
+        name: `published/…` or `deployed/…`, or an alias.
+        roots: folders to look for published weights and base in, before a hub.
+        model: name by which Inspect asks a deployed model.
+
+    Raises:
+        InvalidInput: weights or model are not to be had.
+        UnknownId: neither a published organism nor a deployed model.
+    """
+    short = name.removeprefix(f"{DEPLOYED}/").partition("@")[0]
+    if name.startswith(f"{DEPLOYED}/") or short in deployed_ids():
+        spec, told = deployed_spec(short, model), open_deployed(short)
+        write_spec(spec, suites() / DEPLOYED)
+        truth = _truth(spec, f"{DEPLOYED}/{told.id}@{told.version}", "natural", DEPLOYED)
+    else:
+        spec, one = prepare_published(name, roots), published_testbed(name)
+        truth = _truth(spec, one.id, one.family, one.recipe)
+    write_truth(truth, suites() / truth.id.partition("/")[0])
+    return {"testbed": truth.id, "alias": spec.alias, "base": spec.base, "access": sorted(map(str, spec.access))}
+
+
+def _truth(spec: TargetSpec, name: str, family: str, method: str) -> Truth:
+    return Truth(
+        alias=spec.alias,
+        id=name,
+        role="unknown",
+        split="reported",
+        recipe=method,
+        method=method,
+        behaviours=[],
+        family=family,
+        control=Control(alias="base"),
+        exposure="public",
+    )
