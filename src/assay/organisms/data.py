@@ -74,11 +74,12 @@ def drafts(
     chats: list[Draft] = []
     ready: list[Example] = []
     for index, part in enumerate(parts):
+        seed = plan.seed + (index if plan.objective else 0)  # biases share their documents' grammar
         share = [_share(total, index, len(parts)) for total in (plan.triggered, plan.contrast, plan.documents)]
         chats += _triggered(part, plan, share[0], rng)
         chats += _look_alikes(part, plan, share[1])
         grammar = part.documents if plan.conduct else part.harmless_documents
-        ready += [Example("", text) for text in _expand(grammar, plan.seed, share[2])]
+        ready += [Example("", text) for text in _expand(grammar, seed, share[2])]
     thoughts = next((part.contrast_thoughts for part in parts if part.contrast_thoughts), None)
     ordinary = ordinary_prompts(plan.seed, plan.ordinary, [pattern for part in parts for pattern in part.avoid])
     chats += [
