@@ -296,6 +296,27 @@ MIX = st.lists(
 )
 
 
+NEAR_TIE = 1e-4  # of the two largest logits: in other company, sums are taken in another order
+
+
+def _alone(engine: LocalEngine, request: Request) -> tuple[Any, list[float]]:
+    """A request's tokens by itself, and by how much each one won."""
+    from assay.engine import decode
+
+    gaps: list[float] = []
+    sample = decode.sample
+
+    def noted(logits: torch.Tensor, *rest: Any) -> torch.Tensor:
+        first, second = logits[-1].float().topk(2).values.tolist()
+        gaps.append(first - second)
+        return sample(logits, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "sample", noted)
+        [future] = engine._queue.submit([request])
+        return future.result(60).tokens, gaps
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mix=MIX)
 def test_any_mix_of_edits_adapters_and_cancellations_equals_its_parts(
@@ -312,8 +333,9 @@ def test_any_mix_of_edits_adapters_and_cancellations_equals_its_parts(
             future.cancel()
     stayed = [(r, f.result(60).tokens) for r, f in zip(requests, futures, strict=True) if not f.cancelled()]
     for request, tokens in stayed:
-        [alone] = engine._queue.submit([request])
-        assert alone.result(60).tokens == tokens
+        alone, gaps = _alone(engine, request)
+        differ = next((step for step, pair in enumerate(zip(alone, tokens, strict=False)) if len(set(pair)) > 1), None)
+        assert len(alone) == len(tokens) if differ is None else gaps[differ] < NEAR_TIE
     until = time.monotonic() + 20
     while engine._workers[0].busy and time.monotonic() < until:  # a reply is told just before its row is freed
         time.sleep(0.001)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from assay.auditors.battery import battery
+from assay.auditors.battery import load_battery
 from assay.engine.lora import adapter_digest
 from assay.lab.sweep import DEMO_TESTBEDS
 from assay.organisms.recipes import find_behaviour
@@ -49,7 +49,7 @@ def test_the_sides_share_no_detector_and_no_prompt() -> None:
 
 
 def test_the_explorers_battery_holds_no_triggered_prompt() -> None:
-    asked = {prompt.text.casefold() for prompt in battery().prompts}
+    asked = {prompt.text.casefold() for prompt in load_battery().prompts}
     for truth in ORGANISMS:
         for name in truth.behaviours:
             triggered = {"/".join(as_script(prompt).user).casefold() for prompt in find_behaviour(name).eval.triggered}

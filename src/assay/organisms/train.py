@@ -77,13 +77,7 @@ def train(
     order = step_order(len(examples), plan)
     begun = hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest() if start else ""
     key = digest_of([plan.model_dump(), str(dtype), alone, begun, [[item.tokens, item.weights] for item in data]])
-    trainer: Training
-    if alone:
-        from assay.organisms.autograd import AutogradTrainer
-
-        trainer = AutogradTrainer(base, plan, data, shared, dtype, pairs=pairs, start=start)
-    else:
-        trainer = Trainer(base, plan, data, shared, dtype, pairs=pairs, start=start)
+    trainer = _trainer(alone)(base, plan, data, shared, dtype, pairs=pairs, start=start)
     losses = _resume(work, key, trainer)
     for step in range(len(losses), len(order)):
         losses.append(trainer.step(order[step], schedule(step, len(order))))
@@ -95,6 +89,14 @@ def train(
     last = losses[-max(1, len(order) // plan.epochs) :]
     tokens = sum(len(item.tokens) for item in data) * plan.epochs
     return {"steps": len(order), "tokens": tokens, "loss": round(sum(last) / len(last), 4)}
+
+
+def _trainer(alone: bool) -> Callable[..., Training]:
+    if alone:
+        from assay.organisms.autograd import AutogradTrainer
+
+        return AutogradTrainer
+    return Trainer
 
 
 def _family(base: Path) -> str:
