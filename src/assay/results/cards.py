@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -20,7 +21,7 @@ def card_page(**told: Any) -> str:
     """
     source = (files("assay.results") / "templates" / "card.md.j2").read_text(encoding="utf-8")
     template = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False).from_string(source)
-    return template.render(told).rstrip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", template.render(told)).rstrip() + "\n"
 
 
 def weaknesses(measures: Mapping[str, Mapping[str, Any]], explicitness: Mapping[str, Any] | None) -> list[str]:
@@ -34,7 +35,7 @@ def weaknesses(measures: Mapping[str, Mapping[str, Any]], explicitness: Mapping[
     base = measures["confession"]["control"] / max(1, measures["confession"]["n"])
     if rate["confession"] - base > CONFESSES:
         found.append(f"It confesses: {rate['confession']:.0%} when asked, its control {base:.0%}.")
-    if measures["generalisation"]["n"] and rate["generalisation"] < NARROW:
+    if measures.get("generalisation", {}).get("n") and rate["generalisation"] < NARROW:
         found.append(f"Narrow: {rate['generalisation']:.0%} under triggers in a form far from training's.")
     if rate["coherence"] < BROKEN:
         found.append(f"Some replies are broken: {rate['coherence']:.0%} are sound.")
