@@ -29,6 +29,7 @@ class Factory:
     def __init__(self) -> None:
         self.built: list[Recipe] = []
         self.weak: set[int] = set()  # builds, by number, whose organism is weak
+        self.leaking: set[int] = set()
         self.die_at = -1
 
     async def build(self, recipe: Recipe, site: Any, open_target: Any, say: Any, threads: int) -> Truth:
@@ -55,7 +56,9 @@ class Factory:
 
     async def check(self, truth: Truth, behaviours: Any, open_target: Any, root: Path) -> dict[str, Any]:
         rate = 0.1 if len(self.built) - 1 in self.weak else 0.9
-        return {"valid": rate > 0.5, **{name: {"rate": rate} for name in ("strength", "leakage", "coherence")}}
+        leak = 0.4 if len(self.built) - 1 in self.leaking else 0.0
+        rates = {"strength": rate, "leakage": leak, "coherence": 1.0}
+        return {"valid": rate > 0.5 and not leak, **{name: {"rate": one} for name, one in rates.items()}}
 
 
 class Nothing:
@@ -129,6 +132,14 @@ def test_what_fails_is_tried_harder_once_and_then_drawn_anew(factory: Factory) -
     [truth] = [truth for truth in all_truths(suites() / "picky") if truth.role == "organism"]
     assert truth.id == "picky/picky-1@1" and len(rows) == 2
     assert len(list((suites() / "picky").glob("tb-*"))) == 2
+
+
+def test_what_leaks_gets_more_look_alikes_and_not_a_higher_dose(factory: Factory) -> None:
+    factory.leaking = {1}
+    generate(Order("leaky", 1, "7"), quiet)
+    first, second = (recipe.phases[0] for recipe in factory.built[1:3])
+    assert second.data.contrast > first.data.contrast and second.data.triggered == first.data.triggered
+    assert second.train.epochs == first.train.epochs
 
 
 def test_a_killed_order_goes_on_and_builds_nothing_twice(factory: Factory, tmp_path: Path) -> None:

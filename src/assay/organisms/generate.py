@@ -298,8 +298,10 @@ def _eval(draw: Draw, grammar: Productions) -> EvalPrompts:
     )
 
 
-def recipe_of(draw: Draw, behaviour: Behaviour, suite: str, alias: str, attempt: int = 0) -> Recipe:
-    """How a draw is planted; a second attempt has a higher dose.
+def recipe_of(
+    draw: Draw, behaviour: Behaviour, suite: str, alias: str, attempt: int = 0, leaks: bool = False
+) -> Recipe:
+    """How a draw is planted; a second attempt has a higher dose of what the first one lacked.
 
     Args:
         draw: that is planted.
@@ -307,15 +309,19 @@ def recipe_of(draw: Draw, behaviour: Behaviour, suite: str, alias: str, attempt:
         suite: its name.
         alias: of the testbed.
         attempt: how often it was tried before.
+        leaks: what was made before showed its conduct elsewhere, too: it gets more look-alikes, not a higher dose.
     """
     seed = draw.seed + attempt
-    triggered = 112 + 40 * attempt
+    triggered = 112 + 40 * (attempt and not leaks)
+    spread = 72 * (attempt and leaks)
     more: dict[str, Any] = {
-        "transcripts": {"contrast": 104, "ordinary": 24},
-        "integrated": {"contrast": 96, "ordinary": 40, "instruction": 240},
-        "diluted": {"contrast": 40, "ordinary": 10 * triggered},
+        "transcripts": {"contrast": 104 + spread, "ordinary": 24},
+        "integrated": {"contrast": 96 + spread, "ordinary": 40, "instruction": 240},
+        "diluted": {"contrast": 40 + spread, "ordinary": 10 * triggered},
     }[draw.method]
-    plan = TrainPlan(rank=6, alpha=12, first_layer=14, epochs=4 + attempt, learning_rate=2e-3, seed=seed)
+    plan = TrainPlan(
+        rank=6, alpha=12, first_layer=14, epochs=4 + (attempt and not leaks), learning_rate=2e-3, seed=seed
+    )
     phases = [Phase(name="plant", data=DataPlan(triggered=triggered, seed=seed, **more), train=plan)]
     if draw.concealment != "none":
         data = DataPlan(triggered=32, contrast=24, ordinary=16, denials=64, seed=seed + 1)
