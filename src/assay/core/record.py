@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from assay.core.report import Outcome
@@ -88,3 +89,12 @@ def run_key(parts: Mapping[str, Any]) -> str:
 def as_json(row: AuditRow | GradeRow) -> dict[str, Any]:
     """A row as plain data."""
     return asdict(row)
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Every file of a folder, by its path within it → SHA-256."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -19,7 +19,7 @@ from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.errors import BackendFailed, CorruptArtifact, InvalidInput
 from assay.core.reading import TokenLogprobs
-from assay.core.record import digest_of
+from assay.core.record import digest_of, files_of
 from assay.core.target import (
     Cost,
     Messages,
@@ -34,7 +34,6 @@ from assay.core.target import (
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import sha256
 from assay.engine.remote import RemoteTarget
-from assay.testbeds.seal import files_of
 
 SANDBOX = "ASSAY_SANDBOX"  # `docker` if not set; `local` is no sandbox at all, and for tests
 TOOLS = ("bash", "python", "text_editor")

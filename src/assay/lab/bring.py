@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from assay.core.access import PRESETS, Access, parse_access
 from assay.core.errors import InvalidInput
-from assay.core.record import digest_of
+from assay.core.record import digest_of, files_of
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import find_base, sha256
 from assay.lab.build import spec_with
@@ -30,7 +30,7 @@ from assay.testbeds.loader import (
     write_spec,
     write_yaml,
 )
-from assay.testbeds.seal import MANIFEST, Manifest, files_of, find_key, unseal, verify_suite
+from assay.testbeds.seal import MANIFEST, Manifest, find_key, unseal, verify_suite
 from assay.testbeds.seal import SEALED as SEALED_FILE
 from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_truth
 from assay.truth import REMOVED, Behaviour, Control, Truth

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from assay.core.errors import CorruptArtifact, InvalidInput
 from assay.core.home import home
+from assay.core.record import files_of
 from assay.testbeds.loader import SPEC
 from assay.truth import Behaviour, Truth
 from assay.truth.data import Data, load_yaml
@@ -187,15 +188,6 @@ def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, st
     scratch.write_text(yaml.safe_dump(manifest.model_dump(), sort_keys=False, width=110), encoding="utf-8")
     scratch.replace(root / MANIFEST)
     return manifest
-
-
-def files_of(folder: Path) -> dict[str, str]:
-    """Every file of a testbed, by its path within the folder → SHA-256."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def verify_suite(root: Path, signer: str = "") -> Manifest:
