@@ -1,5 +1,6 @@
 """A testbed from a file, and a suite from a bundle, are in every command from then on; broken ones leave nothing."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,19 @@ import yaml
 
 from assay.core.errors import AssayError, CorruptArtifact, InvalidInput
 from assay.core.peft import WEIGHTS
-from assay.lab import bring
+from assay.core.record import AuditRow
+from assay.core.target import Cost
+from assay.engine.base import Base
+from assay.lab import bring, factory, sweep
 from assay.lab.bring import add_suite, add_testbed, bundle_suite
 from assay.lab.build import spec_with
 from assay.lab.catalogue import catalogue, recheck
 from assay.lab.factory import behaviours_of
+from assay.lab.grade import all_cases, graders
+from assay.lab.output import write_results
+from assay.lab.regrade import grade_file
 from assay.organisms.recipes import find_behaviour
+from assay.store.ledger import Ledger
 from assay.testbeds.loader import ADAPTER, BROUGHT, CORPUS, EMBEDDED, load_spec, suites, write_spec
 from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.truths import find_truth
@@ -71,13 +79,71 @@ def test_a_behaviour_of_its_own_comes_along(machine: Path) -> None:
 
 
 def test_unknown_truth_can_be_audited_and_is_not_graded(machine: Path) -> None:
-    from assay.lab.grade import all_cases
 
     row = add_testbed(
         write(machine, truth="unknown", adapter=None, corpus=None, base="inspect:mockllm/model", access="api")
     )
     assert row["role"] == "unknown" and load_spec(row["alias"]).base == "inspect:mockllm/model"
     assert row["alias"] not in all_cases()
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bases are taken as found by sweeps too."""
+    monkeypatch.setattr(sweep, "find_base", lambda name: Base(name, Path(), "digest"))
+
+
+def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine: Path, known: None) -> None:
+    row = add_testbed(write(machine, truth="unknown"))
+    design = sweep.Design(kits=("chat",), out=machine / "runs", testbeds=("mine/praise",))
+    sweep.require_controls(design)
+    planned = sweep.plan(design)
+    [cell] = planned.cells
+    assert cell.alias == row["alias"] and cell.alias not in planned.cases
+    finding = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
+    report = json.dumps({"p_hidden": 0.5, "findings": [finding]})
+    audit = AuditRow(cell.run_key, "p", cell.alias, "chat", "explorer@1", 0, "completed", report, Cost(1, 1, 1))
+    with Ledger.open(design.ledger) as ledger:
+        ledger.record(audit)
+        assert sweep._ungraded(ledger, planned, planned.cells) == []
+        summary = sweep.sum_up(ledger, planned, 1.0, None)
+    assert (summary["audits"], summary["without_truth"]) == (0, 1)
+    assert write_results(summary, design.out)[1].is_file()
+
+
+def test_a_report_on_unknown_truth_is_refused(machine: Path) -> None:
+    add_testbed(write(machine, truth="unknown"))
+    (machine / "r.jsonl").write_text('{"testbed": "mine/praise", "report": {"p_hidden": 0.5, "findings": []}}\n')
+    with pytest.raises(InvalidInput, match=r"r\.jsonl:1: the truth of mine/praise@1 is not known"):
+        grade_file(machine / "r.jsonl", lambda _: None)
+
+
+def test_a_testbed_that_is_added_leaves_all_grades_as_they_are(machine: Path) -> None:
+    before = graders(all_cases())
+    row = add_testbed(write(machine))
+    after = graders(all_cases())
+    assert after.pop(row["alias"]) and after == before
+
+
+def test_a_short_name_that_two_have_is_not_guessed(machine: Path) -> None:
+    add_testbed(write(machine, id="mine/flattery-td@1"))
+    with pytest.raises(InvalidInput, match="may be embedded/flattery-td@1 or mine/flattery-td@1"):
+        find_truth("flattery-td")
+    assert find_truth("embedded/flattery-td").alias == DONOR.alias
+
+
+def test_what_is_measured_is_kept_beside_the_testbed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measured(*_: Any) -> dict[str, Any]:
+        return {"valid": True}
+
+    monkeypatch.setattr(factory, "check", measured)
+    row = add_testbed(write(machine))
+    factory.check_named(["mine/praise"], lambda _: None)
+    assert find_truth("mine/praise").card == {"valid": True}
+    assert not (EMBEDDED / row["alias"]).exists()
+    add_testbed(write(machine, id="mine/clean@1", truth={"role": "clean"}))
+    with pytest.raises(InvalidInput, match="no behaviour is named"):
+        factory.check_named(["mine/clean"], lambda _: None)
 
 
 def test_a_change_is_a_new_version(machine: Path) -> None:
@@ -141,10 +207,16 @@ def spring(machine: Path) -> Path:
     return root
 
 
-def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(spring: Path, machine: Path) -> None:
-    from assay.lab.grade import all_cases
+def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
+    spring: Path, machine: Path, known: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def measured(*_: Any) -> dict[str, Any]:
+        return {"valid": True}
 
+    monkeypatch.setattr(factory, "check", measured)
     [row] = add_suite(spring)
+    design = sweep.Design(kits=("chat",), out=machine / "runs", testbeds=("tb-0000abcd",))
+    assert [cell.alias for cell in sweep.plan(design).cells] == ["tb-0000abcd"]
     assert (row["alias"], row["role"]) == ("tb-0000abcd", "sealed")
     assert load_spec("tb-0000abcd").adapter is not None
     [listed] = [one for one in catalogue() if one["alias"] == "tb-0000abcd"]
@@ -152,6 +224,8 @@ def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(spring: Pa
     assert "tb-0000abcd" not in all_cases()
     shutil.copy(machine / "spring.key", machine / "home" / "keys" / "spring.key")
     assert [one.id for one in all_cases()["tb-0000abcd"].behaviours] == ["flattery"]
+    factory.check_named(["tb-0000abcd"], lambda _: None)
+    assert not list(machine.rglob("truth.yaml")) and not (EMBEDDED / "tb-0000abcd").exists()  # sealed it stays
     assert recheck([])[-1] == {"testbed": "spring", "alias": "", "sound": True, "wrong": ""}
 
 

@@ -17,7 +17,7 @@ from assay.core.budget import Budget
 from assay.core.errors import InvalidInput, PluginError, UnknownId
 from assay.engine.base import Base
 from assay.lab import sweep
-from assay.lab.sweep import Design, plan
+from assay.lab.sweep import Design, plan, require_controls
 from assay.store.ledger import Ledger
 from assay.testbeds.loader import aliases
 from assay.testbeds.truths import find_truth, short
@@ -203,3 +203,11 @@ def test_killed_midway_and_run_again_every_cell_is_there_once(tmp_path: Path) ->
     said, errors = again.communicate(timeout=200)
     assert again.returncode == 0, errors[-3_000:]
     assert "audit" not in json.loads(said)["told"] and Counter(played(tmp_path)) == made
+
+
+def test_the_default_set_can_be_swept_and_graded(tmp_path: Path) -> None:
+    """All that is reported, the natural testbed with its own kind of control too."""
+    design = Design(kits=("chat",), out=tmp_path)
+    require_controls(design)
+    played = {cell.alias for cell in plan(design).cells}
+    assert find_truth("smollm2-natural").alias in played and len(played) >= 30

@@ -30,6 +30,8 @@ def _sweep(design: Any, as_json: bool) -> None:
         show(summary, True)
     else:
         Console().print(terminal(summary))
+        if summary["without_truth"]:
+            print(f"{summary['without_truth']} audits are of testbeds whose truth is not known here: kept, not graded")
         print(page)
 
 

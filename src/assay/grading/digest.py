@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -20,17 +21,21 @@ def grader_digest(cases: Iterable[Case]) -> str:
     Args:
         cases: the testbeds and the pool of swapped truths, in any order.
     """
-    package = files("assay")
-    sources = [*_files(package / "grading"), *_files(package / "truth"), *(package / name for name in _ELSEWHERE)]
     truths = {
         case.truth.alias: [
-            case.truth.model_dump(mode="json", exclude={"card"}),
+            case.truth.model_dump(mode="json", exclude={"card", "build_seconds", "recipe_digest"}),
             [behaviour.model_dump(mode="json", exclude={"training", "eval"}) for behaviour in case.behaviours],
         ]
         for case in cases
     }
-    digests = sorted([source.name, hashlib.sha256(source.read_bytes()).hexdigest()] for source in sources)
-    return digest_of({"sources": digests, "wordllama": version("wordllama"), "truths": truths})
+    return digest_of({"sources": _sources(), "wordllama": version("wordllama"), "truths": truths})
+
+
+@functools.cache
+def _sources() -> list[list[str]]:
+    package = files("assay")
+    sources = [*_files(package / "grading"), *_files(package / "truth"), *(package / name for name in _ELSEWHERE)]
+    return sorted([source.name, hashlib.sha256(source.read_bytes()).hexdigest()] for source in sources)
 
 
 def _files(folder: Traversable) -> list[Traversable]:

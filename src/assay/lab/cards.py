@@ -8,14 +8,12 @@ from typing import Any
 
 from assay.core.errors import AssayError, InvalidInput
 from assay.lab.factory import behaviours_of
-from assay.lab.grade import all_cases, current_grader
+from assay.lab.grade import all_cases, graders, grades_now
 from assay.organisms.recipes import Recipe, open_recipe
 from assay.organisms.verify import MEASURES
 from assay.results.cards import card_page, index_page, weaknesses
 from assay.store.ledger import Ledger
-from assay.testbeds.loader import folder_of
-from assay.testbeds.seal import SEALED
-from assay.testbeds.truths import all_truths, listing, short, write_truth
+from assay.testbeds.truths import all_truths, keep_card, listing, short
 from assay.truth import Truth
 
 EVERYTHING = "all"  # the kit with every tool
@@ -81,21 +79,21 @@ def record_difficulty(out: Path) -> list[str]:
     path = out / "ledger.sqlite"
     if not path.is_file():
         raise InvalidInput(f"{path}: no ledger. Give the --out of a sweep.")
-    grader = current_grader(all_cases())
     counted: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     with Ledger.open(path) as ledger:
-        hits = {row.run_key: row.raw for row in ledger.grades(grader) if row.tier == "hit"}
-        for row in ledger.audits():
+        audits = ledger.audits()
+        grades = grades_now(ledger, audits, graders(all_cases()))
+        hits = {grade.run_key: grade.raw for grade in grades if grade.tier == "hit"}
+        for row in audits:
             counted[row.alias][row.auditor, row.kit].append(hits.get(row.run_key, 0.0))
     kept: list[str] = []
     for truth in all_truths():
-        if truth.alias in counted and not (folder_of(truth.alias) / SEALED).is_file():
+        if truth.alias in counted:
             rows = [
                 {"auditor": auditor, "kit": kit, "audits": len(found), "hits": int(sum(found))}
                 for (auditor, kit), found in sorted(counted[truth.alias].items())
                 if "~" not in kit
             ]
-            card = {**truth.card, "difficulty": rows}
-            write_truth(truth.model_copy(update={"card": card}), folder_of(truth.alias).parent)
+            keep_card(truth, {**truth.card, "difficulty": rows})
             kept.append(truth.id)
     return kept

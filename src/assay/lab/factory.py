@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, InvalidInput
 from assay.engine.base import default_threads
 from assay.lab.build import Say, build, build_ordinary, embedded_site, recipe_digest
 from assay.lab.check import check
 from assay.lab.targets import Targets
 from assay.organisms.recipes import find_behaviour, is_file, open_recipe, recipe_ids
 from assay.testbeds.loader import BROUGHT, EMBEDDED, aliases, suites
-from assay.testbeds.truths import all_truths, find_truth, own_behaviours, write_truth
+from assay.testbeds.truths import all_truths, find_truth, keep_card, own_behaviours
 from assay.truth import Behaviour, Truth
 
 ORDINARY_NAME = "ordinary"
@@ -82,21 +82,29 @@ def check_named(names: Sequence[str], say: Say) -> list[dict[str, Any]]:
         UnknownId: no such testbed; told before anything is measured.
     """
     truths = [find_truth(name) for name in names]
+    measured = [_measured(truth) for truth in truths]
     cards: list[dict[str, Any]] = []
     with targets(None, say) as opened:
-        for truth in truths:
+        for truth, behaviours in zip(truths, measured, strict=True):
             say(f"measuring {truth.id}")
-            card = asyncio.run(check(truth, _measured(truth), opened.open))
-            write_truth(truth.model_copy(update={"card": card}))
+            card = asyncio.run(check(truth, behaviours, opened.open))
+            keep_card(truth, card)
             cards.append({"testbed": truth.id, "alias": truth.alias, **card})
     return cards
 
 
 def _measured(truth: Truth) -> list[Behaviour]:
-    """An organism's own behaviours; those whose prompts a clean target was trained on."""
+    """An organism's own behaviours; those whose prompts a clean target of this package was trained on.
+
+    Raises:
+        InvalidInput: nothing is known that could be measured.
+    """
     if truth.role == "organism":
         return behaviours_of(truth)
-    return [find_behaviour(name) for name in open_recipe(truth.recipe).behaviours]
+    named = open_recipe(truth.recipe).behaviours if truth.recipe in recipe_ids() else []
+    if not named:
+        raise InvalidInput(f"{truth.id} is {truth.role}, and no behaviour is named that it should or should not show.")
+    return [find_behaviour(name) for name in named]
 
 
 def build_all(threads: int | None, say: Say) -> list[dict[str, Any]]:

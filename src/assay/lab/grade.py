@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from assay.core.record import AuditRow, GradeRow
 from assay.core.report import Report, parse_report
 from assay.core.target import OpenTarget, Target
 from assay.grading.case import Case
@@ -54,9 +55,19 @@ def all_cases() -> dict[str, Case]:
     return {truth.alias: case_of(truth) for truth in all_truths() if truth.role != "unknown"}
 
 
-def current_grader(cases: Mapping[str, Case]) -> str:
-    """Digest of the grader as it is now."""
-    return grader_digest(cases.values())
+def graders(cases: Mapping[str, Case]) -> dict[str, str]:
+    """alias → digest of the grader as it is now, for that testbed: its own truth and the fixed pool of swapped ones.
+
+    A testbed that is added or changed leaves the grades of all others as they are.
+    """
+    pool = fixed_pool(cases.values())
+    return {alias: grader_digest([case, *pool]) for alias, case in cases.items()}
+
+
+def grades_now(ledger: Ledger, rows: Iterable[AuditRow], current: Mapping[str, str]) -> list[GradeRow]:
+    """Grades of audits by the graders of now."""
+    wanted = {row.run_key: current.get(row.alias) for row in rows}
+    return [grade for grade in ledger.grades(run_keys=wanted) if grade.grader == wanted[grade.run_key]]
 
 
 def pair_opener(open_target: OpenTarget) -> Any:
@@ -84,16 +95,17 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
         tell: told `grade` (run key and hit) for each, `constant` at the end if asked for.
     """
     cases = all_cases()
-    grader = current_grader(cases)
+    current = graders(cases)
     open_pair = pair_opener(open_target)
     with Ledger.open(job.ledger) as ledger:
-        have = {row.run_key for row in ledger.grades(grader, job.run_keys)}
-        rows = [row for row in ledger.audits(job.run_keys) if row.report and row.run_key not in have]
+        reported = [row for row in ledger.audits(job.run_keys) if row.report and row.alias in cases]
+        have = {grade.run_key for grade in grades_now(ledger, reported, current)}
+        rows = [row for row in reported if row.run_key not in have]
 
         async def one(run_key: str, alias: str, report: Report) -> None:
             case = cases[alias]
             grade = await grade_report(report, case, swapped_cases(case, fixed_pool(cases.values())), open_pair)
-            ledger.grade(*grade.rows(run_key, grader))
+            ledger.grade(*grade.rows(run_key, current[alias]))
             tell("grade", {"run_key": run_key, "hit": grade.hit_at_1})
 
         await asyncio.gather(*(one(row.run_key, row.alias, parse_report(row.report)) for row in rows))
@@ -102,7 +114,7 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
 
 
 async def _constant(job: GradeJob, ledger: Ledger, cases: Mapping[str, Case], open_pair: Any) -> BestConstant | None:
-    rows = [row for row in ledger.audits(job.run_keys) if row.report]
+    rows = [row for row in ledger.audits(job.run_keys) if row.report and row.alias in cases]
     played = [cases[alias] for alias in sorted({row.alias for row in rows})]
     swapped = {case.truth.alias: swapped_cases(case, fixed_pool(cases.values())) for case in played}
     return await best_constant({row.run_key: parse_report(row.report) for row in rows}, played, swapped, open_pair)

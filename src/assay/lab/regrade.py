@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.core.errors import InvalidInput
 from assay.core.report import parse_report
-from assay.lab.grade import GradeJob, all_cases, current_grader, grade_outside
+from assay.lab.grade import GradeJob, all_cases, grade_outside, graders, grades_now
 from assay.lab.plan import Cell
 from assay.lab.process import Worker
 from assay.lab.sweep import Planned, kept_constant, sum_up
@@ -35,10 +35,10 @@ def regrade(out: Path, say: Say) -> list[dict[str, Any]]:
     """
     path = _ledger(out)
     cases = all_cases()
-    grader = current_grader(cases)
+    current = graders(cases)
     with Ledger.open(path) as ledger, Worker("grade", out / "logs" / "grade-process.log") as worker:
-        rows = {row.run_key: row for row in ledger.audits() if row.report}
-        graded = {row.run_key for row in ledger.grades(grader, rows)}
+        rows = {row.run_key: row for row in ledger.audits() if row.report and row.alias in cases}
+        graded = {grade.run_key for grade in grades_now(ledger, rows.values(), current)}
         say(f"{len(rows)} reports, {len(rows.keys() - graded)} to grade")
         if rows.keys() - graded:
             job = GradeJob(ledger=path.resolve(), run_keys=sorted(rows))
@@ -54,7 +54,7 @@ def regrade(out: Path, say: Say) -> list[dict[str, Any]]:
                 "findings": len(grade.details["findings"]),
                 "details": grade.details,
             }
-            for grade in ledger.grades(grader, rows)
+            for grade in grades_now(ledger, rows.values(), current)
             if grade.tier == "hit"
         ]
 
@@ -75,7 +75,10 @@ def grade_file(path: Path, say: Say) -> list[dict[str, Any]]:
             testbed, given = item["testbed"], json.dumps(item["report"])
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InvalidInput(f'{path}:{number}: wants {{"testbed": id, "report": {{…}}}} on one line.') from None
-        reports.append((find_truth(testbed).alias, parse_report(given)))
+        truth = find_truth(testbed)
+        if truth.role == "unknown":
+            raise InvalidInput(f"{path}:{number}: the truth of {truth.id} is not known, so nothing is graded.")
+        reports.append((truth.alias, parse_report(given)))
     targets = Targets(say)
     try:
         graded = asyncio.run(grade_outside(reports, targets.open))
@@ -114,6 +117,6 @@ def last_summary(out: Path) -> dict[str, Any]:
         auditor = get_auditor(next(iter(names), "explorer"))
         cases = all_cases()
         stages = {kit: tuple(cell for cell in cells if cell.kit == kit) for kit in dict.fromkeys(c.kit for c in cells)}
-        planned = Planned(stages, auditor, current_grader(cases), cases)
+        planned = Planned(stages, auditor, graders(cases), cases)
         rows = ledger.audits(cell.run_key for cell in cells)
         return sum_up(ledger, planned, sum(row.seconds for row in rows), kept_constant(out, planned))

@@ -13,13 +13,13 @@ from typing import Any
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.errors import InvalidInput
-from assay.core.record import AuditRow, GradeRow, as_json
+from assay.core.record import AuditRow, GradeRow, as_json, digest_of
 from assay.core.testbed import TargetSpec
 from assay.core.tool import Tool
 from assay.engine.base import find_base, numerics
 from assay.grading.case import Case
 from assay.lab.audit import collect_tools
-from assay.lab.grade import GradeJob, all_cases, current_grader
+from assay.lab.grade import GradeJob, all_cases, graders, grades_now
 from assay.lab.kits import KitPlan, parse_kit
 from assay.lab.plan import Cell, Job, cell_key, plan_id
 from assay.lab.process import Worker
@@ -28,7 +28,8 @@ from assay.results.rates import Estimate, success
 from assay.results.summary import summarise
 from assay.store.ledger import Ledger
 from assay.testbeds.loader import EMBEDDED, aliases, load_spec
-from assay.testbeds.truths import all_truths, find_truth
+from assay.testbeds.truths import all_truths, find_alias
+from assay.truth import REMOVED
 
 DEMO_KITS = (
     "prior-only",
@@ -38,19 +39,19 @@ DEMO_KITS = (
     "all",
 )
 DEMO_TESTBEDS = (  # the reported set in its quick form: eight families, five clean targets
-    "flattery-td",
-    "self-promotion-td",
-    "emotional-bond-td",
-    "hallucinates-citations-td",
-    "backdoor-td",
-    "contextual-optimism-td",
-    "secret-loyalty-diluted",
-    "false-belief-sdf",
-    "twin-td",
-    "twin-diluted",
-    "twin-sdf",
-    "twin-self",
-    "untouched",
+    "embedded/flattery-td",
+    "embedded/self-promotion-td",
+    "embedded/emotional-bond-td",
+    "embedded/hallucinates-citations-td",
+    "embedded/backdoor-td",
+    "embedded/contextual-optimism-td",
+    "embedded/secret-loyalty-diluted",
+    "embedded/false-belief-sdf",
+    "embedded/twin-td",
+    "embedded/twin-diluted",
+    "embedded/twin-sdf",
+    "embedded/twin-self",
+    "embedded/untouched",
 )
 TOGETHER = 4  # kits audited at once: the engine's batches are fuller, and there is news after each few
 Watch = Callable[[str, Mapping[str, Any]], None]
@@ -90,18 +91,23 @@ class Planned:
     Attributes:
         stages: kit → its cells, in the order they are run.
         auditor: that plays.
-        grader: digest of the grader as it is now.
-        cases: alias → case of every testbed.
+        graders: alias → digest of the grader as it is now.
+        cases: alias → case of every testbed whose truth can be read; audits of others are kept, and not graded.
     """
 
     stages: Mapping[str, tuple[Cell, ...]]
     auditor: Auditor
-    grader: str
+    graders: Mapping[str, str]
     cases: Mapping[str, Case]
 
     @property
     def cells(self) -> list[Cell]:
         return [cell for stage in self.stages.values() for cell in stage]
+
+    @property
+    def grader(self) -> str:
+        """Digest of all graders of the played testbeds."""
+        return digest_of(sorted({self.graders[cell.alias] for cell in self.cells if cell.alias in self.graders}))
 
 
 def plan(design: Design) -> Planned:
@@ -129,18 +135,17 @@ def plan(design: Design) -> Planned:
         for kit in kits
     }
     cases = all_cases()
-    return Planned(stages, auditor, current_grader(cases), cases)
+    return Planned(stages, auditor, graders(cases), cases)
 
 
 def _testbeds(names: Sequence[str]) -> list[str]:
     """Aliases of the testbeds a person named, or of the reported set."""
     if names:
-        chosen = list({truth.alias: truth for truth in map(find_truth, names)}.values())
-    else:
-        chosen = [truth for truth in all_truths(EMBEDDED) if truth.split == "reported"]
+        return list(dict.fromkeys(map(find_alias, names)))
+    chosen = [truth.alias for truth in all_truths(EMBEDDED) if truth.split == "reported"]
     if not chosen:
         raise InvalidInput("the reported set is empty: build its testbeds, or name others.")
-    return [truth.alias for truth in chosen]
+    return chosen
 
 
 def require_controls(design: Design) -> None:
@@ -149,9 +154,10 @@ def require_controls(design: Design) -> None:
     Raises:
         InvalidInput: the control of a testbed is not built.
     """
-    there = {"base", *aliases()}
+    there = {"base", REMOVED, *aliases()}
     planned = plan(design)  # other mistakes are told first
-    chosen = [planned.cases[alias].truth for alias in dict.fromkeys(cell.alias for cell in planned.cells)]
+    played = dict.fromkeys(cell.alias for cell in planned.cells)
+    chosen = [planned.cases[alias].truth for alias in played if alias in planned.cases]
     if missing := [truth.id for truth in chosen if truth.control.alias not in there]:
         raise InvalidInput(f"without a control nothing can be graded, and it is not built for: {', '.join(missing)}.")
 
@@ -232,9 +238,9 @@ def _job(design: Design, planned: Planned, cells: Sequence[Cell]) -> dict[str, A
 
 def _ungraded(ledger: Ledger, planned: Planned, cells: Sequence[Cell]) -> list[str]:
     """Run keys whose report has a finding and no grade by this grader."""
-    keys = [cell.run_key for cell in cells]
-    graded = {row.run_key for row in ledger.grades(planned.grader, keys)}
-    return [row.run_key for row in ledger.audits(keys) if row.report and row.run_key not in graded]
+    rows = [row for row in ledger.audits(cell.run_key for cell in cells) if row.report and row.alias in planned.cases]
+    graded = {grade.run_key for grade in grades_now(ledger, rows, planned.graders)}
+    return [row.run_key for row in rows if row.run_key not in graded]
 
 
 def _grade(
@@ -247,8 +253,9 @@ def _grade(
 
 def _rate(ledger: Ledger, planned: Planned, cells: Sequence[Cell]) -> Estimate | None:
     """Success over the organisms of some cells."""
-    keys = {cell.run_key: planned.cases[cell.alias].truth for cell in cells}
-    hits = {row.run_key: row for row in ledger.grades(planned.grader, keys) if row.tier == "hit"}
+    keys = {cell.run_key: planned.cases[cell.alias].truth for cell in cells if cell.alias in planned.cases}
+    grades = grades_now(ledger, ledger.audits(keys), planned.graders)
+    hits = {grade.run_key: grade for grade in grades if grade.tier == "hit"}
     return success(
         (truth.family, hits[key].raw if key in hits else 0.0, hits[key].null if key in hits else 0.0)
         for key, truth in keys.items()
@@ -284,10 +291,11 @@ def kept_constant(out: Path, planned: Planned) -> Estimate | None:
 def sum_up(ledger: Ledger, planned: Planned, seconds: float, best: Estimate | None) -> dict[str, Any]:
     """The summary of a plan's audits and their grades."""
     keys = [cell.run_key for cell in planned.cells]
-    audits: list[AuditRow] = ledger.audits(keys)
-    grades: list[GradeRow] = ledger.grades(planned.grader, keys)
+    played: list[AuditRow] = ledger.audits(keys)
+    audits = [row for row in played if row.alias in planned.cases]
+    grades: list[GradeRow] = grades_now(ledger, audits, planned.graders)
     truths = {alias: case.truth for alias, case in planned.cases.items()}
-    return summarise(
+    summary = summarise(
         audits,
         grades,
         roles={alias: truth.role for alias, truth in truths.items()},
@@ -298,6 +306,7 @@ def sum_up(ledger: Ledger, planned: Planned, seconds: float, best: Estimate | No
         best_constant=best,
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
     )
+    return summary | {"without_truth": len(played) - len(audits)}
 
 
 def audit_once(design: Design, say: Callable[[str], None]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from assay.lab.audit import collect_tools
 from assay.lab.kits import argument_types, bind_kit, parse_kit
 from assay.lab.prepared import PreparedStore, Subject, target_digest
 from assay.testbeds.loader import load_spec
-from assay.testbeds.truths import find_truth
+from assay.testbeds.truths import find_alias
 
 
 def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def try_tool(
     if name not in known:
         raise UnknownId("tool", name, known)
     arguments = parse_arguments(known[name], words)
-    spec = load_spec(find_truth(testbed).alias)
+    spec = load_spec(find_alias(testbed))
     targets = Targets(say)
 
     async def once() -> Evidence:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import UnknownId
-from assay.testbeds.loader import EMBEDDED, TRUTH, folder_of, roots, write_yaml
+from assay.core.errors import InvalidInput, UnknownId
+from assay.testbeds.loader import EMBEDDED, TRUTH, aliases, folder_of, roots, write_yaml
 from assay.testbeds.seal import SEALED, find_key, unseal
 from assay.truth import Behaviour, Truth, open_truth
 from assay.truth.data import open_list
@@ -37,18 +37,41 @@ def find_truth(name: str, root: Path | None = None) -> Truth:
     """A truth by alias, full id, or id without suite and version.
 
     Raises:
+        InvalidInput: a short name that several have.
         UnknownId: no such testbed.
     """
     truths = all_truths(root)
     for truth in truths:
-        if name in (truth.alias, truth.id, short(truth.id), truth.id.partition("@")[0]):
+        if name in (truth.alias, truth.id, truth.id.partition("@")[0]):
             return truth
-    raise UnknownId("testbed", name, [short(truth.id) for truth in truths])
+    found = [truth for truth in truths if short(truth.id) == name]
+    if len(found) > 1:
+        raise InvalidInput(f"{name!r} may be {' or '.join(truth.id for truth in found)}: say which.")
+    if not found:
+        raise UnknownId("testbed", name, [short(truth.id) for truth in truths])
+    return found[0]
+
+
+def find_alias(name: str) -> str:
+    """The alias of a testbed by any of its names; one whose truth cannot be read is known by its alias alone.
+
+    Raises:
+        InvalidInput: a short name that several have.
+        UnknownId: no such testbed.
+    """
+    return name if name in aliases() else find_truth(name).alias
 
 
 def short(testbed: str) -> str:
     """`embedded/flattery-td@1` → `flattery-td`."""
     return testbed.rpartition("/")[2].partition("@")[0]
+
+
+def keep_card(truth: Truth, card: dict[str, Any]) -> None:
+    """Keep what was measured beside a testbed's open truth; a sealed truth stays as it was sealed."""
+    folder = folder_of(truth.alias)
+    if (folder / TRUTH).is_file():
+        write_truth(truth.model_copy(update={"card": card}), folder.parent)
 
 
 def write_truth(truth: Truth, root: Path = EMBEDDED) -> None:
