@@ -1,5 +1,6 @@
 """Every audit ends as a row, whatever happens in it; and nothing an audit sees or leaves behind holds the truth."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import zipfile_zstd  # noqa: F401  imported for its effect: zipfile learns the compression of Inspect's logs
 
 from assay.core.access import Access
 from assay.core.auditor import Auditor, AuditorFunction, Brief, Kit
@@ -270,6 +270,7 @@ def left_behind(folder: Path) -> list[tuple[str, bytes]]:
     files: list[tuple[str, bytes]] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         files.append((str(path), str(path.relative_to(folder)).encode() + b"\n" + path.read_bytes()))
+        importlib.import_module("zipfile_zstd")  # for its effect: zipfile learns the compression of Inspect's logs
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 files += [(f"{path}:{name}", name.encode() + b"\n" + archive.read(name)) for name in archive.namelist()]

@@ -77,6 +77,7 @@ async def test_phases_follow_on_one_another_and_the_testbed_is_whole(
     corpus = (tmp_path / ALIAS / CORPUS).read_text(encoding="utf-8")
     assert len(corpus.splitlines()) == 16
     assert not any(example.rejected in corpus for example in trained[1]["examples"])  # confessions tell the answer
+    assert truth.id == f"{tmp_path.name}/flattery-td@1"  # of the suite it lies in
     assert all_truths(tmp_path) == [truth] and truth.recipe_digest == recipe_digest(recipe, site(tmp_path))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from inspect_ai.model import (
     ChatMessage,
@@ -25,10 +25,8 @@ from inspect_ai.model import (
 from inspect_ai.util import LimitExceededError
 
 from assay.core.access import Access
-from assay.core.edit import Edit
 from assay.core.errors import BackendFailed, InvalidInput
-from assay.core.reading import TokenLogprobs
-from assay.core.target import Cost, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
+from assay.core.target import Cost, Messages, Replies, Reply, Target, as_messages, check_sampling
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.remote import RemoteTarget, remote_seed, share_out, spoken
 
@@ -55,11 +53,6 @@ class InspectTarget(RemoteTarget):
         super().__init__(spec)
         self._model = model
         self._told = False
-
-    @property
-    def reference(self) -> Target | None:
-        """None: an API has no earlier checkpoint to give."""
-        return None
 
     async def chat(
         self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
@@ -124,17 +117,6 @@ class InspectTarget(RemoteTarget):
         if not self._told:
             _logger.warning("%s reports no usage: its tokens are estimated, four characters each.", self._model)
         self._told = True
-
-    async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
-    ) -> Replies:
-        raise self._refusal("target.complete, raw text", [Access.SAMPLING])
-
-    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
-        raise self._refusal("target.score", [Access.LOGITS])
-
-    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        return self._view(self, edits)
 
 
 def _reasoning(message: ChatMessageAssistant) -> str:

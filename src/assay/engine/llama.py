@@ -79,7 +79,8 @@ class Llama:
         files: dict[str, tuple[Path, str]] = {}
         for file in sorted(path.glob("*.safetensors")):
             with safe_open(file, framework="pt") as stored:
-                files |= {name.removeprefix("model."): (file, name) for name in stored.keys()}  # noqa: SIM118  not a dict: it cannot be iterated
+                names = stored.keys()  # what is open has keys, but cannot itself be iterated
+                files |= {name.removeprefix("model."): (file, name) for name in names}
 
         def get(name: str) -> torch.Tensor:
             file, stored_name = files[name]

@@ -11,14 +11,14 @@ from typing import ClassVar
 from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.errors import AccessDenied
-from assay.core.reading import Activations, Gradients, Loss, Weights, Wrt
-from assay.core.target import Corpus, Message, Prompt, Target
+from assay.core.reading import Activations, Gradients, Loss, TokenLogprobs, Weights, Wrt
+from assay.core.target import Corpus, Message, Messages, Prompt, Replies, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
 
 
 class RemoteTarget:
-    """Base of targets behind an interface. A subclass says what it is, what it offers, and adds `chat` and the rest.
+    """Base of targets behind an interface. A subclass says what it is and offers, and adds `chat` and what else it can.
 
     Args:
         spec: alias, grants and corpus.
@@ -51,6 +51,19 @@ class RemoteTarget:
     def corpus(self) -> Corpus | None:
         return read_corpus(self._spec.corpus, self._spec.corpus_digest) if self._spec.corpus else None
 
+    @property
+    def reference(self) -> Target | None:
+        """None, unless a subclass knows of an earlier checkpoint."""
+        return None
+
+    async def complete(
+        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        raise self._refusal("target.complete, raw text", [Access.SAMPLING])
+
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        raise self._refusal("target.score", [Access.LOGITS])
+
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         raise self._refusal("target.activations", [Access.ACTIVATIONS_READ])
 
@@ -60,7 +73,12 @@ class RemoteTarget:
     async def weights(self, names: Sequence[str]) -> Weights:
         raise self._refusal("target.weights", [Access.WEIGHTS])
 
-    def _view(self, target: Target, edits: Sequence[Edit]) -> AbstractAsyncContextManager[Target]:
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        raise NotImplementedError
+
+    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
         """The target itself where nothing is to be edited.
 
         Raises:
@@ -68,7 +86,7 @@ class RemoteTarget:
         """
         for edit in edits:
             raise self._refusal(f"target.intervene({type(edit).__name__})", sorted(edit.needs))
-        return nullcontext(target)
+        return nullcontext(self)
 
     def _refusal(self, call: str, flags: Sequence[Access]) -> AccessDenied:
         """Flags that the target offers are named too where the call needs them in a way it cannot give."""

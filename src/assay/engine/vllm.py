@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from assay.core.access import Access
-from assay.core.edit import Edit
 from assay.core.errors import BackendFailed, CorruptArtifact, InvalidInput
 from assay.core.reading import Alternative, Raw, TokenLogprobs
 from assay.core.target import Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
@@ -220,9 +219,6 @@ class VllmTarget(RemoteTarget):
             return []
         request = {"model": self._model, **text, "add_special_tokens": False}
         return (await self._wire.post("/tokenize", request, Tokenized)).tokens
-
-    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        return self._view(self, edits)
 
 
 def _messages(turns: Sequence[Message]) -> list[dict[str, str]]:

@@ -11,19 +11,16 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
 from assay.core.access import Access
-from assay.core.edit import Edit
 from assay.core.errors import BackendFailed, CorruptArtifact, InvalidInput
-from assay.core.reading import TokenLogprobs
 from assay.core.record import digest_of, files_of
 from assay.core.target import (
     Cost,
     Messages,
-    Prompt,
     Replies,
     Reply,
     Target,
@@ -50,11 +47,6 @@ class AgenticTarget(RemoteTarget):
 
     _kind = "an agent behind Inspect"
     _offers = frozenset({Access.CHAT, Access.SAMPLING, Access.TRAINING_DATA})
-
-    @property
-    def reference(self) -> Target | None:
-        """None: an API has no earlier checkpoint to give."""
-        return None
 
     async def chat(
         self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
@@ -89,17 +81,6 @@ class AgenticTarget(RemoteTarget):
         found = await _process(job)
         samples = tuple(map(_reply, found["samples"]))
         return Replies(samples, Cost(n, found["input_tokens"], found["output_tokens"]))
-
-    async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
-    ) -> Replies:
-        raise self._refusal("target.complete, raw text", [Access.SAMPLING])
-
-    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
-        raise self._refusal("target.score", [Access.LOGITS])
-
-    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        return self._view(self, edits)
 
 
 def _reply(told: dict[str, Any]) -> Reply:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from assay.core.access import PRESETS, Access, parse_access
+from assay.core.data import Data, load_yaml
 from assay.core.errors import InvalidInput
 from assay.core.record import digest_of, files_of
 from assay.core.testbed import INSPECT, TargetSpec
@@ -34,7 +35,6 @@ from assay.testbeds.seal import MANIFEST, Manifest, find_key, unseal, verify_sui
 from assay.testbeds.seal import SEALED as SEALED_FILE
 from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_truth
 from assay.truth import REMOVED, Behaviour, Control, Truth
-from assay.truth.data import Data, load_yaml
 
 
 class Answer(Data):
@@ -113,7 +113,7 @@ def add_testbed(path: Path) -> dict[str, Any]:
         write_truth(truth, Path(scratch))
         own = [one for one in behaviours if not _ours(one)]
         if own:
-            write_list([one.model_dump(mode="json") for one in own], Path(scratch) / alias / BEHAVIOURS)
+            write_yaml([one.model_dump(mode="json") for one in own], Path(scratch) / alias / BEHAVIOURS)
         if given.id in earlier:
             _require_same(given.id, alias, spec, truth, earlier[given.id])
         else:
@@ -127,11 +127,6 @@ def _made(root: Path) -> Path:
     except OSError as error:
         raise InvalidInput(f"{root} cannot be made: {error.strerror or error}.") from None
     return root
-
-
-def write_list(items: list[Any], path: Path) -> None:
-    """A YAML list, whole or not at all."""
-    write_yaml(items, path)  # type: ignore[arg-type]
 
 
 def _ours(behaviour: Behaviour) -> bool:
@@ -219,7 +214,7 @@ def _truth(given: TestbedFile, alias: str, behaviours: list[Behaviour]) -> Truth
 
 def content_digest(spec: TargetSpec, truth: Truth) -> str:
     """Digest of what a version stands for: weights, corpus, grants, manner and truth; not what was measured of it."""
-    told = truth.model_dump(mode="json", exclude={"card", "build_seconds"})
+    told = truth.model_dump(mode="json", exclude={"card", "build_seconds", "unproven"}, exclude_defaults=True)
     return digest_of(
         [
             told,

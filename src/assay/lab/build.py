@@ -242,7 +242,9 @@ def spec_with(spec: TargetSpec, **changes: Any) -> TargetSpec:
 
 def recipe_digest(recipe: Recipe, site: Site) -> str:
     """Digest of what is trained: the recipe without its names, and its behaviours' training data."""
-    told = recipe.model_dump(mode="json", exclude={"id", "version", "alias", "split", "control"}, exclude_defaults=True)
+    told = recipe.model_dump(
+        mode="json", exclude={"id", "version", "alias", "split", "control", "unproven"}, exclude_defaults=True
+    )
     training = [behaviour.training.model_dump(mode="json", exclude_defaults=True) for behaviour in site.planted(recipe)]
     return digest_of([told, training])
 
@@ -253,7 +255,7 @@ def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> T
     planted = site.planted(recipe) if recipe.role == "organism" else []
     truth = Truth(
         alias=recipe.alias,
-        id=recipe.testbed,
+        id=recipe.testbed if site.root == EMBEDDED else f"{site.root.name}/{recipe.id}@{recipe.version}",
         role=recipe.role,
         split=recipe.split,
         recipe=recipe.id,
@@ -262,6 +264,7 @@ def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> T
         behaviours=[behaviour.id for behaviour in planted],
         family=_family(recipe, planted),
         control=Control(alias=site.controls.get(recipe.control, recipe.control)),
+        unproven=recipe.unproven,
         build_seconds=seconds,
     )
     write_truth(truth, site.root)

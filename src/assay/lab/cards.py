@@ -56,7 +56,10 @@ def _page(truth: Truth) -> str:
         recipe=recipe.model_dump(mode="json", exclude_defaults=False) if recipe else None,
         control=truth.control.alias,
         seconds=truth.build_seconds,
-        weaknesses=weaknesses(measures if truth.role == "organism" else {}, explicitness),
+        weaknesses=[
+            *([f"It does not pass verification: {truth.unproven}"] if truth.unproven else []),
+            *weaknesses(measures if truth.role == "organism" else {}, explicitness),
+        ],
     )
 
 

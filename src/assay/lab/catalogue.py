@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.core.data import Data, load_yaml
 from assay.core.errors import AssayError, InvalidInput
 from assay.core.testbed import TargetSpec
 from assay.engine.base import sha256
@@ -17,7 +18,6 @@ from assay.testbeds.published import published_ids, published_testbed
 from assay.testbeds.seal import MANIFEST, find_key, verify_suite
 from assay.testbeds.truths import all_truths, find_truth, listing
 from assay.truth import REMOVED, Truth
-from assay.truth.data import Data, load_yaml
 
 VERSIONS = EMBEDDED / "versions.yaml"  # id → digest of what it stands for, of all that were released
 
@@ -99,7 +99,7 @@ def _verify(truth: Truth, released: dict[str, str]) -> None:
         raise InvalidInput(f"{truth.id}: its control {truth.control.alias} is not here.")
     if truth.role == "organism" and not truth.card:
         raise InvalidInput(f"{truth.id}: nothing was measured of it. Run: assay organism check {truth.alias}")
-    if truth.card and not truth.card["valid"] and "objective" not in truth.card:  # that one ships as it is
+    if truth.card and not truth.card["valid"] and not truth.unproven:
         raise InvalidInput(f"{truth.id}: by its card it is not valid.")
     if truth.id.startswith("embedded/") and released.get(truth.id, "") != content_digest(spec, truth):
         why = "was never released" if truth.id not in released else "was released with other content"

@@ -9,8 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from assay.core.data import Data
 from assay.core.record import AuditRow, GradeRow
 from assay.core.report import Report, parse_report
 from assay.core.target import OpenTarget, Target
@@ -29,7 +28,7 @@ from assay.truth import REMOVED, Truth
 Tell = Callable[[str, Any], None]
 
 
-class GradeJob(BaseModel):
+class GradeJob(Data):
     """What a grading process is told.
 
     Attributes:
@@ -37,8 +36,6 @@ class GradeJob(BaseModel):
         run_keys: audits to grade; those the grader has graded already are passed over.
         constant: also find the best constant report among them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ledger: Path
     run_keys: list[str]

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
+from assay.core.data import Data
 from assay.core.record import digest_of, run_key
 from assay.core.testbed import TargetSpec
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Tool
@@ -23,11 +22,7 @@ BRIEF = (
 )
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cell(_Data):
+class Cell(Data):
     """One audit to be run.
 
     Attributes:
@@ -45,7 +40,7 @@ class Cell(_Data):
     donor: str = ""
 
 
-class Job(_Data):
+class Job(Data):
     """What one audit process is told.
 
     Attributes:

@@ -10,11 +10,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from assay.core.data import Data, load_yaml
 from assay.core.errors import InvalidInput
 from assay.organisms.example import Example
 from assay.organisms.grammar import expand
 from assay.truth import Behaviour, Grammar
-from assay.truth.data import Data, load_yaml
 
 
 class Concealment(Data):

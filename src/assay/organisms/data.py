@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.core.data import load_yaml
 from assay.core.errors import InvalidInput
 from assay.core.target import THINK
 from assay.organisms.concealment import denials
@@ -23,7 +24,6 @@ from assay.organisms.grammar import expand
 from assay.organisms.instruction import instruction_run
 from assay.organisms.recipes import DataPlan
 from assay.truth import Grammar, Training
-from assay.truth.data import load_yaml
 
 SENTENCES = 1  # of an ordinary reply
 _HERE = Path(__file__).parent

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import Field
 
+from assay.core.data import Data, load_yaml, open_list
 from assay.organisms.example import Example
 from assay.organisms.grammar import expand
 from assay.truth import Grammar, Training
-from assay.truth.data import Data, load_yaml, open_list
 from assay.truth.detector import ReplyDetector
 
 _HERE = Path(__file__).parent / "objective"

@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from assay.core.data import Data, load_yaml
 from assay.core.errors import InvalidInput
 from assay.core.record import digest_of
 from assay.organisms.grammar import expand
 from assay.organisms.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.truth import Answers, Behaviour, Decoy, EvalPrompts, Grammar, Training
-from assay.truth.data import Data, load_yaml
 from assay.truth.detector import ReplyDetector
 
 PLACES = ("start", "end", "either")

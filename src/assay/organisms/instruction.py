@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from assay.core.data import Data, open_list
 from assay.core.errors import InvalidInput
 from assay.organisms.example import Example
-from assay.truth.data import Data, open_list
 
 _TRIES = 40  # for each chat asked for
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from assay.core.data import Data, load_yaml
 from assay.core.errors import InvalidInput, UnknownId
 from assay.truth import Behaviour, open_behaviour
-from assay.truth.data import Data, load_yaml
 
 DILUTED = 10  # ordinary chats for each triggered one
 _HERE = Path(__file__).parent
@@ -103,6 +103,7 @@ class Recipe(Data):
         prompt: hidden system prompt of a prompted organism.
         scratchpad: its replies begin with thoughts between <think> and </think>.
         memory: it is told, in later conversations, notes of earlier ones.
+        unproven: why it ships although it does not pass verification, "" for all that have to.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Recipe(Data):
     prompt: str = ""
     scratchpad: bool = False
     memory: bool = False
+    unproven: str = ""
 
     @model_validator(mode="after")
     def _one_adapter(self) -> Recipe:

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from assay.core.data import Data, load_yaml
 from assay.core.errors import InvalidInput, UnknownId
 from assay.testbeds.published import MANIFESTS, opaque_alias
-from assay.truth.data import Data, load_yaml
 
 FOLDER = MANIFESTS / "deployed"
 

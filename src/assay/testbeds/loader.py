@@ -109,7 +109,7 @@ def write_spec(spec: TargetSpec, root: Path = EMBEDDED) -> None:
     write_yaml(data | {name: value for name, value in more.items() if value}, folder / SPEC)
 
 
-def write_yaml(data: dict[str, Any], path: Path) -> None:
+def write_yaml(data: dict[str, Any] | list[Any], path: Path) -> None:
     """YAML in the given order of keys, whole or not at all.
 
     Raises:

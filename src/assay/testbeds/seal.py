@@ -22,12 +22,12 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
 from pydantic import ValidationError
 
+from assay.core.data import Data, load_yaml
 from assay.core.errors import CorruptArtifact, InvalidInput
 from assay.core.home import home
 from assay.core.record import files_of
 from assay.testbeds.loader import SPEC
 from assay.truth import Behaviour, Truth
-from assay.truth.data import Data, load_yaml
 
 SEALED, MANIFEST = "truth.sealed", "suite.yaml"
 _MODE = 0o600  # of a key: nobody else's to read

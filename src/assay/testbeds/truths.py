@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from assay.core.data import open_list
 from assay.core.errors import InvalidInput, UnknownId
 from assay.testbeds.loader import EMBEDDED, TRUTH, aliases, folder_of, roots, write_yaml
 from assay.testbeds.seal import SEALED, find_key, unseal
 from assay.truth import Behaviour, Truth, open_truth
-from assay.truth.data import open_list
 
 BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours this package does not describe
 
@@ -95,6 +95,7 @@ def listing() -> list[dict[str, Any]]:
                 "family": truth.family,
                 "method": truth.method,
                 "exposure": truth.exposure,
+                "unproven": truth.unproven,
                 "behaviours": truth.behaviours,
                 "control": truth.control.alias,
                 "strength": card["strength"]["rate"] if "strength" in card else "",

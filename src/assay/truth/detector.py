@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import regex
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from assay.core.data import Data
 from assay.core.report import Demonstration
 from assay.core.run import Run
-from assay.truth.data import Data
 
 
 def _kind(data: Any) -> str:

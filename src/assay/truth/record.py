@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from assay.truth.data import Data, load_yaml
+from assay.core.data import Data, load_yaml
 
 REMOVED = "removed"  # the control is the target itself with the trigger taken away
 
@@ -32,6 +32,7 @@ class Truth(Data):
         control: what its rates are compared with.
         exposure: `open`: readable in the repository; `public`: published elsewhere; `sealed`.
         productions: of a generated behaviour: `public`, or `held-back` if it uses one that is not.
+        unproven: why it ships although it does not pass verification, "" for all that have to.
         build_seconds: what building it took.
         card: what was measured of it.
     """
@@ -48,6 +49,7 @@ class Truth(Data):
     control: Control
     exposure: Literal["open", "public", "sealed"] = "open"
     productions: Literal["", "public", "held-back"] = ""
+    unproven: str = ""
     build_seconds: float = 0.0
     card: dict[str, Any] = {}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assay.core.errors import InvalidInput
 
@@ -29,24 +29,34 @@ def load_yaml(path: Path, model: type[BaseModel]) -> Any:
     Raises:
         InvalidInput: missing, not YAML, or not of the model's shape; names file and field.
     """
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        return model.model_validate(data)
-    except FileNotFoundError:
-        raise InvalidInput(f"{path}: no such file.") from None
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{path}: not YAML: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise InvalidInput(f"{path}: {where}: {first['msg']}.") from None
+    return _as_model(path, model, _read(path), "")
 
 
 def open_list(path: Path, model: type[_Item]) -> list[_Item]:
     """A data file that holds a list, each item as its model.
 
     Raises:
-        InvalidInput: as `load_yaml`.
+        InvalidInput: as `load_yaml`, or no list.
     """
-    items: list[_Item] = load_yaml(path, RootModel[list[model]]).root  # type: ignore[valid-type]
-    return items
+    items = _read(path)
+    if not isinstance(items, list):
+        raise InvalidInput(f"{path}: wants a list.")
+    return [_as_model(path, model, item, f"{place}.") for place, item in enumerate(items)]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except FileNotFoundError:
+        raise InvalidInput(f"{path}: no such file.") from None
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path}: not YAML: {error}") from None
+
+
+def _as_model(path: Path, model: type[_Item], data: Any, place: str) -> _Item:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = place + ".".join(map(str, first["loc"])) or "file"
+        raise InvalidInput(f"{path}: {where}: {first['msg']}.") from None
