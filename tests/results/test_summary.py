@@ -1,5 +1,6 @@
 """From rows to the summary: what is counted, what is compared, what may be said."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,9 +8,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from assay.core.errors import InvalidInput, UnknownId
 from assay.results.rates import Estimate
+from assay.results.report import page
+from assay.results.terminal import terminal
 from assay.results.verdict import HELPS, HURTS, OPEN, headline, tool_verdicts, verdict
 
 NONE, ALL = [0.0] * 8, [1.0] * 8
@@ -204,3 +208,17 @@ def test_importing_results_loads_no_drawing_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_success_is_told_apart_by_what_behaviours_were_drawn_from(rows: SimpleNamespace) -> None:
+    first, second = rows.organisms[:2]
+    audits = [rows.audit("chat", alias, findings=1) for alias in (first, second)]
+    grades = [rows.grade("chat", first, hit=1.0), rows.grade("chat", second, hit=0.0)]
+    summary = rows.summary((audits, grades), groups={first: "public", second: "held-back"})
+    told = {group: (kits["chat"]["success"], kits["chat"]["organisms"]) for group, kits in summary["groups"].items()}
+    assert told == {"public": (1.0, 1), "held-back": (0.0, 1)}
+    written, printed = page(summary), Console(width=200, record=True, file=io.StringIO())
+    printed.print(terminal(summary))
+    for text in (written, printed.export_text()):
+        assert "held-back" in text and "drawn from" in text
+    assert rows.summary((audits, grades))["groups"] == {}

@@ -18,6 +18,8 @@ _COLOURS = {HELPS: "green", HURTS: "red"}
 def terminal(summary: Mapping[str, Any]) -> RenderableType:
     """The headline, the kits with their intervals and yardsticks, and the effects, to be printed by rich."""
     parts: list[RenderableType] = [Text(summary["headline"], style="bold"), _kits(summary)]
+    if summary["groups"]:
+        parts.append(_groups(summary))
     if summary["effects"]:
         parts.append(_effects(summary))
     parts.append(Text(_counts(summary), style="dim"))
@@ -44,6 +46,18 @@ def _kits(summary: Mapping[str, Any]) -> Table:
     if constant:
         blank = [""] * 5
         table.add_row(Text("best-constant"), percent(constant["success"]), Text(interval(constant["interval"])), *blank)
+    return table
+
+
+def _groups(summary: Mapping[str, Any]) -> Table:
+    """Success by what a generated organism's behaviour was drawn from."""
+    table = Table(title="success on organisms drawn from", title_justify="left")
+    for column in ("productions", "kit", "success", "95 %", "organisms"):
+        table.add_column(column, justify="left" if column in {"productions", "kit"} else "right")
+    for group, kits in summary["groups"].items():
+        for kit, won in kits.items():
+            rate = (percent(won["success"]), Text(interval(won["interval"])), str(won["organisms"]))
+            table.add_row(group, Text(kit), *rate)
     return table
 
 
