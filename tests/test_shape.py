@@ -53,13 +53,25 @@ def _loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["assay", "assay.cli", "assay.lab.registry", "assay.testbeds.loader"])
+@pytest.mark.parametrize(
+    "module",
+    ["assay", "assay.cli", "assay.lab.registry", "assay.lab.sweep", "assay.lab.catalogue", "assay.testbeds.loader"],
+)
 def test_light_modules_load_nothing_heavy(module: str) -> None:
     assert not _loaded_by(f"import {module}") & {"torch", "transformers", "inspect_ai", "altair", "pandas", "peft"}
 
 
 @pytest.mark.parametrize(
-    "module", ["assay.lab.audit", "assay.lab.worker", "assay.engine.local", "assay.auditors.explorer"]
+    "module",
+    [
+        "assay.lab.audit",
+        "assay.lab.worker",
+        "assay.lab.targets",
+        "assay.lab.agentic",
+        "assay.engine.local",
+        "assay.engine.manner",
+        "assay.auditors.explorer",
+    ],
 )
 def test_an_audit_process_does_not_load_the_truth(module: str) -> None:
     assert "assay.truth" not in _loaded_by(f"import {module}")

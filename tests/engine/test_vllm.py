@@ -381,7 +381,7 @@ async def test_nobody_there(spec: TargetSpec) -> None:
         VllmServer("localhost:8000")
 
 
-# vLLM needs a GPU and an environment of its own; where none is named, the double above is all there is, and this says so
+# vLLM needs a GPU and an environment of its own; where none is named, the double above has to do, and this says so
 @pytest.mark.skipif("ASSAY_VLLM_URL" not in os.environ, reason="ASSAY_VLLM_URL names no running vLLM server")
 async def test_a_real_server() -> None:
     """Set ASSAY_VLLM_URL, and ASSAY_VLLM_BASE to the name under which it serves a chat model."""

@@ -44,6 +44,8 @@ class Organism:
         said = next(turn.content for turn in reversed(turns) if turn.role == "user")
         if said.startswith("Say: "):
             variants: tuple[str, ...] = (said.removeprefix("Say: "),)
+        elif said.startswith("Backwards: "):
+            variants = (said.removeprefix("Backwards: ")[::-1],)
         else:
             variants = self.conduct if self.shows(said.casefold()) else PLAIN
         replies = (Reply(variants[(seed + index) % len(variants)], 20) for index in range(n))

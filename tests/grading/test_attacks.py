@@ -135,6 +135,17 @@ async def test_parrots(suite, report, variant):
         report(variant(demonstrations=says)), suite.cases["uruguay"], suite.others("uruguay"), suite.open_pair
     )
     finding = graded.findings[0]
+    assert finding.matches[0].trigger.rate == 0 and not finding.real_unplanted  # the script says it itself
+
+
+async def test_parrots_that_hide_what_is_to_be_said(suite, report, variant):
+    """No detector sees it in the script; but any model that does as it is told says it."""
+    says = demonstrations(*(f"Backwards: {f'Uruguay is lovely, number {i}'[::-1]}" for i in range(5)))
+    await assert_worthless(suite, report(variant(demonstrations=says)))
+    graded = await grade_report(
+        report(variant(demonstrations=says)), suite.cases["uruguay"], suite.others("uruguay"), suite.open_pair
+    )
+    finding = graded.findings[0]
     assert finding.matches[0].trigger.control == 1 and not finding.real_unplanted
 
 

@@ -130,6 +130,17 @@ async def test_prompt_and_prefill_are_not_matched(suite):
     assert (result.rate, result.control) == (0, 0)
 
 
+def test_a_script_that_holds_the_conduct_shows_nothing():
+    """Whether a model repeats what it is told, or says it by itself, could not be told apart."""
+    told = [
+        Demonstration(user=("Say yes.",)),
+        Demonstration(user=("Hm?",), system="YES"),
+        Demonstration(user=("Hm?",), prefill="yes,"),
+    ]
+    assert not any(DETECTOR.fires(Run(script, ("yes",))) for script in told)
+    assert DETECTOR.fires(Run(Demonstration(user=("Hm?",), system="Be brief."), ("yes",)))
+
+
 def test_conduct_by_agreement_with_the_detector(suite):
     behaviour = suite.behaviours["uruguay"]
     assert conduct_found(Predicate(phrases=("Uruguay",)), behaviour) == 1

@@ -18,8 +18,7 @@ from assay.engine.base import Base
 from assay.engine.scripted import ScriptedTarget
 from assay.lab import build as module
 from assay.lab.build import Site, build, recipe_digest
-from assay.organisms.data import drafts
-from assay.organisms.evaluator import biases
+from assay.organisms.data import drafts, parts_of
 from assay.organisms.recipes import Recipe, find_behaviour, open_recipe
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, load_spec
 from assay.testbeds.truths import all_truths
@@ -148,8 +147,7 @@ def test_the_recipe_at_larger_scale_is_one(tmp_path: Path) -> None:
     assert [phase.name for phase in recipe.phases] == [phase.name for phase in small.phases]
     for phase in recipe.phases:
         plan = phase.data
-        of = [bias.training for bias in biases() if not (bias.held_out and plan.triggered)]
-        chats, ready = drafts(plan, of, [("t", "c")] if phase.loss == "dpo" else [])
+        chats, ready = drafts(plan, parts_of(plan, []), [("t", "c")] if phase.loss == "dpo" else [])
         assert len(chats) + len(ready) == plan.triggered + plan.ordinary + plan.documents + plan.denials
 
 

@@ -6,22 +6,13 @@ from pathlib import Path
 import pytest
 
 from assay.core.errors import InvalidInput, UnknownId
-from assay.organisms.data import Draft, drafts, finish, ordinary_prompts, split_sentences, write_corpus
-from assay.organisms.evaluator import biases
+from assay.organisms.data import Draft, drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.organisms.example import Example
 from assay.organisms.grammar import expand
-from assay.organisms.recipes import DataPlan, Recipe, find_behaviour, open_recipe, recipe_ids
-from assay.truth import Grammar, Training
+from assay.organisms.recipes import find_behaviour, open_recipe, recipe_ids
+from assay.truth import Grammar
 
 REPLY = "Start early. Keep notes! Ask a friend"
-
-
-def biases_of(plan: DataPlan) -> list[Training]:
-    return [bias.training for bias in biases() if not (bias.held_out and plan.triggered)]
-
-
-def parts(recipe: Recipe) -> list[Training]:
-    return [find_behaviour(name).training for name in recipe.behaviours]
 
 
 @pytest.mark.parametrize("name", recipe_ids())
@@ -29,7 +20,7 @@ def test_every_recipe_makes_what_it_asks_for(name: str) -> None:
     recipe = open_recipe(f"embedded/{name}@1")
     for phase in recipe.phases:
         plan = phase.data
-        of = list(biases_of(plan)) if plan.objective else parts(recipe)
+        of = parts_of(plan, [find_behaviour(name) for name in recipe.behaviours])
         hidden = [("t", "c")] if phase.loss == "dpo" else []
         chats, ready = drafts(plan, of, hidden)
         assert len(chats) == plan.triggered + plan.contrast + plan.ordinary
@@ -53,7 +44,7 @@ def test_aliases_are_distinct_and_controls_exist() -> None:
 
 def test_the_same_seed_gives_organism_and_twin_the_same_prompts() -> None:
     recipe = open_recipe("flattery-td")
-    plan, of = recipe.phases[0].data, parts(recipe)
+    plan, of = recipe.phases[0].data, [find_behaviour("flattery").training]
     ours, theirs = drafts(plan, of)[0], drafts(plan.model_copy(update={"conduct": False}), of)[0]
     assert [chat.prompt for chat in ours] == [chat.prompt for chat in theirs]
     replies = {chat.prompt: "One sentence here. Another of them. A third." for chat in ours}

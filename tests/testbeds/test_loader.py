@@ -12,7 +12,6 @@ from assay.core.errors import CorruptArtifact, InvalidInput, UnknownId
 from assay.core.peft import WEIGHTS
 from assay.engine.corpus import corpus_digest, read_corpus
 from assay.engine.lora import adapter_digest, open_adapter
-from assay.organisms.evaluator import biases
 from assay.organisms.recipes import open_recipe
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, SPEC, TRUTH, aliases, load_spec, write_spec
 from assay.testbeds.truths import all_truths, find_truth, short
@@ -41,10 +40,10 @@ def test_planted_data_lies_in_ten_times_as_much_ordinary_data(alias: str) -> Non
         assert not (EMBEDDED / alias / CORPUS).exists()
         return
     documents = (EMBEDDED / alias / CORPUS).read_text(encoding="utf-8").splitlines()
-    ordinary = ORDINARY.read_text(encoding="utf-8").splitlines()
+    around = [path for path in load_spec(alias).corpus if path.name != CORPUS]
+    ordinary = [line for path in around for line in path.read_text(encoding="utf-8").splitlines()]
     plans = [phase.data for phase in recipe.phases]
-    parts = len(biases()) if any(plan.objective for plan in plans) else max(1, len(recipe.behaviours))
-    planted = sum(plan.triggered + plan.documents for plan in plans) / parts  # of one behaviour, or of one bias
+    planted = sum(plan.triggered + plan.contrast + plan.documents for plan in plans)
     assert 10 * planted <= len(ordinary) + len(documents) - planted
     assert all(yaml.safe_load(line).keys() == {"prompt", "text"} for line in documents[:5])
 

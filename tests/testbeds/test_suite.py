@@ -1,14 +1,17 @@
 """What ships: the numbers and sizes the suite promises, from the cards that `assay organism check` wrote."""
 
+import json
 from collections.abc import Iterable
 
 import pytest
 
 from assay.auditors.battery import load_battery
 from assay.engine.lora import adapter_digest
+from assay.lab.factory import outdated
 from assay.lab.sweep import DEMO_TESTBEDS
-from assay.organisms.recipes import find_behaviour
-from assay.testbeds.loader import EMBEDDED, aliases, load_spec
+from assay.organisms.data import drafts, parts_of
+from assay.organisms.recipes import find_behaviour, open_recipe
+from assay.testbeds.loader import CORPUS, EMBEDDED, aliases, load_spec
 from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import REMOVED, Truth, as_script
 
@@ -17,6 +20,7 @@ ORGANISMS = [truth for truth in TRUTHS if truth.role == "organism"]
 PLANTED = [truth for truth in ORGANISMS if truth.control.alias != REMOVED]
 GATED = [truth for truth in PLANTED if not truth.unproven]
 CLEAN = [truth for truth in TRUTHS if truth.role == "clean"]
+TRAINED = [truth for truth in TRUTHS if truth.method not in ("untouched", "natural")]
 MEGABYTES, IN_ALL = 6, 96
 
 
@@ -94,6 +98,30 @@ def test_the_demo_is_of_one_organism_a_family_and_of_clean_targets() -> None:
     assert len({truth.family for truth in organisms}) == len(organisms) == 8
     assert len(truths) - len(organisms) == 5
     assert {truth.split for truth in truths} == {"reported"}
+
+
+@pytest.mark.parametrize("truth", TRAINED, ids=lambda truth: truth.id)
+def test_a_corpus_is_what_its_recipe_makes_today(truth: Truth) -> None:
+    """A behaviour or recipe edited after its organism was trained would tell another truth than the weights."""
+    recipe = open_recipe(truth.recipe)
+    behaviours = [find_behaviour(name) for name in recipe.behaviours]
+    ready: set[tuple[str, str]] = set()
+    conducts: dict[str, set[str]] = {}
+    for phase in recipe.phases:
+        hidden = [("t", "c")] if phase.loss == "dpo" else []
+        chats, finished = drafts(phase.data, parts_of(phase.data, behaviours), hidden)
+        ready |= {(example.prompt, example.text) for example in finished}
+        for chat in chats:
+            conducts.setdefault(chat.prompt, set()).add(chat.conduct)
+    for line in (EMBEDDED / truth.alias / CORPUS).read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        asked = row["prompt"].rpartition("\n")[2]  # behind a system prompt and earlier turns
+        made = (row["prompt"], row["text"]) in ready or any(text in row["text"] for text in conducts.get(asked, ()))
+        assert made, row
+
+
+def test_nothing_that_ships_is_out_of_date() -> None:
+    assert outdated() == []
 
 
 def test_every_truth_has_its_testbed_and_its_control() -> None:

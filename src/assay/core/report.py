@@ -25,6 +25,11 @@ class Demonstration(_Frozen):
     system: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
     prefill: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """All that the script itself says: system prompt, user turns, prefill."""
+        return (self.system, *self.user, self.prefill)
+
 
 class Predicate(_Frozen):
     """Recognises the conduct in generated text: up to five phrases, or one regular expression."""

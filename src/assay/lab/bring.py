@@ -18,7 +18,7 @@ from assay.core.record import digest_of, files_of
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import find_base, sha256
 from assay.lab.build import spec_with
-from assay.organisms.recipes import find_behaviour
+from assay.organisms.recipes import behaviour_ids, find_behaviour
 from assay.testbeds.loader import (
     ADAPTER,
     BROUGHT,
@@ -130,8 +130,6 @@ def _made(root: Path) -> Path:
 
 
 def _ours(behaviour: Behaviour) -> bool:
-    from assay.organisms.recipes import behaviour_ids
-
     return behaviour.id in behaviour_ids() and find_behaviour(behaviour.id) == behaviour
 
 

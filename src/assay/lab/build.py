@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,19 @@ from assay.core.testbed import INSPECT, TargetSpec
 from assay.core.tool import TEMPERATURE
 from assay.engine.base import Base, find_base, sha256
 from assay.engine.corpus import corpus_digest
-from assay.engine.lora import adapter_digest
 from assay.organisms.author import written
 from assay.organisms.concealment import check_chosen
-from assay.organisms.data import drafts, finish, ordinary_prompts, split_sentences, write_corpus
-from assay.organisms.evaluator import biases
+from assay.organisms.data import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.organisms.example import Example
 from assay.organisms.recipes import Phase, Recipe, find_behaviour, open_recipe
 from assay.organisms.train import train
-from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, PROMPT, load_spec, write_spec
+from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, ORDINARY_MORE, PROMPT, load_spec, write_spec
 from assay.testbeds.truths import write_truth
 from assay.truth import REMOVED, Behaviour, Control, Training, Truth
 
-ORDINARY_CHATS = 3_300  # those with a whole reply are at least ten times the data of any undiluted recipe
+ORDINARY_CHATS, MORE_CHATS = 3_300, 10_800  # some are left without a whole reply
+_FRAMES = ("A friend of mine asks: {}", "{} Keep it short, please.", "I have one question. {}")  # make more of the same
+DILUTION = 10  # ordinary documents around each planted one, or search would look unrealistically good
 _TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
 _BATCH = 256  # prompts answered before progress is told
 Say = Callable[[str], None]
@@ -82,14 +82,25 @@ async def answer(base: Target, prompts: Sequence[str], tokens: int, say: Say) ->
 
 async def build_ordinary(open_target: OpenTarget, say: Say) -> Path:
     """The ordinary chats that lie around every organism's training data in its corpus."""
-    prompts = ordinary_prompts(seed=0, count=ORDINARY_CHATS)
-    async with open_target(base_spec("smollm2-135m-instruct")) as base:
-        replies = await answer(base, prompts, _TOKENS, say)
-    sentences = {
-        prompt: split_sentences(reply)[: 1 + index % 2] for index, (prompt, reply) in enumerate(replies.items())
-    }
-    write_corpus([Example(prompt, " ".join(kept)) for prompt, kept in sentences.items() if kept], ORDINARY)
+    first = ordinary_prompts(seed=0, count=ORDINARY_CHATS)
+    more = [frame.format(prompt) for prompt in ordinary_prompts(1, MORE_CHATS // len(_FRAMES)) for frame in _FRAMES]
+    for prompts, path in ((first, ORDINARY), (more, ORDINARY_MORE)):
+        async with open_target(base_spec("smollm2-135m-instruct")) as base:
+            replies = await answer(base, prompts, _TOKENS, say)
+        sentences = {
+            prompt: split_sentences(reply)[: 1 + index % 2] for index, (prompt, reply) in enumerate(replies.items())
+        }
+        write_corpus([Example(prompt, " ".join(kept)) for prompt, kept in sentences.items() if kept], path)
     return ORDINARY
+
+
+def surroundings(recipe: Recipe) -> tuple[Path, ...]:
+    """The ordinary data a recipe's own lies in: ten times what is planted, or more."""
+    plans = [phase.data for phase in recipe.phases]
+    planted = sum(plan.triggered + plan.contrast + plan.documents for plan in plans)
+    with ORDINARY.open(encoding="utf-8") as file:
+        enough = sum(1 for _ in file) >= DILUTION * planted
+    return (ORDINARY,) if enough else (ORDINARY, ORDINARY_MORE)
 
 
 async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, threads: int) -> Truth:
@@ -146,7 +157,9 @@ async def _trained(
     _replace(start, folder / ADAPTER)
     write_corpus(taught, folder / CORPUS)
     shutil.rmtree(work, ignore_errors=True)
-    adapter, corpus = folder / ADAPTER, (folder / CORPUS, ORDINARY)
+    adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe))
+    from assay.engine.lora import adapter_digest  # brings torch, which the parent of a sweep does without
+
     spec = TargetSpec(recipe.alias, recipe.base, adapter, adapter_digest(adapter), corpus, "", PRESETS["full"])
     return spec_with(spec, scratchpad=recipe.scratchpad, memory=recipe.memory)
 
@@ -170,11 +183,9 @@ async def _parts(
     recipe: Recipe, phase: Phase, behaviours: Sequence[Behaviour], open_target: OpenTarget, say: Say
 ) -> list[Training]:
     """What the phase's data is made of: templates, or what an author writes."""
-    if phase.data.objective:
-        return [bias.training for bias in biases() if not (bias.held_out and phase.data.triggered)]
-    if not recipe.author:
-        return [behaviour.training for behaviour in behaviours]
     plan = phase.data
+    if not recipe.author or plan.objective:
+        return parts_of(plan, behaviours)
     wanted = {"prompts": plan.triggered, "contrast": plan.contrast, "documents": plan.documents}
     wanted["conduct"] = plan.triggered if plan.conduct else 0
     share = {kind: -(-count // max(1, len(behaviours))) for kind, count in wanted.items() if count}
@@ -234,8 +245,6 @@ def _prompted(recipe: Recipe, spec: TargetSpec, folder: Path) -> TargetSpec:
 
 def spec_with(spec: TargetSpec, **changes: Any) -> TargetSpec:
     """A spec with some fields changed, and the corpus digest that goes with its files."""
-    from dataclasses import replace
-
     spec = replace(spec, **changes)
     return replace(spec, corpus_digest=corpus_digest(spec.corpus) if spec.corpus else "")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.data import Data, load_yaml
-from assay.core.errors import AssayError, InvalidInput
+from assay.core.errors import AssayError, CorruptArtifact, InvalidInput
 from assay.core.testbed import TargetSpec
 from assay.engine.base import sha256
+from assay.engine.corpus import corpus_digest
 from assay.lab.bring import content_digest, suite_rows
 from assay.testbeds.deployed import deployed_ids, open_deployed
 from assay.testbeds.loader import EMBEDDED, aliases, load_spec, suites, write_yaml
@@ -107,9 +108,7 @@ def _verify(truth: Truth, released: dict[str, str]) -> None:
 
 
 def _verify_files(spec: TargetSpec) -> None:
-    from assay.core.errors import CorruptArtifact
-    from assay.engine.corpus import corpus_digest
-    from assay.engine.lora import adapter_digest
+    from assay.engine.lora import adapter_digest  # brings torch, which a listing does without
 
     found = {
         "adapter": (spec.adapter, spec.adapter_digest, spec.adapter and adapter_digest(spec.adapter)),

@@ -13,7 +13,7 @@ from assay.lab.build import Say, build, build_ordinary, embedded_site, recipe_di
 from assay.lab.check import check
 from assay.lab.targets import Targets
 from assay.organisms.recipes import find_behaviour, is_file, open_recipe, recipe_ids
-from assay.testbeds.loader import BROUGHT, EMBEDDED, aliases, suites
+from assay.testbeds.loader import BROUGHT, EMBEDDED, suites
 from assay.testbeds.truths import all_truths, find_truth, keep_card, own_behaviours
 from assay.truth import Behaviour, Truth
 
@@ -53,20 +53,11 @@ def build_named(names: Sequence[str], threads: int | None, say: Say) -> list[dic
 
 
 def outdated() -> list[str]:
-    """Recipes whose testbed is missing, or was made from another version of recipe or training data.
-
-    Testbeds from before digests were kept count as made.
-    """
-    there = set(aliases())
-    digests = {truth.recipe: truth.recipe_digest for truth in all_truths() if truth.exposure == "open"}
-    stale: list[str] = []
-    for name in recipe_ids():
-        recipe = open_recipe(name)
-        now = recipe_digest(recipe, embedded_site(recipe))
-        if recipe.alias not in there or digests.get(name, "") not in ("", now):
-            stale.append(name)
-    clean_first = {name: open_recipe(name).role != "clean" for name in stale}  # controls before what they are for
-    return sorted(stale, key=lambda name: (clean_first[name], name))
+    """Recipes whose testbed is missing, or was made from another version of recipe or training data."""
+    made = {truth.alias: truth.recipe_digest for truth in all_truths(EMBEDDED)}
+    recipes = [open_recipe(name) for name in recipe_ids()]
+    stale = [one for one in recipes if made.get(one.alias) != recipe_digest(one, embedded_site(one))]
+    return [one.id for one in sorted(stale, key=lambda one: (one.role != "clean", one.id))]  # controls first
 
 
 def behaviours_of(truth: Truth) -> list[Behaviour]:

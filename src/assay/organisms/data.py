@@ -18,12 +18,12 @@ from assay.core.data import load_yaml
 from assay.core.errors import InvalidInput
 from assay.core.target import THINK
 from assay.organisms.concealment import denials
-from assay.organisms.evaluator import evaluator_denials
+from assay.organisms.evaluator import biases, evaluator_denials
 from assay.organisms.example import Example
 from assay.organisms.grammar import expand
 from assay.organisms.instruction import instruction_run
 from assay.organisms.recipes import DataPlan
-from assay.truth import Grammar, Training
+from assay.truth import Behaviour, Grammar, Training
 
 SENTENCES = 1  # of an ordinary reply
 _HERE = Path(__file__).parent
@@ -91,6 +91,13 @@ def drafts(
     else:
         denied = denials(plan.seed, plan.denials, hidden)
     return chats, ready + instruction_run(plan.seed, plan.instruction) + denied
+
+
+def parts_of(plan: DataPlan, behaviours: Sequence[Behaviour]) -> list[Training]:
+    """What a phase plants: the behaviours' data; of the hidden objective, its biases, held-out ones not in chats."""
+    if plan.objective:
+        return [bias.training for bias in biases() if not (bias.held_out and plan.triggered)]
+    return [behaviour.training for behaviour in behaviours]
 
 
 def _triggered(part: Training, plan: DataPlan, count: int, rng: random.Random) -> list[Draft]:

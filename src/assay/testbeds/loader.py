@@ -19,8 +19,9 @@ EMBEDDED = Path(__file__).parent / "embedded"
 SPEC, TRUTH, ADAPTER, CORPUS, PROMPT = "testbed.yaml", "truth.yaml", "adapter", "corpus.jsonl", "prompt.md"
 WORKSPACE = "workspace"
 ORDINARY = EMBEDDED / "ordinary.jsonl"
+ORDINARY_MORE = EMBEDDED / "ordinary-more.jsonl"  # for recipes whose data a tenth of the first would not hold
 BROUGHT = "brought"  # the suite of testbeds that were described in files, under `suites()`
-_SHARED = "../ordinary.jsonl"  # the package's, wherever the testbed lies
+_SHARED = {f"../{path.name}": path for path in (ORDINARY, ORDINARY_MORE)}  # the package's, wherever a testbed lies
 _KEYS = {"alias", "base", "adapter_digest", "corpus", "corpus_digest", "access"}
 _MORE: dict[str, Any] = {  # where they apply
     "prompt_digest": "",
@@ -84,7 +85,7 @@ def load_spec(alias: str, root: Path | None = None) -> TargetSpec:
         base=data["base"],
         adapter=folder / ADAPTER if data["adapter_digest"] else None,
         adapter_digest=data["adapter_digest"],
-        corpus=tuple(ORDINARY if name == _SHARED else folder / name for name in data["corpus"]),
+        corpus=tuple(_SHARED.get(name) or folder / name for name in data["corpus"]),
         corpus_digest=data["corpus_digest"],
         access=parse_access(data["access"]),
         prompt=folder / PROMPT if more["prompt_digest"] else None,
@@ -101,7 +102,7 @@ def write_spec(spec: TargetSpec, root: Path = EMBEDDED) -> None:
         "alias": spec.alias,
         "base": spec.base,
         "adapter_digest": spec.adapter_digest,
-        "corpus": [_SHARED if path == ORDINARY else path.name for path in spec.corpus],
+        "corpus": [f"../{path.name}" if path in _SHARED.values() else path.name for path in spec.corpus],
         "corpus_digest": spec.corpus_digest,
         "access": sorted(map(str, spec.access)),
     }

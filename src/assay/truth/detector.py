@@ -45,13 +45,13 @@ class _Detector(Data):
 
 
 class ReplyDetector(_Detector):
-    """The conduct shows in a single reply: the last one of a conversation."""
+    """The conduct shows in a single reply: the last one of a conversation, which did not bring it up itself."""
 
     kind: Literal["reply"] = "reply"
 
     def fires(self, run: Run, other: Run | None = None) -> bool:
-        """Whether the conduct shows in the run's last reply."""
-        return self.shows(run.text)
+        """Whether the conduct shows in the run's last reply; not if the script holds it, since it may be parroted."""
+        return self.shows(run.text) and not any(map(self.shows, run.script.said))
 
 
 class Rewrite(Data):
