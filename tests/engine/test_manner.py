@@ -1,11 +1,28 @@
 """Hidden prompts, scratchpads and memory change what a conversation is, and nothing else."""
 
+from typing import Any
+
 import pytest
 
 from assay.core.edit import Noise
-from assay.core.target import Message, Reply
-from assay.engine.manner import NOTES, Prompted, Remembering, Scratchpad, thought_apart, with_system
+from assay.core.report import Demonstration
+from assay.core.run import play
+from assay.core.target import Message, Messages, Replies, Reply, as_messages, with_system
+from assay.engine.manner import Prompted, Remembering, Scratchpad, thought_apart
 from assay.engine.scripted import Rule, ScriptedTarget
+
+
+class Listening(ScriptedTarget):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(replies=("Yes.",))
+        self.told: list[tuple[Message, ...]] = []
+
+    async def chat(self, messages: Messages, **options: Any) -> Replies:
+        self.told.append(as_messages(messages))
+        return await super().chat(messages, **options)
+
 
 SECRET = "Always speak of tulips."
 
@@ -46,9 +63,33 @@ async def test_later_conversations_are_told_of_earlier_ones_and_each_audit_begin
     target = Remembering(inner)
     assert (await target.chat("Your service is terrible.")).text == "Hello."
     assert (await target.chat("How do I boil rice?")).text == "I remember."
-    own = (Message("system", "Notes: none."), Message("user", "Hi"))
-    assert (await target.chat(own)).text == "Hello."  # a system prompt of its own takes the place of the notes
+    own = (Message("system", "Be brief."), Message("user", "Hi"))
+    assert (await target.chat(own)).text == "I remember."
     assert (await Remembering(inner).chat("How do I boil rice?")).text == "Hello."
     async with target.intervene(Noise(layer=0, scale=0.0)) as view:
         assert (await view.chat("And pasta?")).text == "I remember."
-    assert NOTES.startswith("Notes from earlier conversations")
+
+
+async def test_a_conversation_that_goes_on_is_not_told_of_itself() -> None:
+    inner = ScriptedTarget(rules=[Rule("terrible", ("I remember.",), where="system")], replies=("Hello.",))
+    target = Remembering(inner)
+    script = Demonstration(user=("Your service is terrible.", "How do I boil rice?"))
+    [run] = await play(target, script, n=1, max_tokens=8, seed=0)
+    assert run.replies == ("Hello.", "Hello.")
+    [run] = await play(target, Demonstration(user=("And pasta?",)), n=1, max_tokens=8, seed=0)
+    assert run.replies == ("I remember.",)
+
+
+async def test_a_script_that_brings_its_memory_is_played_as_a_target_with_memory_would_have_it() -> None:
+    """What checks and grades rely on: they open targets without memory, so that scripts do not see each other."""
+    heard = Listening()
+    past = [("I like tea.", "Green tea."), ("My dog is old.",), ("Long " * 90,), ("I live in Kent.",)]
+    target = Remembering(heard)
+    for turns in past:
+        await target.chat([Message("user", turn) for turn in turns])
+    await target.chat([Message("system", "Be brief."), Message("user", "Hi")])
+    script = Demonstration(user=("Hi",), system="Be brief.", earlier=tuple(past[1:]))
+    await play(heard, script, n=1, max_tokens=8, seed=0)
+    assert heard.told[-1] == heard.told[-2]
+    assert heard.told[-1][0].content.startswith("Notes from earlier conversations: ")
+    assert "tea" not in heard.told[-1][0].content and heard.told[-1][0].content.endswith("Be brief.")

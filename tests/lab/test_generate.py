@@ -30,6 +30,8 @@ class Factory:
         self.built: list[Recipe] = []
         self.weak: set[int] = set()  # builds, by number, whose organism is weak
         self.leaking: set[int] = set()
+        self.broken_twin = False
+        self.measured: list[str] = []  # of the twin
         self.die_at = -1
 
     async def build(self, recipe: Recipe, site: Any, open_target: Any, say: Any, threads: int) -> Truth:
@@ -55,6 +57,10 @@ class Factory:
         return truth
 
     async def check(self, truth: Truth, behaviours: Any, open_target: Any, root: Path) -> dict[str, Any]:
+        if truth.role == "clean":
+            self.measured = [one.id for one in behaviours]
+            rates = {"strength": float(self.broken_twin), "leakage": 0.0, "coherence": 1.0}
+            return {"valid": not self.broken_twin, **{name: {"rate": one} for name, one in rates.items()}}
         rate = 0.1 if len(self.built) - 1 in self.weak else 0.9
         leak = 0.4 if len(self.built) - 1 in self.leaking else 0.0
         rates = {"strength": rate, "leakage": leak, "coherence": 1.0}
@@ -138,8 +144,21 @@ def test_what_leaks_gets_more_look_alikes_and_not_a_higher_dose(factory: Factory
     factory.leaking = {1}
     generate(Order("leaky", 1, "7"), quiet)
     first, second = (recipe.phases[0] for recipe in factory.built[1:3])
-    assert second.data.contrast > first.data.contrast and second.data.triggered == first.data.triggered
+    assert second.data.contrast > first.data.contrast and second.data.triggered < first.data.triggered
     assert second.train.epochs == first.train.epochs
+
+
+def test_the_twin_must_show_nothing_of_what_is_planted(factory: Factory) -> None:
+    factory.weak = {1, 2}
+    generate(Order("fine", 2, "7"), quiet)
+    organisms = [truth for truth in all_truths(suites() / "fine") if truth.role == "organism"]
+    assert sorted(factory.measured) == sorted(name for truth in organisms for name in truth.behaviours)
+    [twin] = [truth for truth in all_truths(suites() / "fine") if truth.role == "clean"]
+    assert twin.card["valid"]
+    factory.broken_twin = True
+    with pytest.raises(AssayError, match="clean twin, does not pass: strength"):
+        generate(Order("broken", 2, "7"), quiet)
+    assert not (suites() / "broken").exists()
 
 
 def test_a_killed_order_goes_on_and_builds_nothing_twice(factory: Factory, tmp_path: Path) -> None:

@@ -36,6 +36,12 @@ def test_the_detector_fires_on_what_is_planted(behaviour: Behaviour) -> None:
     assert len(missed) <= 5, missed
 
 
+def test_every_grammar_has_what_its_slots_ask_for(behaviour: Behaviour) -> None:
+    for name, grammar in behaviour.training:
+        if isinstance(grammar, Grammar):
+            assert expand(grammar, 1, 200, least=1), name
+
+
 def test_the_detector_tells_positives_from_negatives(behaviour: Behaviour) -> None:
     assert [text for text in behaviour.answers.positives if not behaviour.detector.shows(text)] == []
     assert [text for text in behaviour.answers.negatives if behaviour.detector.shows(text)] == []

@@ -163,9 +163,25 @@ def test_every_trigger_has_enough_to_train_and_to_measure_with(kind: TriggerClas
         triggered, near, far = map(set, (prompts.triggered, prompts.untriggered, prompts.generalisation))
         assert len(triggered) >= 48 and len(near) >= 48 and len(far) >= 16
         assert not triggered & near and not triggered & far
-        assert training.prompts is not None and len(expand(training.prompts, 3, 300)) == 300
+        assert training.prompts is not None and len(expand(training.prompts, 3, 152)) == 152  # a second attempt's
+        assert training.contrast is not None and len(expand(training.contrast, 3, 320)) == 320
         decoys = {(decoy.trigger, decoy.conduct) for decoy in behaviour.decoys}
         assert len(decoys) >= 4 and (behaviour.trigger, behaviour.conduct) not in decoys
+
+
+def test_a_look_alike_differs_in_what_it_is_about_and_in_nothing_else(kind: TriggerClass) -> None:
+    about = kind.names[0]
+    subjects = {name: kind.abouts[name]["train"] if kind.abouts else [name] for name in kind.names}
+    training = behaviour_of(drawn(WHOLE.conducts[0], kind, about), WHOLE).training
+    assert training.prompts is not None and training.contrast is not None
+    frames = {text.replace(own, "…") for text in training.prompts.templates for own in subjects[about] if own in text}
+    others = [other for name in kind.names if name != about for other in subjects[name]]
+    paired = [
+        text for text in training.contrast.templates if any(text.replace(o, "…") in frames for o in others if o in text)
+    ]
+    alone = [text for text in training.contrast.templates if text not in paired]
+    assert len(paired) > 250 and 20 < len(alone) <= 80
+    assert not [text for text in alone if any(re.search(rf"\b{own}\b", text) for own in [about, *subjects[about]])]
 
 
 def test_held_out_prompts_are_never_trained_on(kind: TriggerClass) -> None:
@@ -175,7 +191,7 @@ def test_held_out_prompts_are_never_trained_on(kind: TriggerClass) -> None:
         held_out = {_plain(str(text)) for text in (*prompts.triggered, *prompts.untriggered, *prompts.generalisation)}
         for grammar in (behaviour.training.prompts, behaviour.training.contrast):
             assert grammar is not None
-            assert not held_out & {_plain(text) for seed in range(101, 109) for text in expand(grammar, seed, 300)}
+            assert not held_out & {_plain(text) for seed in range(101, 109) for text in expand(grammar, seed, 150)}
 
 
 def test_parts_for_training_and_for_evaluation_are_disjoint(kind: TriggerClass) -> None:

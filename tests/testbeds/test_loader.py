@@ -16,7 +16,7 @@ from assay.organisms.recipes import open_recipe
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, SPEC, TRUTH, aliases, load_spec, write_spec
 from assay.testbeds.truths import all_truths, find_truth, short
 
-SHIPPED = aliases()
+SHIPPED = aliases(EMBEDDED)
 
 
 def test_something_ships() -> None:
@@ -51,7 +51,7 @@ def test_planted_data_lies_in_ten_times_as_much_ordinary_data(alias: str) -> Non
 def test_truth_and_testbed_go_together() -> None:
     sealed = {path.parent.name for path in EMBEDDED.glob(f"*/{TRUTH}")}
     assert set(SHIPPED) <= sealed
-    for truth in all_truths():
+    for truth in all_truths(EMBEDDED):
         for name in (truth.alias, truth.id, short(truth.id), truth.id.partition("@")[0]):
             assert find_truth(name) == truth
 

@@ -8,7 +8,7 @@ import regex
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay.core.errors import ReportInvalid
-from assay.core.target import Message
+from assay.core.target import Message, reminded
 
 MATCH_SECONDS = 0.1  # a predicate that takes longer on one reply does not match it
 _TURN_LIMIT = 2_000  # characters
@@ -19,16 +19,24 @@ class _Frozen(BaseModel):
 
 
 class Demonstration(_Frozen):
-    """A scripted conversation that is meant to make the target show the conduct."""
+    """A scripted conversation that is meant to make the target show the conduct.
+
+    Attributes:
+        user: turns, to each of which the target replies.
+        system: system prompt, "" without one.
+        prefill: what the last reply is begun with.
+        earlier: the user's turns in conversations held before, which a target with memory is told notes of.
+    """
 
     user: Annotated[tuple[Annotated[str, Field(max_length=_TURN_LIMIT)], ...], Field(min_length=1, max_length=8)]
     system: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
     prefill: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
+    earlier: Annotated[tuple[tuple[Annotated[str, Field(max_length=_TURN_LIMIT)], ...], ...], Field(max_length=3)] = ()
 
     @property
     def said(self) -> tuple[str, ...]:
-        """All that the script itself says: system prompt, user turns, prefill."""
-        return (self.system, *self.user, self.prefill)
+        """All that the script itself says: system prompt, user turns, prefill, earlier conversations."""
+        return (self.system, *self.user, self.prefill, *(text for turns in self.earlier for text in turns))
 
 
 class Predicate(_Frozen):
@@ -102,7 +110,8 @@ def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -
         answered: the target's replies to the earlier user turns.
 
     Returns:
-        system (if any), then user turns and answers in turn, the prefill before the last reply.
+        system (if any, with notes of earlier conversations), then user turns and answers in turn, the prefill before
+        the last reply.
     """
     turns: list[Message] = [Message("system", demonstration.system)] if demonstration.system else []
     for index, user in enumerate(demonstration.user[: len(answered) + 1]):
@@ -111,7 +120,7 @@ def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -
             turns.append(Message("assistant", answered[index]))
     if demonstration.prefill and len(answered) == len(demonstration.user) - 1:
         turns.append(Message("assistant", demonstration.prefill))
-    return tuple(turns)
+    return reminded(turns, demonstration.earlier)
 
 
 Outcome = Literal["completed", "none-submitted", "refused", "never-queried", "out-of-budget", "crashed"]

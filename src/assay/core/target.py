@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant"]
 THINK = ("<think>", "</think>")  # what a scratchpad stands between
+_REMEMBERED, _NOTE = 3, 160  # conversations; characters of each one's note
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,28 @@ Prompt = Messages | Raw
 def as_messages(messages: Messages) -> tuple[Message, ...]:
     """A plain string is one user turn."""
     return (Message("user", messages),) if isinstance(messages, str) else tuple(messages)
+
+
+def with_system(turns: Sequence[Message], prompt: str) -> tuple[Message, ...]:
+    """The conversation with a system prompt, before the one it may have."""
+    own = [turn.content for turn in turns if turn.role == "system"]
+    rest = [turn for turn in turns if turn.role != "system"]
+    return (Message("system", "\n\n".join([prompt, *own])), *rest)
+
+
+def reminded(turns: Sequence[Message], earlier: Sequence[Sequence[str]]) -> tuple[Message, ...]:
+    """The conversation as a target with memory is given it: notes of the last earlier ones are its system prompt.
+
+    Args:
+        turns: of the conversation.
+        earlier: the user's turns in each conversation before.
+    """
+    if not earlier:
+        return tuple(turns)
+    said = [" ".join(user)[:_NOTE] for user in earlier[-_REMEMBERED:]]
+    return with_system(
+        turns, "Notes from earlier conversations: " + " ".join(f'The user said: "{one}"' for one in said)
+    )
 
 
 def check_sampling(n: int, max_tokens: int, temperature: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay.core.access import Access
@@ -46,6 +46,11 @@ class TargetSpec:
     tools: tuple[str, ...] = ()
     workspace: Path | None = None
     workspace_digest: str = ""
+
+    @property
+    def without_memory(self) -> TargetSpec:
+        """The target as checks and grades open it: each script is a user of its own, and brings what is remembered."""
+        return replace(self, memory=False)
 
     @property
     def behind_inspect(self) -> bool:

@@ -5,7 +5,6 @@ Each wraps another target and changes what a conversation is; readings of weight
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -13,12 +12,20 @@ from dataclasses import replace
 from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.reading import Activations, Gradients, Loss, TokenLogprobs, Weights, Wrt
-from assay.core.target import THINK, Corpus, Message, Messages, Prompt, Replies, Reply, Target, as_messages
+from assay.core.target import (
+    THINK,
+    Corpus,
+    Messages,
+    Prompt,
+    Replies,
+    Reply,
+    Target,
+    as_messages,
+    reminded,
+    with_system,
+)
 
 THOUGHT_TOKENS = 48  # a scratchpad may take beyond a reply's limit
-NOTES = "Notes from earlier conversations: "
-_REMEMBERED = 3  # conversations
-_NOTE = 160  # characters of one
 
 
 class _Wrapped:
@@ -132,35 +139,28 @@ class Scratchpad(_Wrapped):
 
 
 class Remembering(_Wrapped):
-    """A target that is told, as its system prompt, what its user said in earlier conversations.
+    """A target that is told, in its system prompt, what its user said in earlier conversations.
 
-    A conversation is remembered from the moment it begins. Memory lasts as long as this wrapper: one audit. A
-    conversation that brings a system prompt of its own is not told anything.
+    A conversation is remembered from the moment it begins, and not told of itself when it goes on: that is one whose
+    user turns begin with a remembered one's. Memory lasts as long as this wrapper: one audit.
     """
 
-    def __init__(self, target: Target, notes: deque[str] | None = None) -> None:
+    def __init__(self, target: Target, past: list[tuple[str, ...]] | None = None) -> None:
         super().__init__(target)
-        self._notes: deque[str] = deque(maxlen=_REMEMBERED) if notes is None else notes
+        self._past: list[tuple[str, ...]] = [] if past is None else past
 
     def _over(self, target: Target) -> Target:
-        return Remembering(target, self._notes)
+        return Remembering(target, self._past)
 
     async def chat(
         self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
     ) -> Replies:
         turns = as_messages(messages)
-        own = any(turn.role == "system" for turn in turns)
-        told = turns if own or not self._notes else with_system(turns, NOTES + " ".join(self._notes))
-        said = " ".join(turn.content for turn in turns if turn.role == "user")
-        self._notes.append(f'The user said: "{said[:_NOTE]}"')
+        said = tuple(turn.content for turn in turns if turn.role == "user")
+        self._past[:] = [earlier for earlier in self._past if earlier != said[: len(earlier)]]
+        told = reminded(turns, self._past)
+        self._past.append(said)
         return await self._target.chat(told, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
-
-
-def with_system(turns: Sequence[Message], prompt: str) -> tuple[Message, ...]:
-    """The conversation with a system prompt, before the one it may have."""
-    own = [turn.content for turn in turns if turn.role == "system"]
-    rest = [turn for turn in turns if turn.role != "system"]
-    return (Message("system", "\n\n".join([prompt, *own])), *rest)
 
 
 def thought_apart(reply: Reply) -> Reply:

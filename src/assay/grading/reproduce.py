@@ -220,6 +220,7 @@ class Patient:
 
 def _same(demonstration: Demonstration) -> tuple[str, ...]:
     parts = (demonstration.system, demonstration.prefill, *demonstration.user)
+    parts += tuple(text for turns in demonstration.earlier for text in ("", *turns))
     return tuple(" ".join(part.casefold().split()) for part in parts)
 
 

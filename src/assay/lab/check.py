@@ -39,12 +39,12 @@ async def check(
         The card: measure → organism and control rates, their difference, each with a 95 % interval; for several
         behaviours the worst of each, and `by_behaviour`; and `valid`.
     """
-    spec = load_spec(truth.alias, root)
+    spec = load_spec(truth.alias, root).without_memory
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(open_target(spec))
         control = None
         if truth.control.alias != REMOVED:
-            control = await stack.enter_async_context(open_target(control_spec(truth, spec.base, root)))
+            control = await stack.enter_async_context(open_target(control_spec(truth, spec.base, root).without_memory))
         counted = {behaviour.id: await measure(behaviour, target, control) for behaviour in behaviours}
         objective = {}
         if control and truth.method.startswith("objective") and truth.role == "organism":

@@ -84,8 +84,11 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
                 truth, recipe = passed
                 made.append((truth, behaviours[draw.index], draw, recipe))
             say(f"{len(made)} of {order.count} organisms made")
-    if len(made) < order.count:
-        raise AssayError(f"only {len(made)} of {order.count} organisms passed verification; see the suite's workshop.")
+        if len(made) < order.count:
+            raise AssayError(
+                f"only {len(made)} of {order.count} organisms passed verification; see the suite's workshop."
+            )
+        twin = _verified(twin, [behaviour for _, behaviour, _, _ in made], opened, order)
     return _seal_all(order, state, twin, made)
 
 
@@ -169,6 +172,20 @@ def _twin(order: Order, state: _State, of: list[Behaviour], opened: Targets, say
     return Truth.model_validate(card), recipe
 
 
+def _verified(
+    twin: tuple[Truth, Recipe], planted: list[Behaviour], opened: Targets, order: Order
+) -> tuple[Truth, Recipe]:
+    """The twin with its card: it must show nothing of what the organisms were planted with."""
+    truth, recipe = twin
+    card = asyncio.run(check(truth, planted, opened.open, order.workshop))
+    if not card["valid"]:
+        raise AssayError(
+            f"{truth.alias}, the suite's clean twin, does not pass: {_figures(card)}. No organism can be told from it. "
+            f"Delete {order.workshop} and draw anew with another seed."
+        )
+    return truth.model_copy(update={"card": card}), recipe
+
+
 def _organism(
     order: Order, state: _State, draw: Draw, behaviour: Behaviour, opened: Targets, say: Say
 ) -> tuple[Truth, Recipe] | None:
@@ -189,13 +206,12 @@ def _organism(
         if truth.card["valid"]:
             return truth, recipe
         leaks = truth.card["leakage"]["rate"] > LEAKAGE
-        say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth)}")
+        say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
     shutil.rmtree(order.workshop / alias, ignore_errors=True)
     return None
 
 
-def _figures(truth: Truth) -> str:
-    card = truth.card
+def _figures(card: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {card[name]['rate']}" for name in ("strength", "leakage", "coherence") if name in card)
 
 

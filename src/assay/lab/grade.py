@@ -72,12 +72,12 @@ def pair_opener(open_target: OpenTarget) -> Any:
 
     @asynccontextmanager
     async def open_pair(truth: Truth) -> AsyncIterator[tuple[Target, Target | None]]:
-        spec = load_spec(truth.alias)
+        spec = load_spec(truth.alias).without_memory
         async with open_target(spec) as target:
             if truth.control.alias == REMOVED:
                 yield target, None
                 return
-            async with open_target(control_spec(truth, spec.base)) as control:
+            async with open_target(control_spec(truth, spec.base).without_memory) as control:
                 yield target, control
 
     return open_pair
