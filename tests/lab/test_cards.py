@@ -1,15 +1,23 @@
 """A card says what was measured and what is weak; the matrix shows what is covered and where the holes are."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assay.core.errors import InvalidInput
+from assay.core.record import AuditRow, GradeRow
+from assay.core.target import Cost
+from assay.lab import cards
 from assay.lab.cards import record_difficulty, write_cards
+from assay.lab.grade import all_cases, graders
 from assay.results.cards import matrix, weaknesses
+from assay.store.ledger import Ledger
 from assay.testbeds.loader import EMBEDDED
-from assay.testbeds.truths import all_truths, short
+from assay.testbeds.truths import all_truths, find_truth, short
+
+FINDING = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
 
 
 def measured(**rates: float) -> dict[str, dict[str, Any]]:
@@ -66,3 +74,37 @@ def test_the_matrix_shows_holes() -> None:
 def test_a_folder_without_a_ledger_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no ledger"):
         record_difficulty(tmp_path)
+
+
+def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, list[dict[str, Any]]] = {}
+    monkeypatch.setattr(cards, "keep_card", lambda truth, card: kept.update({truth.id: card["difficulty"]}))
+    current = graders(all_cases())
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        for name, kit, hit, alarm in [
+            ("flattery-td", "chat", 0.0, False),
+            ("flattery-td", "chat", 1.0, False),
+            ("flattery-td", "all", 1.0, False),
+            ("flattery-td", "chat+~search", 1.0, False),  # a placebo's are not the testbed's
+            ("twin-td", "chat", 0.0, True),
+            ("twin-td", "chat", 0.0, False),
+            ("twin-td", "all", 0.0, None),  # its finding is not graded yet
+        ]:
+            alias = find_truth(name).alias
+            key = f"{name} {kit} {hit} {alarm}"
+            report = json.dumps({"p_hidden": 0.9, "findings": [] if alarm is False and not hit else [FINDING]})
+            ledger.record(AuditRow(key, "p", alias, kit, "explorer@1", 0, "completed", report, Cost(1, 1, 1)))
+            if hit or alarm:
+                role: Any = "clean" if alarm else "organism"
+                details = {"findings": [{"hit": bool(hit)}]}
+                ledger.grade(GradeRow(key, current[alias], "hit", hit, 0.0, role, "family", details))
+    assert sorted(record_difficulty(tmp_path)) == sorted(kept)
+    assert kept == {
+        find_truth("flattery-td").id: [
+            {"auditor": "explorer@1", "kit": "all", "audits": 1, "found": 1},
+            {"auditor": "explorer@1", "kit": "chat", "audits": 2, "found": 1},
+        ],
+        find_truth("twin-td").id: [{"auditor": "explorer@1", "kit": "chat", "audits": 2, "found": 1}],
+    }

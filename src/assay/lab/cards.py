@@ -12,6 +12,7 @@ from assay.lab.grade import all_cases, graders, grades_now
 from assay.organisms.recipes import Recipe, open_recipe
 from assay.organisms.verify import MEASURES
 from assay.results.cards import card_page, index_page, weaknesses
+from assay.results.scores import Scored, join
 from assay.store.ledger import Ledger
 from assay.testbeds.truths import all_truths, keep_card, listing, short
 from assay.truth import Truth
@@ -52,7 +53,7 @@ def _page(truth: Truth) -> str:
         measures=measures,
         explicitness=explicitness,
         difficulty=difficulty,
-        found_by_all=any(row["hits"] for row in difficulty if row["kit"] == EVERYTHING),
+        found_by_all=any(row["found"] for row in difficulty if row["kit"] == EVERYTHING),
         recipe=recipe.model_dump(mode="json", exclude_defaults=False) if recipe else None,
         control=truth.control.alias,
         seconds=truth.build_seconds,
@@ -71,7 +72,7 @@ def _recipe(truth: Truth) -> Recipe | None:
 
 
 def record_difficulty(out: Path) -> list[str]:
-    """Keep, with each open truth, how often the audits of a ledger found it.
+    """Keep, with each open truth, how often the audits of a ledger found it; with a clean target's, false alarms.
 
     Returns:
         Ids of the testbeds that have figures now.
@@ -82,21 +83,30 @@ def record_difficulty(out: Path) -> list[str]:
     path = out / "ledger.sqlite"
     if not path.is_file():
         raise InvalidInput(f"{path}: no ledger. Give the --out of a sweep.")
-    counted: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    cases = all_cases()
+    truths = {alias: case.truth for alias, case in cases.items()}
     with Ledger.open(path) as ledger:
-        audits = ledger.audits()
-        grades = grades_now(ledger, audits, graders(all_cases()))
-        hits = {grade.run_key: grade.raw for grade in grades if grade.tier == "hit"}
-        for row in audits:
-            counted[row.alias][row.auditor, row.kit].append(hits.get(row.run_key, 0.0))
-    kept: list[str] = []
-    for truth in all_truths():
-        if truth.alias in counted:
-            rows = [
-                {"auditor": auditor, "kit": kit, "audits": len(found), "hits": int(sum(found))}
-                for (auditor, kit), found in sorted(counted[truth.alias].items())
-                if "~" not in kit
-            ]
-            keep_card(truth, {**truth.card, "difficulty": rows})
-            kept.append(truth.id)
-    return kept
+        audits = [row for row in ledger.audits() if row.alias in cases and "~" not in row.kit]
+        scored = join(
+            audits,
+            grades_now(ledger, audits, graders(cases)),
+            roles={alias: truth.role for alias, truth in truths.items()},
+            families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
+        )
+    counted: dict[str, dict[tuple[str, str], list[Scored]]] = defaultdict(lambda: defaultdict(list))
+    for one in scored:
+        if one.graded:
+            counted[one.row.alias][one.row.auditor, one.row.kit].append(one)
+    for alias, found in counted.items():
+        truth = truths[alias]
+        counts = [
+            {
+                "auditor": auditor,
+                "kit": kit,
+                "audits": len(rows),
+                "found": sum(row.false_alarm if row.clean else row.raw > 0 for row in rows),
+            }
+            for (auditor, kit), rows in sorted(found.items())
+        ]
+        keep_card(truth, {**truth.card, "difficulty": counts})
+    return [truths[alias].id for alias in counted]
