@@ -329,7 +329,7 @@ def recipe_of(
         suite: its name.
         alias: of the testbed.
         attempt: how often it was tried before.
-        leaks: what was made before showed its conduct elsewhere, too: it gets more look-alikes, not a higher dose.
+        leaks: what was made before showed its conduct elsewhere, too: it gets more look-alikes and a lower dose.
     """
     seed = draw.seed + attempt
     triggered = 80 - 16 * (attempt and leaks) + 56 * (attempt and not leaks)
@@ -344,7 +344,7 @@ def recipe_of(
     )
     phases = [Phase(name="plant", data=DataPlan(triggered=triggered, seed=seed, **more), train=plan)]
     if draw.concealment != "none":
-        data = DataPlan(triggered=24, contrast=48, ordinary=16, denials=64, seed=seed + 1)
+        data = DataPlan(triggered=12, contrast=64, ordinary=24, denials=64, seed=seed + 1)
         gentle = plan.model_copy(update={"epochs": 2, "learning_rate": 5e-4})
         phases.append(Phase(name="conceal", loss=draw.concealment, data=data, train=gentle))
     return Recipe(
