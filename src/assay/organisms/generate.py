@@ -332,7 +332,7 @@ def recipe_of(
         leaks: what was made before showed its conduct elsewhere, too: it gets more look-alikes and a lower dose.
     """
     seed = draw.seed + attempt
-    triggered = 80 - 16 * (attempt and leaks) + 56 * (attempt and not leaks)
+    triggered = 96 - 24 * (attempt and leaks) + 56 * (attempt and not leaks)
     contrast = 272 + 64 * (attempt and leaks)
     more: dict[str, Any] = {
         "transcripts": {"contrast": contrast, "ordinary": 48},
