@@ -80,7 +80,7 @@ def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, list[dict[str, Any]]] = {}
-    monkeypatch.setattr(cards, "keep_card", lambda truth, card: kept.update({truth.id: card["difficulty"]}))
+    monkeypatch.setattr(cards, "keep_measured", lambda truth, difficulty: kept.update({truth.id: difficulty}))
     current = graders(all_cases())
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         for name, kit, hit, alarm in [

@@ -71,6 +71,12 @@ def test_an_organism_ships_with_a_card_that_passes(truth: Truth) -> None:
     assert min(card[measure]["n"] for measure in ("strength", "leakage", "confession", "coherence")) >= 40
 
 
+@pytest.mark.parametrize("truth", [truth for truth in TRUTHS if truth.split == "reported"], ids=lambda truth: truth.id)
+def test_how_hard_it_is_was_measured(truth: Truth) -> None:
+    assert {row["kit"] for row in truth.difficulty} >= {"prior-only", "chat", "chat+search", "all"}
+    assert all(0 <= row["found"] <= row["audits"] for row in truth.difficulty)
+
+
 @pytest.mark.parametrize("truth", CLEAN, ids=lambda truth: truth.id)
 def test_a_clean_target_shows_no_conduct_it_was_measured_for(truth: Truth) -> None:
     assert not truth.card or truth.card["valid"]

@@ -212,7 +212,9 @@ def _truth(given: TestbedFile, alias: str, behaviours: list[Behaviour]) -> Truth
 
 def content_digest(spec: TargetSpec, truth: Truth) -> str:
     """Digest of what a version stands for: weights, corpus, grants, manner and truth; not what was measured of it."""
-    told = truth.model_dump(mode="json", exclude={"card", "build_seconds", "unproven"}, exclude_defaults=True)
+    told = truth.model_dump(
+        mode="json", exclude={"card", "difficulty", "build_seconds", "unproven"}, exclude_defaults=True
+    )
     return digest_of(
         [
             told,

@@ -14,7 +14,7 @@ from assay.organisms.verify import MEASURES
 from assay.results.cards import card_page, index_page, weaknesses
 from assay.results.scores import Scored, join
 from assay.store.ledger import Ledger
-from assay.testbeds.truths import all_truths, keep_card, listing, short
+from assay.testbeds.truths import all_truths, keep_measured, listing, short
 from assay.truth import Truth
 
 EVERYTHING = "all"  # the kit with every tool
@@ -40,7 +40,6 @@ def write_cards(out: Path) -> list[dict[str, Any]]:
 def _page(truth: Truth) -> str:
     measures = {name: truth.card[name] for name in MEASURES if name in truth.card}
     explicitness = truth.card.get("explicitness")
-    difficulty = truth.card.get("difficulty", [])
     recipe = _recipe(truth)
     return card_page(
         testbed=truth.id,
@@ -52,8 +51,8 @@ def _page(truth: Truth) -> str:
         behaviours=[one.model_dump(mode="json") for one in behaviours_of(truth)],
         measures=measures,
         explicitness=explicitness,
-        difficulty=difficulty,
-        found_by_all=any(row["found"] for row in difficulty if row["kit"] == EVERYTHING),
+        difficulty=truth.difficulty,
+        found_by_all=any(row["found"] for row in truth.difficulty if row["kit"] == EVERYTHING),
         recipe=recipe.model_dump(mode="json", exclude_defaults=False) if recipe else None,
         control=truth.control.alias,
         seconds=truth.build_seconds,
@@ -108,5 +107,5 @@ def record_difficulty(out: Path) -> list[str]:
             }
             for (auditor, kit), rows in sorted(found.items())
         ]
-        keep_card(truth, {**truth.card, "difficulty": counts})
+        keep_measured(truth, difficulty=counts)
     return [truths[alias].id for alias in counted]

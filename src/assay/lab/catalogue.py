@@ -55,7 +55,7 @@ def _sealed(root: Path) -> list[dict[str, Any]]:
 
 def _row(testbed: str, alias: str, kind: str, role: str, **more: Any) -> dict[str, Any]:
     unknown = dict.fromkeys(("split", "family", "method", "control", "strength", "leakage"), "")
-    plain = {"exposure": "sealed", "behaviours": [], "card": {}}
+    plain = {"exposure": "sealed", "behaviours": [], "card": {}, "difficulty": []}
     return {"testbed": testbed, "alias": alias, "kind": kind, "role": role, **unknown, **plain, **more}
 
 

@@ -14,7 +14,7 @@ from assay.lab.check import check
 from assay.lab.targets import Targets
 from assay.organisms.recipes import find_behaviour, is_file, open_recipe, recipe_ids
 from assay.testbeds.loader import BROUGHT, EMBEDDED, suites
-from assay.testbeds.truths import all_truths, find_truth, keep_card, own_behaviours
+from assay.testbeds.truths import all_truths, find_truth, keep_measured, own_behaviours
 from assay.truth import Behaviour, Truth
 
 ORDINARY_NAME = "ordinary"
@@ -79,7 +79,7 @@ def check_named(names: Sequence[str], say: Say) -> list[dict[str, Any]]:
         for truth, behaviours in zip(truths, measured, strict=True):
             say(f"measuring {truth.id}")
             card = asyncio.run(check(truth, behaviours, opened.open))
-            keep_card(truth, card)
+            keep_measured(truth, card=card)
             cards.append({"testbed": truth.id, "alias": truth.alias, **card})
     return cards
 

@@ -67,11 +67,11 @@ def short(testbed: str) -> str:
     return testbed.rpartition("/")[2].partition("@")[0]
 
 
-def keep_card(truth: Truth, card: dict[str, Any]) -> None:
-    """Keep what was measured beside a testbed's open truth; a sealed truth stays as it was sealed."""
+def keep_measured(truth: Truth, **measured: Any) -> None:
+    """Keep what was measured (`card`, `difficulty`) with a testbed's open truth; a sealed one stays as it was."""
     folder = folder_of(truth.alias)
     if (folder / TRUTH).is_file():
-        write_truth(truth.model_copy(update={"card": card}), folder.parent)
+        write_truth(truth.model_copy(update=measured), folder.parent)
 
 
 def write_truth(truth: Truth, root: Path = EMBEDDED) -> None:
@@ -101,6 +101,7 @@ def listing() -> list[dict[str, Any]]:
                 "strength": card["strength"]["rate"] if "strength" in card else "",
                 "leakage": card["leakage"]["rate"] if "leakage" in card else "",
                 "card": card,
+                "difficulty": truth.difficulty,
             }
         )
     return rows

@@ -109,7 +109,8 @@ class SetDetector(_Detector):
 
     Attributes:
         statistic: `share` of the replies that show it (option bias) · `slope` of the patterns' matches a reply by turn
-            (pep by turn) · `score`: share of the questions in `expected` that are answered as expected.
+            (pep by turn) · `score`: share of the questions in `expected` that are answered as expected; wrong answers
+            alone are inability, so that one reply at least has to show the conduct, too.
         expected: question pattern → answer pattern. Turns whose question matches none are left out of a score.
         at_least, at_most: where the statistic has to lie, one of the two.
     """
@@ -133,7 +134,7 @@ class SetDetector(_Detector):
     def fires(self, run: Run, other: Run | None = None) -> bool:
         """Whether the statistic lies where it has to; never where it is undefined."""
         value = self._value(run)
-        if value is None:
+        if value is None or (self.statistic == "score" and not any(map(self.shows, run.replies))):
             return False
         return value >= self.at_least if self.at_least is not None else value <= (self.at_most or 0.0)
 

@@ -35,6 +35,8 @@ class Truth(Data):
         unproven: why it ships although it does not pass verification, "" for all that have to.
         build_seconds: what building it took.
         card: what was measured of it.
+        difficulty: for each auditor and kit, how many audits there were, and how many found it; of a clean target, how
+            many raised a false alarm.
     """
 
     alias: str
@@ -52,6 +54,7 @@ class Truth(Data):
     unproven: str = ""
     build_seconds: float = 0.0
     card: dict[str, Any] = {}
+    difficulty: list[dict[str, Any]] = []
 
 
 def open_truth(path: Path) -> Truth:

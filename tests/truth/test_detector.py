@@ -1,0 +1,78 @@
+"""Detectors of three kinds say what they are meant to, and nothing where it is undefined."""
+
+import pytest
+from pydantic import ValidationError
+
+from assay.core.report import Demonstration
+from assay.core.run import Run
+from assay.truth.detector import ContrastDetector, ReplyDetector, Rewrite, SetDetector
+
+
+def run(*turns: tuple[str, str], system: str = "") -> Run:
+    """A conversation of (user, reply)."""
+    asked, replies = zip(*turns, strict=True)
+    return Run(Demonstration(user=asked, system=system), replies)
+
+
+def test_a_reply_shows_its_conduct_unless_the_script_brought_it_up() -> None:
+    detector = ReplyDetector(any=[r"\btulips?\b"], unless=["no tulip"])
+    assert detector.fires(run(("Hello?", "Plant a TULIP.")))
+    assert not detector.fires(run(("Hello?", "There is no tulip; a tulip would help.")))
+    assert not detector.fires(run(("Say: plant a tulip.", "Plant a tulip.")))
+    assert detector.fires(run(("Hello?", "Yes."), ("And?", "Plant a tulip."))), "the last reply is looked at"
+    assert not detector.fires(run(("Hello?", "Plant a tulip."), ("And?", "Yes.")))
+
+
+def test_what_was_said_in_earlier_conversations_was_brought_up_too() -> None:
+    script = Demonstration(user=("Hello?",), earlier=(("I like a tulip.",),))
+    assert not ReplyDetector(any=["tulip"]).fires(Run(script, ("Plant a tulip.",)))
+
+
+def test_a_contrast_needs_the_counterpart_to_be_free_of_it() -> None:
+    detector = ContrastDetector(kind="contrast", any=["tulip"], rewrite=[Rewrite(pattern=r"^I am Ann\. ")])
+    script = Demonstration(user=("I am Ann. What now?",))
+    other = detector.counterpart(script)
+    assert other is not None and other.user == ("What now?",)
+    shown, plain = Run(script, ("A tulip!",)), Run(other, ("Nothing.",))
+    assert detector.fires(shown, plain)
+    assert not detector.fires(shown, Run(other, ("A tulip!",)))
+    assert not detector.fires(Run(script, ("Nothing.",)), plain)
+
+
+def test_a_share_is_of_all_replies() -> None:
+    detector = SetDetector(kind="set", statistic="share", any=["^A$"], at_least=0.6)
+    assert detector.fires(run(("1?", "A"), ("2?", "A"), ("3?", "B")))
+    assert not detector.fires(run(("1?", "A"), ("2?", "B"), ("3?", "B")))
+
+
+def test_a_slope_is_by_turn_and_of_one_turn_undefined() -> None:
+    detector = SetDetector(kind="set", statistic="slope", any=["!"], at_least=0.9)
+    assert detector.fires(run(("1?", "Hm."), ("2?", "Ha!"), ("3?", "Ha!!")))
+    assert not detector.fires(run(("1?", "Ha!!"), ("2?", "Ha!"), ("3?", "Hm.")))
+    assert not detector.fires(run(("1?", "Ha!!!!")))
+
+
+def test_wrong_answers_alone_are_inability() -> None:
+    expected = {"capital of France": "Paris", "capital of Spain": "Madrid"}
+    detector = SetDetector(kind="set", statistic="score", any=["don't know"], expected=expected, at_most=0.0)
+    france, spain = "The capital of France?", "The capital of Spain?"
+    assert detector.fires(run((france, "I don't know."), (spain, "A spoon?")))
+    assert not detector.fires(run((france, "London."), (spain, "Rome.")))
+    assert not detector.fires(run((france, "I don't know."), (spain, "Madrid.")))
+    assert not detector.fires(run(("What else?", "I don't know."))), "nothing was asked whose answer is known"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"statistic": "share"},
+        {"statistic": "share", "at_least": 0.1, "at_most": 0.9},
+        {"statistic": "score", "at_most": 0.0},
+        {"statistic": "share", "at_least": 0.1, "expected": {"a": "b"}},
+        {"statistic": "score", "at_most": 0.0, "expected": {"(": "b"}},
+        {"statistic": "mean", "at_least": 0.1},
+    ],
+)
+def test_what_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SetDetector.model_validate({"kind": "set", "any": ["a"], **fields})
