@@ -126,7 +126,9 @@ def test_the_digest_follows_what_grades(suite):
     case = cases[0]
     stricter = case.behaviours[0].model_copy(update={"trigger": "something else"})
     assert grader_digest([Case(case.truth, (stricter,)), *cases[1:]]) != digest
-    card = Case(case.truth.model_copy(update={"card": {"strength": 0.9}}), case.behaviours)
+    card = Case(
+        case.truth.model_copy(update={"card": {"strength": 0.9}, "difficulty": [{"kit": "all"}]}), case.behaviours
+    )
     assert grader_digest([card, *cases[1:]]) == digest  # a card is measured, it grades nothing
 
 

@@ -90,7 +90,6 @@ def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
             ("flattery-td", "chat+~search", 1.0, False),  # a placebo's are not the testbed's
             ("twin-td", "chat", 0.0, True),
             ("twin-td", "chat", 0.0, False),
-            ("twin-td", "all", 0.0, None),  # its finding is not graded yet
         ]:
             alias = find_truth(name).alias
             key = f"{name} {kit} {hit} {alarm}"
@@ -108,3 +107,12 @@ def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
         ],
         find_truth("twin-td").id: [{"auditor": "explorer@1", "kit": "chat", "audits": 2, "found": 1}],
     }
+
+
+def test_difficulty_waits_for_grades(tmp_path: Path) -> None:
+    report = json.dumps({"p_hidden": 0.9, "findings": [FINDING]})
+    alias = find_truth("flattery-td").alias
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.record(AuditRow("k", "p", alias, "chat", "explorer@1", 0, "completed", report, Cost(1, 1, 1)))
+    with pytest.raises(InvalidInput, match="have no grade by this grader"):
+        record_difficulty(tmp_path)

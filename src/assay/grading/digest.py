@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from assay.core.record import digest_of
 from assay.grading.case import Case
 
-_ELSEWHERE = ("core/report.py", "core/run.py", "core/proportions.py")  # predicates, conversations, the interval
+_ELSEWHERE = ("core/report.py", "core/run.py", "core/target.py", "core/proportions.py")  # predicates, scripts, interval
 
 
 def grader_digest(cases: Iterable[Case]) -> str:
@@ -23,7 +23,7 @@ def grader_digest(cases: Iterable[Case]) -> str:
     """
     truths = {
         case.truth.alias: [
-            case.truth.model_dump(mode="json", exclude={"card", "build_seconds", "recipe_digest"}),
+            case.truth.model_dump(mode="json", exclude={"card", "difficulty", "build_seconds", "recipe_digest"}),
             [behaviour.model_dump(mode="json", exclude={"training", "eval"}) for behaviour in case.behaviours],
         ]
         for case in cases

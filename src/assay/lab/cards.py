@@ -77,7 +77,7 @@ def record_difficulty(out: Path) -> list[str]:
         Ids of the testbeds that have figures now.
 
     Raises:
-        InvalidInput: no ledger there.
+        InvalidInput: no ledger there, or audits in it that the present grader has not graded.
     """
     path = out / "ledger.sqlite"
     if not path.is_file():
@@ -92,10 +92,11 @@ def record_difficulty(out: Path) -> list[str]:
             roles={alias: truth.role for alias, truth in truths.items()},
             families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
         )
+    if waiting := sum(not one.graded for one in scored):
+        raise InvalidInput(f"{waiting} audits of {path} have no grade by this grader. Run: assay grade --out {out}")
     counted: dict[str, dict[tuple[str, str], list[Scored]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
-        if one.graded:
-            counted[one.row.alias][one.row.auditor, one.row.kit].append(one)
+        counted[one.row.alias][one.row.auditor, one.row.kit].append(one)
     for alias, found in counted.items():
         truth = truths[alias]
         counts = [
