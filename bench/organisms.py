@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import closing
 from typing import Any
 
 from contract import finish, options, say
@@ -18,7 +19,8 @@ from contract import finish, options, say
 from assay.core.proportions import newcombe
 from assay.lab.catalogue import recheck
 from assay.lab.check import LEAKAGE, STRENGTH, check
-from assay.lab.factory import behaviours_of, targets
+from assay.lab.factory import behaviours_of
+from assay.lab.targets import Targets
 from assay.testbeds.loader import EMBEDDED
 from assay.testbeds.truths import all_truths
 from assay.truth import Truth
@@ -99,7 +101,7 @@ def _again(organisms: list[Truth], threads: int) -> list[dict[str, Any]]:
     """One organism of each kind of recipe, measured anew."""
     first = {truth.method: truth for truth in reversed(organisms)}
     claims: list[dict[str, Any]] = []
-    with targets(threads, say) as opened:
+    with closing(Targets(say, threads, fresh=True)) as opened:
         for method, truth in sorted(first.items()):
             say(f"measuring {truth.id}")
             fresh = asyncio.run(check(truth, behaviours_of(truth), opened.open))

@@ -23,10 +23,13 @@ class Targets:
     Args:
         say: told of long steps.
         threads: torch may use on a CPU; the engine's default if None.
+        fresh: every reply is sampled anew, and none is kept.
     """
 
-    def __init__(self, say: Callable[[str], None] = lambda _: None, threads: int | None = None) -> None:
-        self._say, self._threads = say, threads
+    def __init__(
+        self, say: Callable[[str], None] = lambda _: None, threads: int | None = None, fresh: bool = False
+    ) -> None:
+        self._say, self._threads, self._fresh = say, threads, fresh
         self._engines: dict[str, LocalEngine] = {}
 
     def engine(self, base: str) -> LocalEngine:
@@ -38,7 +41,7 @@ class Targets:
         from assay.engine.local import LocalEngine
 
         if base not in self._engines:
-            cache = ReplyCache(home() / "replies.sqlite")
+            cache = ReplyCache(None if self._fresh else home() / "replies.sqlite")
             self._engines[base] = LocalEngine(find_base(base, self._say), cache, self._threads)
         return self._engines[base]
 
