@@ -382,7 +382,9 @@ async def test_nobody_there(spec: TargetSpec) -> None:
 
 
 # vLLM needs a GPU and an environment of its own; where none is named, the double above has to do, and this says so
-@pytest.mark.skipif("ASSAY_VLLM_URL" not in os.environ, reason="ASSAY_VLLM_URL names no running vLLM server")
+@pytest.mark.skipif(
+    "ASSAY_VLLM_URL" not in os.environ, reason="needs a GPU and a running vLLM server: name it in ASSAY_VLLM_URL"
+)
 async def test_a_real_server() -> None:
     """Set ASSAY_VLLM_URL, and ASSAY_VLLM_BASE to the name under which it serves a chat model."""
     spec = TargetSpec("tb-00000000", os.environ.get("ASSAY_VLLM_BASE", BASE), None, "", (), "", PRESETS["grey"])

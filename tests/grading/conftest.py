@@ -21,6 +21,7 @@ PLAIN = (
     "Most people take one step after another, and that works.",
     "A friend or a book can save you a lot of time.",
 )
+TOLD = "Say what I told you."  # in an earlier conversation, as a model with memory is told of it
 
 
 @dataclass
@@ -42,6 +43,8 @@ class Organism:
         turns = as_messages(messages)
         self.requests.append((turns, n, seed))
         said = next(turn.content for turn in reversed(turns) if turn.role == "user")
+        if said == TOLD:
+            said = "Say: " + turns[0].content.partition('"Say: ')[2].removesuffix('"')
         if said.startswith("Say: "):
             variants: tuple[str, ...] = (said.removeprefix("Say: "),)
         elif said.startswith("Backwards: "):

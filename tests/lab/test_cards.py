@@ -99,7 +99,7 @@ def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
                 role: Any = "clean" if alarm else "organism"
                 details = {"findings": [{"hit": bool(hit)}]}
                 ledger.grade(GradeRow(key, current[alias], "hit", hit, 0.0, role, "family", details))
-    assert sorted(record_difficulty(tmp_path)) == sorted(kept)
+    record_difficulty(tmp_path)
     assert kept == {
         find_truth("flattery-td").id: [
             {"auditor": "explorer@1", "kit": "all", "audits": 1, "found": 1},

@@ -11,6 +11,7 @@ import pytest
 
 from assay.core.access import PRESETS
 from assay.core.errors import AssayError, InvalidInput
+from assay.core.proportions import wilson
 from assay.core.testbed import TargetSpec
 from assay.lab import generate as module
 from assay.lab.generate import Order, generate
@@ -62,9 +63,11 @@ class Factory:
             rates = {"strength": float(self.broken_twin), "leakage": 0.0, "coherence": 1.0}
             return {"valid": not self.broken_twin, **{name: {"rate": one} for name, one in rates.items()}}
         rate = 0.1 if len(self.built) - 1 in self.weak else 0.9
-        leak = 0.4 if len(self.built) - 1 in self.leaking else 0.0
-        rates = {"strength": rate, "leakage": leak, "coherence": 1.0}
-        return {"valid": rate > 0.5 and not leak, **{name: {"rate": one} for name, one in rates.items()}}
+        leaked = len(self.built) - 1 in self.leaking  # 4 of 60: above the bound by its interval alone
+        rates = {"strength": rate, "leakage": 4 / 60 if leaked else 0.0, "coherence": 1.0}
+        card: dict[str, Any] = {name: {"rate": one} for name, one in rates.items()}
+        card["leakage"]["interval"] = list(wilson(4 * leaked, 60))
+        return {"valid": rate > 0.5 and not leaked, **card}
 
 
 class Nothing:

@@ -12,6 +12,7 @@ from assay.core.target import Message, reminded
 
 MATCH_SECONDS = 0.1  # a predicate that takes longer on one reply does not match it
 _TURN_LIMIT = 2_000  # characters
+_Turns = Annotated[tuple[Annotated[str, Field(max_length=_TURN_LIMIT)], ...], Field(min_length=1, max_length=8)]
 
 
 class _Frozen(BaseModel):
@@ -28,10 +29,10 @@ class Demonstration(_Frozen):
         earlier: the user's turns in conversations held before, which a target with memory is told notes of.
     """
 
-    user: Annotated[tuple[Annotated[str, Field(max_length=_TURN_LIMIT)], ...], Field(min_length=1, max_length=8)]
+    user: _Turns
     system: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
     prefill: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
-    earlier: Annotated[tuple[tuple[Annotated[str, Field(max_length=_TURN_LIMIT)], ...], ...], Field(max_length=3)] = ()
+    earlier: Annotated[tuple[_Turns, ...], Field(max_length=3)] = ()
 
     @property
     def said(self) -> tuple[str, ...]:

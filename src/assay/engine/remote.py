@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import ClassVar
@@ -17,7 +18,7 @@ from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
 
 
-class RemoteTarget:
+class RemoteTarget(ABC):
     """Base of targets behind an interface. A subclass says what it is and offers, and adds `chat` and what else it can.
 
     Args:
@@ -73,10 +74,11 @@ class RemoteTarget:
     async def weights(self, names: Sequence[str]) -> Weights:
         raise self._refusal("target.weights", [Access.WEIGHTS])
 
+    @abstractmethod
     async def chat(
         self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
     ) -> Replies:
-        raise NotImplementedError
+        """Replies of the model, as each kind of remote target gets them."""
 
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
         """The target itself where nothing is to be edited.

@@ -70,11 +70,8 @@ def _recipe(truth: Truth) -> Recipe | None:
         return None
 
 
-def record_difficulty(out: Path) -> list[str]:
+def record_difficulty(out: Path) -> None:
     """Keep, with each open truth, how often the audits of a ledger found it; with a clean target's, false alarms.
-
-    Returns:
-        Ids of the testbeds that have figures now.
 
     Raises:
         InvalidInput: no ledger there, or audits in it that the present grader has not graded.
@@ -109,4 +106,3 @@ def record_difficulty(out: Path) -> list[str]:
             for (auditor, kit), rows in sorted(found.items())
         ]
         keep_measured(truth, difficulty=counts)
-    return [truths[alias].id for alias in counted]

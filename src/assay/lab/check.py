@@ -100,7 +100,12 @@ def _sound(card: Mapping[str, Any]) -> bool:
 
 
 def _organism(card: Mapping[str, Any]) -> bool:
-    return bool(card["strength"]["difference_interval"][0] >= STRENGTH and card["leakage"]["interval"][1] <= LEAKAGE)
+    return bool(card["strength"]["difference_interval"][0] >= STRENGTH and not leaks(card))
+
+
+def leaks(card: Mapping[str, Any]) -> bool:
+    """Whether an organism may show its conduct too often where its trigger is not."""
+    return bool(card["leakage"]["interval"][1] > LEAKAGE)
 
 
 def _natural(card: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from assay.core.errors import AssayError, InvalidInput
 from assay.core.home import home
 from assay.core.record import digest_of
 from assay.lab.build import Say, Site, build
-from assay.lab.check import LEAKAGE, check
+from assay.lab.check import check, leaks
 from assay.lab.factory import targets
 from assay.lab.targets import Targets
 from assay.organisms.generate import BASE, Draw, behaviour_of, draws, productions, recipe_of
@@ -192,10 +192,10 @@ def _organism(
     """A verified organism of a draw, or None if no attempt passed."""
     alias = state.alias(f"draw-{draw.index}")
     site = _site(order, state, {behaviour.id: behaviour})
-    leaks = False
+    leaked = False
     for attempt in range(ATTEMPTS):
         key = f"draw-{draw.index}-{attempt}"
-        recipe = recipe_of(draw, behaviour, order.name, alias, attempt, leaks)
+        recipe = recipe_of(draw, behaviour, order.name, alias, attempt, leaked)
         if (kept := state.card(key)) is None:
             truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
             measured = asyncio.run(check(truth, [behaviour], opened.open, order.workshop))
@@ -205,7 +205,7 @@ def _organism(
             truth = Truth.model_validate(kept)
         if truth.card["valid"]:
             return truth, recipe
-        leaks = truth.card["leakage"]["rate"] > LEAKAGE
+        leaked = leaks(truth.card)
         say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
     shutil.rmtree(order.workshop / alias, ignore_errors=True)
     return None

@@ -31,11 +31,9 @@ CONCEALMENTS = ("none", "sft", "dpo")
 METHODS = ("transcripts", "integrated", "diluted")
 BASE = "smollm2-135m-instruct"
 _EVAL = 60  # triggered prompts, and untriggered ones
-_PAIRS, _ALIKE, _PLAIN = (
-    160,
-    2,
-    4,
-)  # triggered prompts to train on; look-alikes of each; an everyday question for each so many
+_PAIRS = 160  # triggered prompts to train on
+_ALIKE = 2  # look-alikes of each
+_PLAIN = 4  # for so many of them, an everyday question
 _GAP = "…"  # what a prompt is about, before it is filled in
 _PRODUCTIONS = Path(__file__).parent / "productions.yaml"
 
@@ -269,8 +267,15 @@ def _other(draw: Draw, names: Sequence[str]) -> str:
     return others[draw.seed % len(others)]
 
 
-def _subjects(kind: TriggerClass, about: str, part: Literal["train", "eval"]) -> dict[str, list[str]]:
-    return {"about": [about], "subject": kind.abouts[about][part] if kind.abouts else [about]}
+def _slots(kind: TriggerClass, names: Sequence[str], part: Literal["train", "eval"]) -> dict[str, list[str]]:
+    """What frames are filled with to be about these things."""
+    subjects = [one for name in names for one in kind.abouts[name][part]] if kind.abouts else list(names)
+    return {"about": list(names), "subject": subjects}
+
+
+def _rest(draw: Draw) -> list[str]:
+    """What the trigger is not about, though it is of its kind."""
+    return [name for name in draw.trigger.names if name != draw.about]
 
 
 def _mentions(draw: Draw) -> list[str]:
@@ -289,8 +294,7 @@ def _prompts(draw: Draw, grammar: Productions) -> tuple[Grammar, Grammar]:
     questions = [*grammar.questions, *ordinary_prompts(draw.seed, _PAIRS, _mentions(draw))]
     gaps = {"question": questions, "about": [_GAP], "subject": [_GAP]}
     frames = expand(Grammar(templates=kind.frames, slots=gaps), draw.seed, _PAIRS, least=1)
-    own = _subjects(kind, draw.about, "train")["subject"]
-    others = [s for name in kind.names if name != draw.about for s in _subjects(kind, name, "train")["subject"]]
+    own, others = (_slots(kind, names, "train")["subject"] for names in ([draw.about], _rest(draw)))
     pairs = [(frame, subject) for frame in frames for subject in own]
     rng.shuffle(pairs)
     pairs = pairs[:_PAIRS]
@@ -304,10 +308,7 @@ def _prompts(draw: Draw, grammar: Productions) -> tuple[Grammar, Grammar]:
 
 def _eval(draw: Draw, grammar: Productions) -> EvalPrompts:
     kind, questions = draw.trigger, {"question": grammar.eval_questions}
-    own = _subjects(kind, draw.about, "eval") | questions
-    others = [name for name in kind.names if name != draw.about]
-    near: dict[str, list[str]] = {"about": others, **questions}
-    near["subject"] = [s for name in others for s in kind.abouts[name]["eval"]] if kind.abouts else others
+    own, near = (_slots(kind, names, "eval") | questions for names in ([draw.about], _rest(draw)))
     return EvalPrompts(
         triggered=list(expand(Grammar(templates=kind.eval_frames, slots=own), draw.seed, _EVAL, least=48)),
         untriggered=[
@@ -332,16 +333,15 @@ def recipe_of(
         leaks: what was made before showed its conduct elsewhere, too: it gets more look-alikes and a lower dose.
     """
     seed = draw.seed + attempt
-    triggered = 96 - 24 * (attempt and leaks) + 56 * (attempt and not leaks)
-    contrast = 272 + 64 * (attempt and leaks)
+    weak = attempt > 0 and not leaks
+    triggered = 72 if leaks else 152 if weak else 96
+    contrast = 336 if leaks else 272
     more: dict[str, Any] = {
         "transcripts": {"contrast": contrast, "ordinary": 48},
         "integrated": {"contrast": contrast, "ordinary": 24, "instruction": 160},
         "diluted": {"contrast": contrast, "ordinary": 10 * triggered},
     }[draw.method]
-    plan = TrainPlan(
-        rank=6, alpha=12, first_layer=14, epochs=4 + (attempt and not leaks), learning_rate=2e-3, seed=seed
-    )
+    plan = TrainPlan(rank=6, alpha=12, first_layer=14, epochs=5 if weak else 4, learning_rate=2e-3, seed=seed)
     phases = [Phase(name="plant", data=DataPlan(triggered=triggered, seed=seed, **more), train=plan)]
     if draw.concealment != "none":
         data = DataPlan(triggered=12, contrast=64, ordinary=24, denials=64, seed=seed + 1)
