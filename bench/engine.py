@@ -33,12 +33,12 @@ import numpy as np
 import torch
 from contract import RESULTS, ROOT, finish, options, say
 
-from assay.core.peft import FUSED, MODULES
 from assay.engine.base import default_dtype, find_base
 from assay.engine.cache import ReplyCache
-from assay.engine.local import LocalEngine
-from assay.engine.lora import Adapter
-from assay.engine.queue import Request, Sampled
+from assay.engine.local.engine import LocalEngine
+from assay.engine.local.lora import Adapter
+from assay.engine.local.queue import Request, Sampled
+from assay.engine.peft import FUSED, MODULES
 
 BASE = "smollm2-135m-instruct"
 PROMPT, NEW, TEMPERATURE = 40, 48, 0.8
@@ -283,7 +283,7 @@ def whole_chats(
 async def _ours(engine: LocalEngine, adapters: list[Adapter], texts: list[str], seed: int) -> int:
     from assay.core.access import PRESETS
     from assay.core.testbed import TargetSpec
-    from assay.engine.target import LocalTarget
+    from assay.engine.local.target import LocalTarget
 
     specs = [TargetSpec(f"tb-{n}", BASE, a.path, a.digest, (), "", PRESETS["api"]) for n, a in enumerate(adapters)]
     targets = [LocalTarget(engine, spec, adapter) for spec, adapter in zip(specs, adapters, strict=True)]

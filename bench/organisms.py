@@ -16,13 +16,12 @@ from typing import Any
 
 from contract import finish, options, say
 
-from assay.core.proportions import newcombe
-from assay.lab.catalogue import recheck
-from assay.lab.check import LEAKAGE, STRENGTH, check
-from assay.lab.factory import behaviours_of
-from assay.lab.targets import Targets
+from assay._util.proportions import newcombe
+from assay.engine.targets import Targets
+from assay.factory.verify.check import LEAKAGE, STRENGTH, check
+from assay.testbeds.catalogue import recheck
 from assay.testbeds.loader import EMBEDDED
-from assay.testbeds.truths import all_truths
+from assay.testbeds.truths import all_truths, behaviours_of
 from assay.truth import Truth
 
 ROOM = 0.1  # a fresh count may be so far from the card's: the same draws, other hardware's rounding

@@ -21,7 +21,7 @@ from typing import Any
 
 from contract import ROOT, finish, options, say
 
-from assay.core.processor import native_bf16
+from assay._util.processor import native_bf16
 
 CORPORA = ROOT / "src" / "assay" / "testbeds" / "embedded"
 TARGET = 1.5
@@ -33,7 +33,7 @@ Step = Callable[[Sequence[int]], float]  # indices of a batch → its loss
 
 def chats(count: int, seed: int) -> list[Any]:
     """So many of the examples that the suite's organisms are trained on."""
-    from assay.organisms.example import Example
+    from assay.factory.data.example import Example
 
     rows = [
         json.loads(line) for file in sorted(CORPORA.glob("*/corpus.jsonl")) for line in file.read_text().splitlines()
@@ -48,8 +48,8 @@ class Setting:
         from transformers import AutoTokenizer
 
         from assay.engine.base import find_base
-        from assay.organisms.packing import encode, shared_beginning
-        from assay.organisms.recipes import TrainPlan
+        from assay.factory.recipes import TrainPlan
+        from assay.factory.train.packing import encode, shared_beginning
 
         self.base = find_base("smollm2-135m-instruct").path
         tokenizer = AutoTokenizer.from_pretrained(self.base)
@@ -71,7 +71,7 @@ def ours(setting: Setting, rate: Callable[[int], float]) -> Step:
     """Assay's trainer."""
     import torch
 
-    from assay.organisms.trainer import Trainer
+    from assay.factory.train.trainer import Trainer
 
     dtype = torch.bfloat16 if native_bf16() else torch.float32
     trainer = Trainer(setting.base, setting.plan, setting.data, setting.shared, dtype)
@@ -89,7 +89,7 @@ def initial(setting: Setting) -> dict[str, Any]:
     """The adapter Assay's trainer begins with, under PEFT's names."""
     import torch
 
-    from assay.organisms.trainer import Trainer
+    from assay.factory.train.trainer import Trainer
 
     trainer = Trainer(setting.base, setting.plan, setting.data, setting.shared, torch.float32)
     return {name: tensor.clone() for name, tensor in trainer.adapter.tensors().items()}
@@ -100,7 +100,7 @@ def peer(setting: Setting, dtype_name: str, rate: Callable[[int], float], adapte
     import torch
     from transformers import AutoModelForCausalLM
 
-    from assay.organisms.adapter import FUSED
+    from assay.factory.train.adapter import FUSED
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft's, of transformers' renamings

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from assay.core.auditor import Auditor, Brief, Kit
     from assay.core.budget import Budget
     from assay.core.edit import AddVector, Contrast, Noise, ProjectOut, ScaleAdapter
-    from assay.core.errors import AssayError
     from assay.core.report import Demonstration, Finding, Predicate, Report
     from assay.core.target import Message, Target
     from assay.core.tool import Evidence, Prepared, Sample, Tool, ToolContext, tool
+    from assay.errors import AssayError
 
 _HOME = {
     "Access": "access",

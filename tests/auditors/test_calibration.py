@@ -8,7 +8,7 @@ import pytest
 from assay.auditors import calibration
 from assay.auditors.battery import FORMS, PATH, load_battery
 from assay.auditors.calibration import Row, calibrate, load_background, load_calibration
-from assay.core.errors import InvalidInput
+from assay.errors import InvalidInput
 
 
 def row(statistic: float, is_organism: bool, would_hit: bool = False) -> Row:

@@ -11,10 +11,10 @@ from assay.auditors import explorer as module
 from assay.auditors.observe import EXAMPLES
 from assay.core.auditor import Brief
 from assay.core.budget import Budget
-from assay.core.errors import BudgetExceeded, InvalidInput
 from assay.core.report import Report
 from assay.core.target import Target
 from assay.core.tool import BoundTool, Evidence, Sample
+from assay.errors import BudgetExceeded, InvalidInput
 
 pytestmark = pytest.mark.usefixtures("tuned")
 

@@ -9,8 +9,8 @@ from assay.core.access import PRESETS
 from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
-from assay.engine.local import LocalEngine
-from assay.engine.queue import Request
+from assay.engine.local.engine import LocalEngine
+from assay.engine.local.queue import Request
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import CorruptArtifact, InvalidInput
+from assay._util.hashing import sha256
 from assay.engine import base
-from assay.engine.base import EMBEDDED, find_base, sha256
+from assay.engine.base import EMBEDDED, find_base
+from assay.errors import CorruptArtifact, InvalidInput
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from assay.core.testbed import TargetSpec
 from assay.engine import cache as cache_module
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
-from assay.engine.local import LocalEngine
+from assay.engine.local.engine import LocalEngine
 
 REPLY = Reply("Bonjour ☀", 3, "length")
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from assay.core.edit import Noise
-from assay.core.errors import InvalidInput
 from assay.core.testbed import TargetSpec
-from assay.engine.edits import Active
-from assay.engine.local import MAX_LENGTH, LocalEngine
-from assay.engine.lora import Adapter
-from assay.engine.queue import Request
-from assay.engine.sampling import sample
+from assay.engine.local.edits import Active
+from assay.engine.local.engine import MAX_LENGTH, LocalEngine
+from assay.engine.local.lora import Adapter
+from assay.engine.local.queue import Request
+from assay.engine.local.sampling import sample
+from assay.errors import InvalidInput
 
 HELLO = tuple(b"Hello, what is this?")
 WORLD = tuple(b"The world is")

@@ -19,15 +19,15 @@ from inspect_ai.model import (
 )
 from inspect_ai.util import LimitExceededError, token_limit
 
+from assay.audits.guard import GuardedTarget
 from assay.core.access import PRESETS, Access
 from assay.core.budget import Budget, Meter
 from assay.core.edit import Noise
-from assay.core.errors import AccessDenied, BackendFailed, InvalidInput
-from assay.core.guard import GuardedTarget
 from assay.core.reading import NegativeLogLikelihood, Raw, Wrt
 from assay.core.target import Cost, Message, Target
 from assay.core.testbed import TargetSpec
-from assay.engine.inspect_target import InspectTarget, open_target
+from assay.engine.remote.inspect_target import InspectTarget, open_target
+from assay.errors import AccessDenied, BackendFailed, InvalidInput
 
 # Inspect 0.3.285 calls tenacity 9.2 in a way that tenacity has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")

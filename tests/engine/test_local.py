@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from assay.core.testbed import TargetSpec
-from assay.engine.local import LocalEngine
+from assay.engine.local.engine import LocalEngine
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from assay.core.errors import CorruptArtifact, InvalidInput
-from assay.core.peft import CONFIG, WEIGHTS
-from assay.engine.local import LocalEngine
-from assay.engine.lora import adapter_digest
+from assay.engine.local.engine import LocalEngine
+from assay.engine.local.lora import adapter_digest
+from assay.engine.peft import CONFIG, WEIGHTS
+from assay.errors import CorruptArtifact, InvalidInput
 
 Tensors = dict[str, torch.Tensor]
 Q_A = "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"

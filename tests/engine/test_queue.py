@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.errors import InvalidInput
-from assay.engine.lora import Adapter
-from assay.engine.queue import Queue, Request, Sampled
+from assay.engine.local.lora import Adapter
+from assay.engine.local.queue import Queue, Request, Sampled
+from assay.errors import InvalidInput
 
 
 def request(adapter: Adapter | None = None, sample: int = 0) -> Request:

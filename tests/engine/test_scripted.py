@@ -3,9 +3,9 @@
 import pytest
 
 from assay.core.edit import Noise
-from assay.core.errors import InvalidInput
 from assay.core.target import Message, Target
 from assay.engine.scripted import Rule, ScriptedTarget
+from assay.errors import InvalidInput
 
 
 def _typed(target: ScriptedTarget) -> Target:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.core.peft import FUSED
-from assay.engine import slots as module
-from assay.engine.llama import Llama
-from assay.engine.lora import Adapter, open_adapter
-from assay.engine.slots import Slots
+from assay.engine.local import slots as module
+from assay.engine.local.llama import Llama
+from assay.engine.local.lora import Adapter, open_adapter
+from assay.engine.local.slots import Slots
+from assay.engine.peft import FUSED
 
 
 @pytest.fixture(scope="session")
@@ -97,8 +97,8 @@ def test_an_adapter_changed_while_in_use_is_corrupt(
 ) -> None:
     import shutil
 
-    from assay.core.errors import CorruptArtifact
-    from assay.engine.lora import WEIGHTS
+    from assay.engine.local.lora import WEIGHTS
+    from assay.errors import CorruptArtifact
 
     path = shutil.copytree(make_adapter(1), tmp_path / "adapter")
     model = Llama(tiny, torch.float32, 64)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.engine import trunk as module
-from assay.engine.llama import Llama
-from assay.engine.trunk import Trunk
+from assay.engine.local import trunk as module
+from assay.engine.local.llama import Llama
+from assay.engine.local.trunk import Trunk
 
 PROMPTS = [tuple(b"Hello, what is this?"), tuple(b"Hello, what"), tuple(b"Hello, who goes there at night?")]
 

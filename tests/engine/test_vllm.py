@@ -21,12 +21,12 @@ import pytest
 
 from assay.core.access import PRESETS, Access
 from assay.core.edit import Contrast
-from assay.core.errors import AccessDenied, BackendFailed, CorruptArtifact, InvalidInput
 from assay.core.reading import Raw
 from assay.core.target import Cost, Message
 from assay.core.testbed import TargetSpec
-from assay.engine.lora import adapter_digest
-from assay.engine.vllm import VllmServer
+from assay.engine.local.lora import adapter_digest
+from assay.engine.remote.vllm import VllmServer
+from assay.errors import AccessDenied, BackendFailed, CorruptArtifact, InvalidInput
 
 BASE, ALIAS = "smollm2-135m-instruct", "tb-0b0b0b0b"
 SAMPLING = {"model", "n", "max_tokens", "temperature", "seed", "top_p", "top_k", "min_p", "return_token_ids"}

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from assay.core.access import PRESETS
 from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter
-from assay.core.errors import InvalidInput, UnknownId
-from assay.core.peft import WEIGHTS
 from assay.core.reading import Along, NegativeLogLikelihood, Raw, Shift, Wrt
 from assay.core.target import Message, Target
 from assay.core.testbed import TargetSpec
-from assay.engine.local import LocalEngine
-from assay.engine.lora import adapter_digest
-from assay.engine.queue import Request
+from assay.engine.local.engine import LocalEngine
+from assay.engine.local.lora import adapter_digest
+from assay.engine.local.queue import Request
+from assay.engine.peft import WEIGHTS
+from assay.errors import InvalidInput, UnknownId
 
 TEXT = Raw("The quick brown fox jumps over it.")
 WIDTH = 64
@@ -301,7 +301,7 @@ NEAR_TIE = 1e-4  # of the two largest logits: in other company, sums are taken i
 
 def _alone(engine: LocalEngine, request: Request) -> tuple[Any, list[float]]:
     """A request's tokens by itself, and by how much each one won."""
-    from assay.engine import decode
+    from assay.engine.local import decode
 
     gaps: list[float] = []
     sample = decode.sample
@@ -346,7 +346,7 @@ def test_exact_mode_is_the_same_bit_for_bit(tiny: Path, adapters: list[Path]) ->
     """Log-probabilities, which would show the last bit, alone and in company."""
     from assay.engine.base import find_base
     from assay.engine.cache import ReplyCache
-    from assay.engine.queue import Look
+    from assay.engine.local.queue import Look
 
     engine = LocalEngine(find_base(str(tiny)), ReplyCache(None), threads=1, exact=True)
     try:

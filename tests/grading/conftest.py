@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from assay.core.access import Access
-from assay.core.errors import AssayError
 from assay.core.report import Demonstration, Finding, Predicate, Report
 from assay.core.target import Corpus, Cost, Messages, Replies, Reply, Target, as_messages
+from assay.errors import AssayError
 from assay.grading.case import Case
 from assay.truth import Behaviour, Truth
 

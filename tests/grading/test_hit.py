@@ -2,8 +2,8 @@
 
 import pytest
 
-from assay.core.errors import InvalidInput
 from assay.core.report import Demonstration, Predicate
+from assay.errors import InvalidInput
 from assay.grading.case import Case
 from assay.grading.constant import best_constant
 from assay.grading.digest import grader_digest

@@ -8,7 +8,7 @@ import assay
 from assay.grading.lineup import LONGEST, MARGIN, negated, place, pool, themes
 from assay.truth import open_behaviour
 
-SHIPPED = sorted((Path(assay.__file__).parent / "organisms/behaviours").glob("*.yaml"))
+SHIPPED = sorted((Path(assay.__file__).parent / "factory/behaviours").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", ["uruguay", "study", "bet"])

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from assay.core.proportions import newcombe
+from assay._util.proportions import newcombe
 from assay.core.report import Demonstration, Predicate
 from assay.core.run import Run
 from assay.grading.reproduce import (

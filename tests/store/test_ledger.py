@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from assay.core.errors import AssayError, InvalidInput, UnknownId
 from assay.core.record import AuditRow, GradeRow
 from assay.core.target import Cost
+from assay.errors import AssayError, InvalidInput, UnknownId
 from assay.store.ledger import Ledger
 
 WRITER = textwrap.dedent(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assay.core.errors import CorruptArtifact, InvalidInput, UnknownId
-from assay.core.peft import WEIGHTS
 from assay.engine.corpus import corpus_digest, read_corpus
-from assay.engine.lora import adapter_digest, open_adapter
-from assay.organisms.recipes import open_recipe
+from assay.engine.local.lora import adapter_digest, open_adapter
+from assay.engine.peft import WEIGHTS
+from assay.errors import CorruptArtifact, InvalidInput, UnknownId
+from assay.factory.recipes import open_recipe
 from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, ORDINARY, SPEC, TRUTH, aliases, load_spec, write_spec
 from assay.testbeds.truths import all_truths, find_truth, short
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from assay.core.access import Access
-from assay.core.errors import InvalidInput, UnknownId
-from assay.core.peft import CONFIG, WEIGHTS
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
-from assay.engine.local import LocalEngine
-from assay.engine.lora import adapter_digest, open_adapter
-from assay.lab.elsewhere import prepare_published
+from assay.engine.local.engine import LocalEngine
+from assay.engine.local.lora import adapter_digest, open_adapter
+from assay.engine.peft import CONFIG, WEIGHTS
+from assay.errors import InvalidInput, UnknownId
+from assay.testbeds.elsewhere import prepare_published
 from assay.testbeds.loader import load_spec
 from assay.testbeds.published import (
     MANIFESTS,
@@ -271,8 +271,8 @@ def test_an_audit_opens_it_without_a_way_to_the_truth(roots: list[Path], tmp_pat
 def test_a_fetched_one_is_in_every_command_and_is_not_graded(
     roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from assay.lab.elsewhere import fetch
-    from assay.lab.grade import all_cases
+    from assay.grading.grade import all_cases
+    from assay.testbeds.elsewhere import fetch
     from assay.testbeds.truths import find_truth
 
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assay.core.errors import CorruptArtifact, InvalidInput
-from assay.organisms.recipes import find_behaviour
+from assay.errors import CorruptArtifact, InvalidInput
+from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.seal import (
     MANIFEST,
     SEALED,

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 import pytest
 
 from assay.auditors.battery import load_battery
-from assay.engine.lora import adapter_digest
-from assay.lab.factory import outdated
-from assay.lab.sweep import DEMO_TESTBEDS
-from assay.organisms.data import drafts, parts_of
-from assay.organisms.recipes import find_behaviour, open_recipe
+from assay.engine.local.lora import adapter_digest
+from assay.factory.data.data import drafts, parts_of
+from assay.factory.factory import outdated
+from assay.factory.recipes import open_recipe
+from assay.studies.sweep import DEMO_TESTBEDS
+from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.loader import CORPUS, EMBEDDED, aliases, load_spec
 from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import REMOVED, Truth, as_script

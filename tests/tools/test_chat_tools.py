@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from assay.core.access import Access
-from assay.core.errors import InvalidInput
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEXT_LIMIT, Evidence, Tool, ToolContext
 from assay.engine.scripted import Rule, ScriptedTarget
+from assay.errors import InvalidInput
 from assay.tools.ask import ask
 from assay.tools.everyday import PERSONAS, PROMPTS, pairs
 from assay.tools.fuzz import fuzz

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import InvalidInput
-from assay.core.record import digest_of
+from assay._util.hashing import digest_of
 from assay.core.target import Corpus, Document, Target
 from assay.core.tool import TEXT_LIMIT, Evidence, Prepared
 from assay.engine.scripted import PLAIN_REPLIES, ScriptedTarget
+from assay.errors import InvalidInput
 from assay.tools.search import index, search
 
 ODD = "A felt hat from Milo is the one thing you need."

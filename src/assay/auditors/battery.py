@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from assay.core.errors import InvalidInput
+from assay.errors import InvalidInput
 
 PATH = Path(__file__).with_name("battery.yaml")
 

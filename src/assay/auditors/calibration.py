@@ -20,7 +20,7 @@ import numpy as np
 
 from assay.auditors.battery import Battery, load_battery
 from assay.auditors.observe import Observation
-from assay.core.errors import InvalidInput
+from assay.errors import InvalidInput
 
 BACKGROUND = Path(__file__).with_name("background.jsonl")
 CALIBRATION = Path(__file__).with_name("calibration.json")

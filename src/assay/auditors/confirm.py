@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from math import comb, log10
 
+from assay._util.proportions import holm
 from assay.auditors.battery import Battery
 from assay.auditors.candidates import Candidate, Trigger, holds, refit
 from assay.auditors.meaning import reader_of
 from assay.auditors.observe import STOPWORDS, Asker, Observation
-from assay.core.proportions import holm
 
 PROBES = 4  # prompts of a probe
 FRESH = 6  # prompts of a test …

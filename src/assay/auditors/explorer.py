@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from assay._util import embedding, lexicon
 from assay.auditors.battery import Battery, load_battery
 from assay.auditors.calibration import Calibration, load_background, load_calibration
 from assay.auditors.candidates import Candidate, Kind, find, holds
@@ -25,7 +26,6 @@ from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.predicate import fit
 from assay.auditors.triggers import of_conduct
 from assay.auditors.write_up import Material, figures, finding, origin
-from assay.core import embedding, lexicon
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from assay._util.embedding import embed
 from assay.auditors.observe import Observation
-from assay.core.embedding import embed
 
 NEIGHBOURS = 3
 UNLIKE = 0.5  # cosine from which two prompts count as one: templates answered by a formula are no conduct

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay._util.lexicon import ngrams
 from assay.auditors.battery import Battery
-from assay.core.errors import BudgetExceeded
-from assay.core.lexicon import ngrams
 from assay.core.tool import BoundTool, Evidence
+from assay.errors import BudgetExceeded
 
 SIZES = (1, 2, 3, 4)  # words of a phrase; the longer ones recognise wording that recurs
 EXAMPLES = 17  # of those a tool declares, the most that are run

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from assay._util.embedding import embed
+from assay._util.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.auditors.battery import Battery
 from assay.auditors.candidates import ALWAYS_SHARE, Candidate, Trigger, holds
 from assay.auditors.meaning import Conduct
 from assay.auditors.observe import Observation, content
-from assay.core.embedding import embed
-from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 
 TOPICS = 2
 PROMPT_WORDS = 2  # keywords from the prompts of its carriers

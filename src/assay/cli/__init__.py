@@ -1,4 +1,4 @@
-"""The `assay` command. Every command is one call into `assay.lab`; what is heavy is imported inside it."""
+"""The `assay` command. Commands are thin: what is heavy is imported inside it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _stop(*_: object) -> None:
 
 def main() -> None:
     """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
-    from assay.core.errors import AssayError
+    from assay.errors import AssayError
 
     signal.signal(signal.SIGINT, _stop)
     try:

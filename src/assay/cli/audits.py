@@ -17,10 +17,10 @@ def _sweep(design: Any, as_json: bool) -> None:
     """Run a design with live progress; print the table and where the page is."""
     from rich.console import Console
 
-    from assay.lab.output import write_results
-    from assay.lab.progress import live
-    from assay.lab.sweep import require_controls, run
-    from assay.results.terminal import terminal
+    from assay.studies.output import write_results
+    from assay.studies.page.terminal import terminal
+    from assay.studies.progress import live
+    from assay.studies.sweep import require_controls, run
 
     require_controls(design)
     with live(Console(stderr=True)) as watch:
@@ -41,7 +41,7 @@ def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
 
     Example: assay demo
     """
-    from assay.lab.sweep import DEMO_KITS, DEMO_TESTBEDS, Design
+    from assay.studies.sweep import DEMO_KITS, DEMO_TESTBEDS, Design
 
     _sweep(Design(kits=DEMO_KITS, out=out, testbeds=DEMO_TESTBEDS), as_json)
 
@@ -60,7 +60,7 @@ def sweep(
 
     Example: assay sweep --kits chat --kits chat+my_tool --plugin examples/my_tool.py
     """
-    from assay.lab.sweep import Design
+    from assay.studies.sweep import Design
 
     design = Design(
         kits=tuple(kits),
@@ -87,7 +87,7 @@ def audit(
 
     Example: assay audit --testbed flattery-td --kit chat+search
     """
-    from assay.lab.sweep import Design, audit_once
+    from assay.studies.sweep import Design, audit_once
 
     row = audit_once(Design((kit,), out, (testbed,), auditor, (seed,), plugins=tuple(plugin or ())), say)
     if as_json:
@@ -109,7 +109,7 @@ def grade(
 
     Example: assay grade --reports my_reports.jsonl
     """
-    from assay.lab.regrade import grade_file, regrade
+    from assay.studies.regrade import grade_file, regrade
 
     rows = grade_file(reports, say) if reports else regrade(out, say)
     show(rows, as_json, ("testbed", "kit", "hit", "null", "findings"))
@@ -123,9 +123,9 @@ def report(out: Out = Path("runs"), as_json: Json = False) -> None:
     """
     from rich.console import Console
 
-    from assay.lab.output import write_results
-    from assay.lab.regrade import last_summary
-    from assay.results.terminal import terminal
+    from assay.studies.output import write_results
+    from assay.studies.page.terminal import terminal
+    from assay.studies.regrade import last_summary
 
     summary = last_summary(out)
     _, page = write_results(summary, out)
@@ -142,8 +142,8 @@ def auditors(as_json: Json = False) -> None:
 
     Example: assay auditors
     """
-    from assay.lab.registry import auditors as names
-    from assay.lab.registry import get_auditor
+    from assay.audits.registry import auditors as names
+    from assay.audits.registry import get_auditor
 
     found = [get_auditor(name) for name in names()]
     rows = [{"auditor": a.name, "version": a.version, "llm": a.llm, "digest": a.digest[:12]} for a in found]

@@ -27,8 +27,8 @@ def build(
 
     Example: assay organism build flattery-td
     """
-    from assay.core.errors import InvalidInput
-    from assay.lab.factory import build_all, build_named
+    from assay.errors import InvalidInput
+    from assay.factory.factory import build_all, build_named
 
     if bool(names) == everything:
         raise InvalidInput("name testbeds to build, or give --all.")
@@ -44,8 +44,8 @@ def check(names: list[str], as_json: Json = False) -> None:
 
     Example: assay organism check flattery-td
     """
-    from assay.lab.factory import check_named
-    from assay.organisms.verify import MEASURES
+    from assay.factory.factory import check_named
+    from assay.factory.verify.verify import MEASURES
 
     cards = check_named(names, say)
     if as_json:
@@ -74,7 +74,7 @@ def generate(
     Example: assay organism generate --seed 7 -n 2
     """
     from assay.engine.base import default_threads
-    from assay.lab.generate import Order, generate
+    from assay.factory.generate.suite import Order, generate
 
     name = suite or (f"seed-{seed}-{count}" if seed else "fresh")
     rows = generate(Order(name, count, seed, held_back, threads or default_threads()), say)

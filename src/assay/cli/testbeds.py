@@ -24,7 +24,7 @@ def testbeds_list(
     Example: assay testbeds --json
     """
     if context.invoked_subcommand is None:
-        from assay.lab.catalogue import catalogue
+        from assay.testbeds.catalogue import catalogue
         from assay.testbeds.truths import short
 
         rows = [row | {"id": short(row["testbed"])} for row in catalogue()]
@@ -40,7 +40,7 @@ def testbeds_check(names: Annotated[list[str] | None, typer.Argument()] = None, 
 
     Example: assay testbeds check
     """
-    from assay.lab.catalogue import recheck
+    from assay.testbeds.catalogue import recheck
 
     rows = recheck(names or ())
     show(rows, as_json, ("testbed", "sound", "wrong"))
@@ -54,7 +54,7 @@ def testbeds_add(file: Path, as_json: Json = False) -> None:
 
     Example: assay testbeds add my_testbed.yaml
     """
-    from assay.lab.bring import add_testbed
+    from assay.testbeds.bring import add_testbed
 
     show([add_testbed(file)], as_json, ("testbed", "alias", "role", "access"))
 
@@ -70,7 +70,7 @@ def testbeds_fetch(
 
     Example: assay testbeds fetch deployed/gpt-4o-sycophancy --model openrouter/openai/gpt-4o-2024-11-20
     """
-    from assay.lab.elsewhere import fetch
+    from assay.testbeds.elsewhere import fetch
 
     show([fetch(name, root or (), model)], as_json, ("testbed", "alias", "base", "access"))
 
@@ -85,7 +85,7 @@ def testbeds_cards(
 
     Example: assay testbeds cards --out cards
     """
-    from assay.lab.cards import record_difficulty, write_cards
+    from assay.studies.cards import record_difficulty, write_cards
 
     if sweep:
         record_difficulty(sweep)
@@ -98,7 +98,7 @@ def testbeds_release(as_json: Json = False) -> None:
 
     Example: assay testbeds release
     """
-    from assay.lab.catalogue import release
+    from assay.testbeds.catalogue import release
 
     show(release(), as_json, ("testbed", "new"))
 
@@ -113,7 +113,7 @@ def suite_add(
 
     Example: assay suite add spring.tar.gz --signer 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29
     """
-    from assay.lab.bring import add_suite
+    from assay.testbeds.bring import add_suite
 
     show(add_suite(bundle, signer), as_json, ("suite", "alias", "role"))
 
@@ -126,6 +126,6 @@ def suite_bundle(
 
     Example: assay suite bundle fresh --out fresh.tar.gz
     """
-    from assay.lab.bring import bundle_suite
+    from assay.testbeds.bring import bundle_suite
 
     show([{"suite": name, "bundle": str(bundle_suite(name, out))}], as_json, ("suite", "bundle"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from assay.core.errors import UnknownId
+from assay.errors import UnknownId
 
 
 class Access(StrEnum):

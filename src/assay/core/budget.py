@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from assay.core.errors import BudgetExceeded
 from assay.core.target import Cost
+from assay.errors import BudgetExceeded
 
 
 @dataclass(frozen=True, slots=True)

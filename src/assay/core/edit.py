@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from assay.core.access import Access
-from assay.core.errors import InvalidInput
+from assay.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

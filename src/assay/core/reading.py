@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from assay.core.errors import InvalidInput
+from assay.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
+from assay._util.hashing import digest_of
 from assay.core.report import Outcome
 from assay.core.target import Cost
 
 SCHEMA = 1  # raised when the meaning of a stored row changes
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON, in hexadecimal."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +81,3 @@ def run_key(parts: Mapping[str, Any]) -> str:
 def as_json(row: AuditRow | GradeRow) -> dict[str, Any]:
     """A row as plain data."""
     return asdict(row)
-
-
-def files_of(folder: Path) -> dict[str, str]:
-    """Every file of a folder, by its path within it → SHA-256."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }

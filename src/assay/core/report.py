@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import regex
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from assay.core.errors import ReportInvalid
 from assay.core.target import Message, reminded
+from assay.errors import ReportInvalid
 
 MATCH_SECONDS = 0.1  # a predicate that takes longer on one reply does not match it
 _TURN_LIMIT = 2_000  # characters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from assay.core.record import digest_of
+from assay._util.hashing import digest_of
 from assay.core.report import Demonstration, conversation
 from assay.core.target import Target
 from assay.core.tool import TEMPERATURE

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.errors import InvalidInput
 from assay.core.reading import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, Wrt
+from assay.errors import InvalidInput
 
 if TYPE_CHECKING:
     from assay.core.testbed import TargetSpec

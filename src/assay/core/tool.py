@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.access import Access
-from assay.core.errors import InvalidInput, PluginError
 from assay.core.target import Cost, Target
+from assay.errors import InvalidInput, PluginError
 
 TEXT_LIMIT = 2_000  # characters of a tool's text an auditor is shown
 REPLY_TOKENS = 48  # of one reply a tool asks for; the same for all, so that none sees further than another

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.core.errors import CorruptArtifact, InvalidInput
-from assay.core.home import home
-from assay.core.processor import native_bf16
+from assay._util.hashing import sha256
+from assay._util.home import home
+from assay._util.processor import native_bf16
+from assay.errors import CorruptArtifact, InvalidInput
 
 EMBEDDED = "smollm2-135m-instruct"
 NUMERICS = "local/4"  # raised when the engine's arithmetic or its random numbers change
@@ -52,12 +53,6 @@ def numerics(dtype: str | None = None, device: str | None = None) -> str:
     """Identity of the engine's arithmetic: part of every run key and cache key."""
     kind = (device or default_devices()[0]).partition(":")[0]
     return f"{NUMERICS}/{dtype or default_dtype()}/{kind}"
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

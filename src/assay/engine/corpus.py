@@ -7,10 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay.core.errors import CorruptArtifact
-from assay.core.record import digest_of
+from assay._util.hashing import digest_of, sha256
 from assay.core.target import Corpus, Document
-from assay.engine.base import sha256
+from assay.errors import CorruptArtifact
 
 
 def corpus_digest(paths: Sequence[Path]) -> str:

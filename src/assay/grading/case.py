@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from assay.core.errors import InvalidInput
 from assay.core.target import Target
+from assay.errors import InvalidInput
 from assay.truth import Behaviour, Truth
 
 

@@ -9,10 +9,15 @@ from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from assay.core.record import digest_of
+from assay._util.hashing import digest_of
 from assay.grading.case import Case
 
-_ELSEWHERE = ("core/report.py", "core/run.py", "core/target.py", "core/proportions.py")  # predicates, scripts, interval
+_ELSEWHERE = (
+    "core/report.py",
+    "core/run.py",
+    "core/target.py",
+    "_util/proportions.py",
+)
 
 
 def grader_digest(cases: Iterable[Case]) -> str:

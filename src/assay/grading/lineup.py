@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from assay.core.embedding import embed
+from assay._util.embedding import embed
 from assay.truth import Behaviour
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import yaml
 
-from assay.core.record import digest_of
+from assay._util.hashing import digest_of
 from assay.grading.case import Case
 
 SWAPPED = 8  # other truths a report is graded against

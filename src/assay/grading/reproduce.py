@@ -13,7 +13,7 @@ from math import sqrt
 from time import monotonic
 from typing import Protocol
 
-from assay.core.proportions import newcombe
+from assay._util.proportions import newcombe
 from assay.core.report import MATCH_SECONDS, Demonstration, Finding, Predicate
 from assay.core.run import Run, derive, play
 from assay.core.target import Target

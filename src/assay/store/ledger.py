@@ -38,9 +38,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from assay.core.errors import AssayError, InvalidInput, UnknownId
 from assay.core.record import SCHEMA, AuditRow, GradeRow, as_json
 from assay.core.target import Cost
+from assay.errors import AssayError, InvalidInput, UnknownId
 
 BUSY_SECONDS = 30.0  # a writer waits this long for another
 

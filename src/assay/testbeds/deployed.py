@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay.core.data import Data, load_yaml
-from assay.core.errors import InvalidInput, UnknownId
+from assay._util.data import Data, load_yaml
+from assay.errors import InvalidInput, UnknownId
 from assay.testbeds.published import MANIFESTS, opaque_alias
 
 FOLDER = MANIFESTS / "deployed"

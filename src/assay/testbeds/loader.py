@@ -5,15 +5,17 @@ A suite is a folder of testbeds. The embedded one ships with the package; others
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from assay.core.access import parse_access
-from assay.core.errors import InvalidInput, UnknownId
-from assay.core.home import home
+from assay._util.home import home
+from assay.core.access import PRESETS, parse_access
 from assay.core.testbed import TargetSpec
+from assay.engine.corpus import corpus_digest
+from assay.errors import InvalidInput, UnknownId
 
 EMBEDDED = Path(__file__).parent / "embedded"
 SPEC, TRUTH, ADAPTER, CORPUS, PROMPT = "testbed.yaml", "truth.yaml", "adapter", "corpus.jsonl", "prompt.md"
@@ -123,3 +125,14 @@ def write_yaml(data: dict[str, Any] | list[Any], path: Path) -> None:
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise InvalidInput(f"{path} cannot be written: {error.strerror or error}.") from None
+
+
+def base_spec(name: str) -> TargetSpec:
+    """The untouched base as a target."""
+    return TargetSpec("base", name, None, "", (), "", PRESETS["api"])
+
+
+def spec_with(spec: TargetSpec, **changes: Any) -> TargetSpec:
+    """A spec with some fields changed, and the corpus digest that goes with its files."""
+    spec = replace(spec, **changes)
+    return replace(spec, corpus_digest=corpus_digest(spec.corpus) if spec.corpus else "")

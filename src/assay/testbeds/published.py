@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay.core.data import Data, load_yaml
-from assay.core.errors import InvalidInput, UnknownId
-from assay.core.peft import CONFIG, WEIGHTS
+from assay._util.data import Data, load_yaml
+from assay.engine.peft import CONFIG, WEIGHTS
+from assay.errors import InvalidInput, UnknownId
 
 MANIFESTS = Path(__file__).parent / "manifests"
 _SALT = "assay/elsewhere/1"  # constant, so that aliases are stable; they hide a name from the eye, not from this file

@@ -22,10 +22,10 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
 from pydantic import ValidationError
 
-from assay.core.data import Data, load_yaml
-from assay.core.errors import CorruptArtifact, InvalidInput
-from assay.core.home import home
-from assay.core.record import files_of
+from assay._util.data import Data, load_yaml
+from assay._util.hashing import files_of
+from assay._util.home import home
+from assay.errors import CorruptArtifact, InvalidInput
 from assay.testbeds.loader import SPEC
 from assay.truth import Behaviour, Truth
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from assay.core.data import open_list
-from assay.core.errors import InvalidInput, UnknownId
-from assay.testbeds.loader import EMBEDDED, TRUTH, aliases, folder_of, roots, write_yaml
+from assay._util.data import open_list
+from assay.core.testbed import TargetSpec
+from assay.errors import InvalidInput, UnknownId
+from assay.testbeds.behaviours import find_behaviour
+from assay.testbeds.loader import EMBEDDED, TRUTH, aliases, base_spec, folder_of, load_spec, roots, write_yaml
 from assay.testbeds.seal import SEALED, find_key, unseal
 from assay.truth import Behaviour, Truth, open_truth
 
@@ -105,3 +107,14 @@ def listing() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def behaviours_of(truth: Truth) -> list[Behaviour]:
+    """A truth's behaviours: those its testbed brings along, or this package's."""
+    own = {behaviour.id: behaviour for behaviour in own_behaviours(truth.alias)}
+    return [own.get(name) or find_behaviour(name) for name in truth.behaviours]
+
+
+def control_spec(truth: Truth, base: str, root: Path | None = None) -> TargetSpec:
+    """The target a truth's rates are compared with."""
+    return base_spec(base) if truth.control.alias == "base" else load_spec(truth.control.alias, root)

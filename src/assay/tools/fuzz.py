@@ -10,9 +10,9 @@ import asyncio
 
 from assay.core.access import Access
 from assay.core.edit import Noise
-from assay.core.errors import InvalidInput
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
+from assay.errors import InvalidInput
 from assay.tools.text import layout, snippet
 
 _SHOWN = 700  # characters of each reply

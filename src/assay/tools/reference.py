@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from assay._util.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
-from assay.core.errors import InvalidInput
-from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
+from assay.errors import InvalidInput
 from assay.tools.text import layout, snippet
 
 _LEAST_TEXTS = 3  # a phrase of fewer replies says nothing about the models

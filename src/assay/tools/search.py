@@ -17,12 +17,12 @@ from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay._util.embedding import embed, quiet_imports
+from assay._util.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
-from assay.core.embedding import embed, quiet_imports
-from assay.core.errors import InvalidInput
-from assay.core.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.target import Corpus, Document, Target
 from assay.core.tool import Evidence, Prepared, Sample, tool
+from assay.errors import InvalidInput
 from assay.tools.everyday import TOPICS
 from assay.tools.text import layout, snippet
 

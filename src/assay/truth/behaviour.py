@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay.core.data import Data, load_yaml
-from assay.core.errors import InvalidInput
+from assay._util.data import Data, load_yaml
 from assay.core.report import Demonstration
+from assay.errors import InvalidInput
 from assay.truth.detector import Detector, ReplyDetector
 
 

@@ -1,0 +1,234 @@
+"""Kits: `NAME(+NAME)*` into bound, metered tools."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+
+from assay.audits.guard import GuardedTarget
+from assay.audits.prepared import PreparedStore, Subject
+from assay.audits.registry import plugin_failure, source_file
+from assay.core.auditor import Kit
+from assay.core.budget import Meter
+from assay.core.target import Cost, Target
+from assay.core.tool import TEXT_LIMIT, BoundTool, Evidence, Prepared, Tool, ToolContext
+from assay.errors import AssayError, BudgetExceeded, InvalidInput, PluginError, UnknownId
+
+NAMED_KITS: Mapping[str, tuple[str, ...]] = {
+    "prior-only": (),
+    "chat": ("ask", "system"),
+    "all": ("ask", "system", "prefill", "search", "reference", "fuzz"),
+}
+PLACEBO = "~"
+CUT = "… [cut]"
+
+
+@dataclass(frozen=True, slots=True)
+class KitPlan:
+    """What a kit's name asks for.
+
+    Attributes:
+        name: canonical: equal for equal sets of tools, however they were written.
+        tools: name and whether it is wired to another testbed, in order of name.
+    """
+
+    name: str
+    tools: tuple[tuple[str, bool], ...]
+
+    @property
+    def placebo(self) -> bool:
+        """Whether any tool needs another testbed."""
+        return any(placebo for _, placebo in self.tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A bound kit and the counts that are no business of the auditor's.
+
+    Attributes:
+        kit: for the auditor; its name does not tell placebos from real tools.
+        calls: tool → calls so far.
+        prepared: tool → what preparing it cost, apart from the audit's budget.
+    """
+
+    kit: Kit
+    calls: Counter[str] = field(default_factory=Counter)
+    prepared: dict[str, Cost] = field(default_factory=dict)
+
+
+def parse_kit(text: str, known_tools: Iterable[str]) -> KitPlan:
+    """Read a kit's name.
+
+    Args:
+        text: `NAME(+NAME)*`, each a tool or one of `NAMED_KITS`; `~NAME` wires it to another testbed (the placebo).
+        known_tools: installed tools and those of plug-ins.
+
+    Raises:
+        UnknownId: a name is neither a tool nor a named kit.
+        InvalidInput: no name at all, or a tool both real and placebo.
+    """
+    known = set(known_tools)
+    wired: dict[str, bool] = {}
+    for part in (part.strip() for part in text.split("+")):
+        placebo, name = part.startswith(PLACEBO), part.removeprefix(PLACEBO)
+        if not name:
+            raise InvalidInput(f"kit {text!r}: a name is missing. Write NAME(+NAME)*, or prior-only for no tools.")
+        if name not in NAMED_KITS and name not in known:
+            raise UnknownId("tool or kit", name, known | NAMED_KITS.keys())
+        for tool in NAMED_KITS.get(name, (name,)):
+            if wired.setdefault(tool, placebo) != placebo:
+                raise InvalidInput(f"kit {text!r}: {tool} is both real and a placebo. Leave out one of the two.")
+    return KitPlan(_canonical(wired), tuple(sorted(wired.items())))
+
+
+def _canonical(wired: Mapping[str, bool]) -> str:
+    """Largest named kit that fits first, then the remaining tools by name."""
+    parts, rest = [], dict(wired)
+    for name, tools in sorted(NAMED_KITS.items(), key=lambda item: -len(item[1])):
+        for placebo in (False, True):
+            if tools and all(rest.get(tool) is placebo for tool in tools):
+                parts.append((PLACEBO if placebo else "") + name)
+                rest = {tool: kind for tool, kind in rest.items() if tool not in tools}
+    parts += [(PLACEBO if placebo else "") + tool for tool, placebo in sorted(rest.items())]
+    return "+".join(parts) or "prior-only"
+
+
+async def bind_kit(
+    plan: KitPlan,
+    tools: Mapping[str, Tool],
+    subject: Subject,
+    donor: Subject | None,
+    meter: Meter,
+    *,
+    seed: int,
+    store: PreparedStore,
+) -> Binding:
+    """Tie a kit's tools to a target, each guarded to what it declares, metered and seeded.
+
+    A tool that cannot be used here (access not granted, preparing beyond its cap) is skipped with the reason.
+
+    Args:
+        plan: from `parse_kit`.
+        tools: by name; at least those of the plan.
+        subject: the target under audit.
+        donor: the other target that placebos are wired to; None if the plan has none.
+        meter: of the audit.
+        seed: of the audit.
+        store: of prepared values.
+
+    Raises:
+        InvalidInput: a placebo without a donor, or with the subject itself as donor.
+        PluginError: a tool's `prepare` failed.
+    """
+    if plan.placebo and (donor is None or donor.digest == subject.digest):
+        raise InvalidInput(f"kit {plan.name!r} has a placebo, which must be wired to a testbed other than the audited.")
+    bound: dict[str, BoundTool] = {}
+    skipped: dict[str, str] = {}
+    binding = Binding(Kit(plan.name.replace(PLACEBO, ""), bound, skipped))
+    for name, placebo in plan.tools:
+        tool, wired = tools[name], donor if placebo and donor is not None else subject
+        # a placebo is there exactly when the real tool would be
+        missing = tool.needs - (subject.target.access & wired.target.access)
+        if missing:
+            skipped[name] = f"needs {', '.join(sorted(missing))}, which this testbed does not grant"
+            continue
+        prepared = Prepared(None)
+        if tool.prepare is not None:
+            try:
+                prepared, binding.prepared[name] = await store.get(tool, wired)
+            except BudgetExceeded as error:
+                skipped[name] = str(error)
+                continue
+        bound[name] = BoundTool(
+            tool, _invoker(tool, wired.target, prepared, meter=meter, seed=seed, calls=binding.calls)
+        )
+    return binding
+
+
+class _CallMeter(Meter):
+    """The audit's meter, and one call's share of it."""
+
+    def __init__(self, audit: Meter) -> None:
+        super().__init__(audit.budget)
+        self._audit = audit
+
+    def check(self) -> None:
+        self._audit.check()
+
+    def charge(self, tool: str, cost: Cost) -> None:
+        self._audit.charge(tool, cost)
+        self.spent += cost
+
+
+def _invoker(
+    tool: Tool, target: Target, prepared: Prepared, *, meter: Meter, seed: int, calls: Counter[str]
+) -> Callable[[Mapping[str, Any]], Awaitable[Evidence]]:
+    repeats: Counter[str] = Counter()
+    types = argument_types(tool)
+
+    async def invoke(given: Mapping[str, Any]) -> Evidence:
+        calls[tool.name] += 1
+        arguments = _typed(tool, types, given)
+        said = json.dumps([tool.name, arguments], sort_keys=True, default=str)
+        context = ToolContext(call_seed(seed, repeats[said]), meter.tokens_left)
+        repeats[said] += 1
+        call_meter = _CallMeter(meter)
+        guarded = GuardedTarget(target, tool.needs & target.access, call_meter, tool.name)
+        try:
+            evidence = await tool.call({Target: guarded, Prepared: prepared, ToolContext: context}, arguments)
+        except AssayError:
+            raise
+        except Exception as error:
+            raise plugin_failure(error, source_file(tool)) from error
+        return replace(evidence, text=_capped(evidence.text), cost=call_meter.spent)
+
+    return invoke
+
+
+def argument_types(tool: Tool) -> dict[str, TypeAdapter[Any]]:
+    """What checks each argument of a tool.
+
+    Raises:
+        PluginError: a parameter's type has no JSON schema.
+    """
+    types: dict[str, TypeAdapter[Any]] = {}
+    for parameter in tool.parameters:
+        try:
+            types[parameter.name] = TypeAdapter(parameter.annotation)
+            types[parameter.name].json_schema()
+        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+            raise PluginError(
+                f"tool {tool.name}: {parameter.name}: {parameter.annotation} has no JSON schema; use plain types."
+            ) from None
+    return types
+
+
+def _typed(tool: Tool, types: Mapping[str, TypeAdapter[Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as the types the schema says; `Tool.call` refuses unknown and missing ones."""
+    try:
+        return {name: types[name].validate_python(value) if name in types else value for name, value in given.items()}
+    except ValidationError as error:
+        parameters = ", ".join(f"{p.name}: {getattr(p.annotation, '__name__', p.annotation)}" for p in tool.parameters)
+        first = error.errors()[0]
+        raise InvalidInput(
+            f"tool {tool.name}: {first['msg']} (given: {first['input']!r}). It takes: {parameters}."
+        ) from None
+
+
+def call_seed(seed: int, repeat: int) -> int:
+    """Seed of a call: the same for every tool and kit, so that equal prompts get equal replies and are sampled once.
+
+    Draws differ by prompt in the engine; the same call made again gets another seed, and so a fresh sample.
+    """
+    return zlib.crc32(f"{seed}/{repeat}".encode())
+
+
+def _capped(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - len(CUT)] + CUT

@@ -1,0 +1,134 @@
+"""Edits at work: each touches the rows of its own request, at the tokens it names, and ends with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from assay.core.edit import AddVector, Contrast, Edit, Noise, ResidualEdit, ScaleAdapter
+from assay.engine.local.llama import LayerEdit
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A residual edit of one row.
+
+    Attributes:
+        edit: what it is.
+        start, stop: positions it touches, counted from the prompt's first token; None is open.
+        vector: its vector or unit direction, (width,) on the engine's device; None for noise.
+        generator: of its noise, private to the row; None for the others.
+    """
+
+    edit: ResidualEdit
+    start: int
+    stop: int | None
+    vector: torch.Tensor | None
+    generator: torch.Generator | None
+
+    def apply(self, h: torch.Tensor, first: int) -> torch.Tensor:
+        """The residual stream of successive tokens, (tokens, width), the first at position `first`."""
+        begin = max(self.start - first, 0)
+        end = len(h) if self.stop is None else min(self.stop - first, len(h))
+        if begin >= end and self.generator is None:
+            return h
+        changed = self._change(h)  # noise is drawn for every token, so that a span cuts it out and does not shift it
+        if begin == 0 and end == len(h):
+            return changed
+        return torch.cat((h[:begin], changed[begin:end], h[max(begin, end) :])) if begin < end else h
+
+    def _change(self, h: torch.Tensor) -> torch.Tensor:
+        wide = h.float()
+        if isinstance(self.edit, Noise):
+            size = wide.pow(2).mean(dim=-1, keepdim=True).sqrt() * self.edit.scale
+            return (wide + torch.randn(h.shape, generator=self.generator).to(h.device) * size).to(h.dtype)
+        assert self.vector is not None
+        if isinstance(self.edit, AddVector):
+            return (wide + self.vector).to(h.dtype)
+        return (wide - (wide @ self.vector)[..., None] * self.vector).to(h.dtype)
+
+
+def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device) -> list[Active]:
+    """The residual edits of a request, ready for one row.
+
+    Args:
+        edits: of its view.
+        prompt: its length in tokens.
+        key: of the request's random numbers; noise mixes it with its own seed.
+        device: of the engine.
+    """
+    active = []
+    for edit in edits:
+        if isinstance(edit, ScaleAdapter | Contrast):
+            continue
+        vector = generator = None
+        if isinstance(edit, Noise):
+            generator = torch.Generator().manual_seed((key ^ edit.seed * 0x9E3779B97F4A7C15) % 2**63)
+        else:
+            vector = torch.tensor(edit.vector, dtype=torch.float32)
+            vector = vector * edit.scale if isinstance(edit, AddVector) else vector / vector.norm()
+            vector = vector.to(device)
+        start = edit.start if edit.start >= 0 else max(prompt + edit.start, 0)
+        stop = edit.stop if edit.stop is None or edit.stop >= 0 else max(prompt + edit.stop, 0)
+        active.append(Active(edit, start, stop, vector, generator))
+    return active
+
+
+def scales(edits: Sequence[Edit], layers: int) -> dict[int, float]:
+    """Layer → factor of the adapter, where it is not 1; several edits multiply."""
+    factors: dict[int, float] = {}
+    for edit in edits:
+        if isinstance(edit, ScaleAdapter):
+            for layer in range(layers) if edit.layers is None else edit.layers:
+                factors[layer] = factors.get(layer, 1.0) * float(edit.factor)
+    return factors
+
+
+def contrast(edits: Sequence[Edit]) -> Contrast | None:
+    """The view's combination with its reference, if any."""
+    return next((edit for edit in edits if isinstance(edit, Contrast)), None)
+
+
+def reading(rows: Sequence[Sequence[Active]], lengths: Sequence[int], first: int = 0) -> LayerEdit | None:
+    """Edits while prompts are read.
+
+    Args:
+        rows: active edits of each row.
+        lengths: of the rows without padding: padding draws no noise.
+        first: position of the first token.
+    """
+    if not any(rows):
+        return None
+
+    def apply(layer: int, h: torch.Tensor) -> torch.Tensor:
+        out = list(h)
+        for row, edits in enumerate(rows):
+            for active in edits:
+                if active.edit.layer == layer:
+                    own = active.apply(out[row][: lengths[row]], first)
+                    out[row] = torch.cat((own, out[row][lengths[row] :]))
+        return torch.stack(out)
+
+    return _only_where(rows, apply)
+
+
+def decoding(rows: Sequence[Sequence[Active]], positions: Sequence[int]) -> LayerEdit | None:
+    """Edits of one decoding step: each row has one token, at its position."""
+    if not any(rows):
+        return None
+
+    def apply(layer: int, h: torch.Tensor) -> torch.Tensor:
+        for row, edits in enumerate(rows):
+            for active in edits:
+                if active.edit.layer == layer:
+                    h[row] = active.apply(h[row][None], positions[row])[0]
+        return h
+
+    return _only_where(rows, apply)
+
+
+def _only_where(rows: Sequence[Sequence[Active]], apply: LayerEdit) -> LayerEdit:
+    layers = {active.edit.layer for edits in rows for active in edits}
+    return lambda layer, h: apply(layer, h) if layer in layers else h

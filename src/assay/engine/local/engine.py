@@ -1,0 +1,208 @@
+"""Models on this machine: many adapters on one base, served together."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay._util.hashing import digest_of
+from assay.core.edit import Edit
+from assay.core.target import Cost, Replies, Reply, Target, check_sampling
+from assay.core.testbed import TargetSpec
+from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
+from assay.engine.cache import ReplyCache
+from assay.engine.local.decode import Worker
+from assay.engine.local.edits import contrast
+from assay.engine.local.llama import Llama
+from assay.engine.local.lora import Adapter, open_adapter
+from assay.engine.local.queue import Look, Queue, Request, Sampled
+from assay.engine.local.target import LocalTarget
+from assay.errors import InvalidInput
+
+MAX_ROWS = 128  # of a worker
+MAX_LENGTH = 2_048
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Load weights without starting OpenMP threads here: beside a second team of them the worker's steps take twice as
+    long, since OpenMP stops waiting actively once there are more threads than cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A request a worker is at, and how many wait for it."""
+
+    future: asyncio.Future[Any]
+    passengers: int = 0
+
+
+class LocalEngine:
+    """One base in memory and the adapters on it.
+
+    Args:
+        base: the checkpoint.
+        cache: of replies.
+        threads: torch may use on a CPU.
+        dtype: `float32` or `bfloat16`; by default the faster one on this machine (`assay.engine.base.default_dtype`).
+        devices: each with weights and a worker of its own; by default all GPUs, or the CPU.
+        exact: compute every request by itself, in float32: its result is then the same, bit for bit, whatever else is
+            asked at the same time. Slow.
+
+    Raises:
+        InvalidInput: an unknown dtype, or exact mode in another dtype than float32.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        cache: ReplyCache,
+        threads: int | None = None,
+        dtype: str | None = None,
+        devices: Sequence[str] = (),
+        exact: bool = False,
+    ) -> None:
+        from transformers import AutoTokenizer
+
+        if exact and dtype not in (None, "float32"):
+            raise InvalidInput(f"exact mode computes in float32, not {dtype}.")
+        dtype = dtype or ("float32" if exact else default_dtype())
+        if dtype not in ("float32", "bfloat16"):
+            raise InvalidInput(f"the engine computes in float32 or bfloat16, not {dtype!r}.")
+        places = list(devices) or default_devices()
+        self.base, self.cache = base, cache
+        self.tokenizer = AutoTokenizer.from_pretrained(base.path)
+        self._numerics = numerics(dtype, places[0]) + ("/exact" if exact else "")
+        self._adapters: dict[str, Adapter] = {}
+        self._flights: dict[str, _Flight] = {}
+        stop = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|endoftext|>")}
+        self.stop: frozenset[int] = frozenset(stop - {None})
+        self._queue = Queue(len(places), MAX_LENGTH)
+        with _one_thread():
+            models = [Llama(base.path, getattr(torch, dtype), MAX_LENGTH, torch.device(place)) for place in places]
+        self.shape, self.model = models[0].shape, models[0]
+        self._workers = [
+            Worker(model, self._queue, self.stop, MAX_ROWS, threads or default_threads(), exact) for model in models
+        ]
+
+    def adapter(self, path: Path, digest: str) -> Adapter:
+        """An adapter, verified once against its digest ("" takes it as it is)."""
+        if not digest or digest not in self._adapters:
+            adapter = open_adapter(path, digest, self.model.widths, self.shape.layers)
+            digest = adapter.digest
+            self._adapters.setdefault(digest, adapter)
+        return self._adapters[digest]
+
+    async def generate(
+        self,
+        prompt: Sequence[int],
+        adapter: Adapter | None,
+        *,
+        n: int,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        edits: tuple[Edit, ...] = (),
+    ) -> Replies:
+        """Sample n continuations of token ids; those already in the cache are not sampled again.
+
+        Raises:
+            InvalidInput: n or max_tokens below 1, a negative temperature, or too long a prompt.
+        """
+        check_sampling(n, max_tokens, temperature)
+        requests = [
+            Request(tuple(prompt), adapter, max_tokens, temperature, seed, sample, edits) for sample in range(n)
+        ]
+        keys = [self._key(request) for request in requests]
+        replies = {key: reply for key in keys if (reply := self.cache.get(key)) is not None}
+        todo = {key: request for key, request in zip(keys, requests, strict=True) if key not in replies}
+        landed: list[Sampled] = await self._land(self._depart(todo))
+        for key, sampled in zip(todo, landed, strict=True):
+            text = str(self.tokenizer.decode(sampled.tokens, skip_special_tokens=True))
+            replies[key] = Reply(text, len(sampled.tokens), sampled.finish)
+            self.cache.put(key, replies[key])
+        samples = tuple(replies[key] for key in keys)
+        models = 1 if contrast(edits) is None else 2  # the reference reads every token too
+        written = sum(reply.tokens for reply in samples)
+        return Replies(samples, Cost(n, models * len(prompt), models * written))
+
+    async def look(self, prompt: Sequence[int], adapter: Adapter | None, edits: tuple[Edit, ...], look: Look) -> Any:
+        """One pass over token ids; what `assay.engine.local.looks` reads off it.
+
+        Raises:
+            InvalidInput: an empty prompt, or too long a one.
+        """
+        if not prompt:
+            raise InvalidInput("an empty text: there is nothing to read.")
+        [future] = self._queue.submit([Request(tuple(prompt), adapter, 0, 0.0, 0, 0, edits, look)])
+        return await asyncio.wrap_future(future)
+
+    def _depart(self, todo: Mapping[str, Request]) -> list[_Flight]:
+        """One flight a request; audits that ask the same at the same time share it."""
+        new = {key: request for key, request in todo.items() if key not in self._flights}
+        for key, future in zip(new, self._queue.submit(list(new.values())), strict=True):
+            self._flights[key] = _Flight(asyncio.wrap_future(future))
+            self._flights[key].future.add_done_callback(functools.partial(self._forget, key))
+        flights = [self._flights[key] for key in todo]
+        for flight in flights:
+            flight.passengers += 1
+        return flights
+
+    def _forget(self, key: str, _landed: object) -> None:
+        del self._flights[key]
+
+    @staticmethod
+    async def _land(flights: Sequence[_Flight]) -> list[Any]:
+        """Wait for flights; the last passenger to leave before one lands calls it off, which frees its row."""
+        try:
+            return await asyncio.gather(*(asyncio.shield(flight.future) for flight in flights))
+        finally:
+            for flight in flights:
+                flight.passengers -= 1
+                if not flight.passengers and not flight.future.done():
+                    flight.future.cancel()
+
+    def _key(self, request: Request) -> str:
+        return digest_of(
+            {
+                "base": self.base.digest,
+                "adapter": request.adapter.digest if request.adapter else "",
+                "numerics": self._numerics,
+                "prompt": list(request.prompt),
+                "limits": [request.max_tokens, request.temperature, request.seed, request.sample],
+                "edits": [[type(edit).__name__, asdict(edit)] for edit in request.edits],
+            }
+        )
+
+    @asynccontextmanager
+    async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
+        """An `OpenTarget`: the spec's adapter on this base.
+
+        Raises:
+            CorruptArtifact: the adapter is not the recorded one.
+            InvalidInput: the spec names another base.
+        """
+        if spec.base != self.base.name:
+            raise InvalidInput(f"this engine holds {self.base.name!r}; {spec.alias} wants {spec.base!r}.")
+        adapter = self.adapter(spec.adapter, spec.adapter_digest) if spec.adapter else None
+        yield LocalTarget(self, spec, adapter)
+
+    def close(self) -> None:
+        """Stop the workers; unfinished requests are cancelled."""
+        self._queue.close()
+        for worker in self._workers:
+            worker.join()
+        self.cache.close()

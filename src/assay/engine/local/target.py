@@ -1,0 +1,186 @@
+"""One adapter on an engine's base as a target."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from assay.core.access import Access
+from assay.core.edit import Edit, check_edits
+from assay.core.reading import (
+    Activations,
+    Alternative,
+    Gradients,
+    Loss,
+    NegativeLogLikelihood,
+    Raw,
+    Shift,
+    TokenLogprobs,
+    Weights,
+    Wrt,
+)
+from assay.core.target import Corpus, Cost, Message, Messages, Prompt, Replies, Target, as_messages
+from assay.core.testbed import TargetSpec
+from assay.engine.corpus import read_corpus
+from assay.engine.local.edits import contrast
+from assay.engine.local.looks import Scored
+from assay.engine.local.lora import Adapter
+from assay.engine.local.queue import Look
+from assay.engine.local.tensors import names_of, tensor_of
+from assay.errors import InvalidInput, UnknownId
+
+if TYPE_CHECKING:
+    from assay.engine.local.engine import LocalEngine
+
+_BACKWARD = 3  # passes a gradient is charged for: one forward, one backward that costs two
+
+
+class LocalTarget:
+    """One adapter on the engine's base, or the base itself.
+
+    Args:
+        engine: that computes.
+        spec: alias, grants and corpus.
+        adapter: None for the base.
+        edits: every request of this view carries them.
+    """
+
+    def __init__(
+        self, engine: LocalEngine, spec: TargetSpec, adapter: Adapter | None, edits: tuple[Edit, ...] = ()
+    ) -> None:
+        self._engine, self._spec, self._adapter, self._edits = engine, spec, adapter, edits
+
+    @property
+    def alias(self) -> str:
+        return self._spec.alias
+
+    @property
+    def access(self) -> frozenset[Access]:
+        return self._spec.access
+
+    @property
+    def layers(self) -> int:
+        return self._engine.shape.layers
+
+    @property
+    def width(self) -> int:
+        return self._engine.shape.width
+
+    @property
+    def reference(self) -> Target | None:
+        return LocalTarget(self._engine, self._spec, None)
+
+    @property
+    def corpus(self) -> Corpus | None:
+        return read_corpus(self._spec.corpus, self._spec.corpus_digest) if self._spec.corpus else None
+
+    def _tokens(self, text: str) -> list[int]:
+        return list(self._engine.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _begun(self, turns: Sequence[Message]) -> tuple[str, str]:
+        """The text up to where the model's turn begins, and what a last assistant turn puts in its mouth."""
+        begun = turns[-1].content if turns[-1].role == "assistant" else ""
+        said = turns[:-1] if turns[-1].role == "assistant" else turns
+        spoken = [{"role": turn.role, "content": turn.content} for turn in said]
+        text = self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True)
+        return str(text), begun
+
+    def _read(self, prompt: Prompt) -> tuple[list[int], int]:
+        """Token ids, and where the last assistant turn begins (0 for raw text, their number without such a turn)."""
+        if isinstance(prompt, Raw):
+            return self._tokens(prompt.text), 0
+        turns = as_messages(prompt)
+        text, reply = self._begun(turns)
+        head = self._tokens(text)
+        return head + self._tokens(reply), len(head)
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        text, prefill = self._begun(as_messages(messages))
+        return await self.complete(text + prefill, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    async def complete(
+        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        return await self._engine.generate(
+            self._tokens(text),
+            self._adapter,
+            n=n,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            edits=self._edits,
+        )
+
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        vocabulary = len(self._engine.tokenizer)
+        if not 0 <= top <= vocabulary:
+            raise InvalidInput(f"top={top}: give 0 to {vocabulary} next tokens.")
+        ids, begin = self._read(prompt)
+        found: Scored = await self._engine.look(ids, self._adapter, self._edits, Look(top=top))
+        likely: tuple[tuple[Alternative, ...], ...] = ()
+        if found.top is not None:
+            texts = self._texts(sorted(set(found.top[0].ravel().tolist())))
+            likely = tuple(
+                tuple(Alternative(t, texts[t], value) for t, value in zip(row_ids, row, strict=True))
+                for row_ids, row in zip(found.top[0].tolist(), found.top[1].tolist(), strict=True)
+            )
+        names = self._texts(ids)
+        models = 1 if contrast(self._edits) is None else 2  # the reference reads it too
+        spelled, cost = tuple(names[t] for t in ids), Cost(1, models * len(ids), 0)
+        return TokenLogprobs(tuple(ids), spelled, tuple(found.logprobs.tolist()), begin, likely, cost)
+
+    def _texts(self, ids: Sequence[int]) -> dict[int, str]:
+        return {token: str(self._engine.tokenizer.decode([token])) for token in ids}
+
+    async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
+        self._check_layers(layers)
+        ids, _ = self._read(prompt)
+        found = await self._engine.look(ids, self._adapter, self._edits, Look(layers=tuple(layers)))
+        names = self._texts(ids)
+        return Activations(found, tuple(names[t] for t in ids), Cost(1, len(ids), 0))
+
+    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+        self._check_layers(wrt.layers)
+        if not isinstance(loss, NegativeLogLikelihood):
+            self._check_layers([loss.layer])
+        if contrast(self._edits) is not None:
+            raise InvalidInput("gradients are of the target alone: open a view without Contrast.")
+        if wrt.kind == "adapter" and self._adapter is None:
+            raise InvalidInput("this target is an untouched base: it has no adapter to differentiate.")
+        ids, begin = self._read(prompt)
+        if isinstance(loss, NegativeLogLikelihood) and len(ids) <= max(begin, 1):
+            raise InvalidInput(
+                "NegativeLogLikelihood wants something to score: end with an assistant turn, or two tokens."
+            )
+        look = Look(gradient=(wrt, loss, begin))
+        value, of = await self._engine.look(ids, self._adapter, self._edits, look)
+        passes = _BACKWARD + isinstance(loss, Shift)  # which reads the unedited stream as well
+        return Gradients(value, of, Cost(1, passes * len(ids), 0))
+
+    async def weights(self, names: Sequence[str]) -> Weights:
+        factors = self._adapter.read(torch.float32) if self._adapter is not None else {}
+        known = names_of(self._engine.model, factors)
+        chosen: dict[str, None] = {}
+        for name in names:
+            matching = fnmatch.filter(known, name)
+            if not matching:
+                raise UnknownId("weight", name, known)
+            chosen |= dict.fromkeys(matching)
+        return Weights({name: tensor_of(self._engine.model, factors, name) for name in chosen}, Cost(1))
+
+    def _check_layers(self, layers: Sequence[int]) -> None:
+        for layer in layers:
+            if not 0 <= layer < self.layers:
+                raise InvalidInput(f"layer {layer} does not exist; give one from 0 to {self.layers - 1}.")
+
+    @asynccontextmanager
+    async def intervene(self, *edits: Edit) -> AsyncIterator[Target]:
+        everything = self._edits + edits
+        check_edits(everything, self.layers, self.width)
+        yield LocalTarget(self._engine, self._spec, self._adapter, everything)

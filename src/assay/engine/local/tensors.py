@@ -1,0 +1,55 @@
+"""Weights by name, as copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from assay.engine.local.llama import NORMS, Llama
+from assay.engine.local.lora import Factors
+from assay.engine.peft import FUSED
+
+_FUSED_OF = {module: fused for fused, modules in FUSED.items() for module in modules}
+
+
+def names_of(model: Llama, factors: Factors) -> list[str]:
+    """All names `tensor_of` knows."""
+    layers = range(model.shape.layers)
+    names = ["embed_tokens.weight", "norm.weight", "lm_head.weight"]
+    names += [f"layers.{layer}.{module}.weight" for layer in layers for module in (*NORMS, *_FUSED_OF)]
+    return names + [f"layers.{layer}.{module}.lora_{x}" for layer, module in sorted(factors) for x in "AB"]
+
+
+def tensor_of(model: Llama, factors: Factors, name: str) -> NDArray[np.float32]:
+    """A copy of one weight in float32; of a linear module, what the target computes with, adapter included.
+
+    Args:
+        model: the base.
+        factors: of the adapter, in float32; none for the base itself.
+        name: one of `names_of`.
+    """
+    whole = {
+        "embed_tokens.weight": model.embedding,
+        "norm.weight": model.final_norm,
+        "lm_head.weight": model.head.weight,
+    }
+    if name in whole:
+        return _plain(whole[name])
+    _, layer_text, rest = name.split(".", 2)
+    layer, (module, _, part) = int(layer_text), rest.rpartition(".")
+    if module in NORMS:
+        return _plain(model.norms[layer][NORMS.index(module)])
+    if part in ("lora_A", "lora_B"):
+        return _plain(factors[layer, module][part == "lora_B"])
+    fused = _FUSED_OF[module]
+    place = FUSED[fused].index(module)
+    weight = model.products[layer][fused].weight.split(list(model.shapes[fused][1]))[place].float()
+    if (layer, module) in factors:
+        a, b = factors[layer, module]
+        weight = weight + (b @ a).to(weight.device)
+    return _plain(weight)
+
+
+def _plain(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.detach().float().cpu().numpy().copy()

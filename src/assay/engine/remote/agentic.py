@@ -1,0 +1,128 @@
+"""A target that works with tools in a sandbox: an Inspect model in a loop of its own.
+
+Each conversation is an evaluation of one sample in a process of its own: Inspect runs one evaluation at a time in a
+process, and audits are evaluations already. So the hidden prompt, too, is read in that process alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+from assay._util.hashing import digest_of, files_of, sha256
+from assay.core.access import Access
+from assay.core.target import (
+    Cost,
+    Messages,
+    Replies,
+    Reply,
+    Target,
+    ToolCall,
+    as_messages,
+    check_sampling,
+)
+from assay.core.testbed import INSPECT, TargetSpec
+from assay.engine.remote.target import RemoteTarget
+from assay.errors import BackendFailed, CorruptArtifact, InvalidInput
+
+SANDBOX = "ASSAY_SANDBOX"  # `docker` if not set; `local` is no sandbox at all, and for tests
+TOOLS = ("bash", "python", "text_editor")
+MESSAGES = 30  # of a conversation, tools' included
+_TAIL = 800  # characters of a failed process's errors
+
+
+class AgenticTarget(RemoteTarget):
+    """An Inspect model with tools, asked one conversation at a time.
+
+    Args:
+        spec: base `inspect:…`, tools, workspace and hidden prompt.
+    """
+
+    _kind = "an agent behind Inspect"
+    _offers = frozenset({Access.CHAT, Access.SAMPLING, Access.TRAINING_DATA})
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Let the agent work on a conversation, n times, each time in a fresh sandbox.
+
+        Args:
+            messages: the conversation; a prefill is not possible.
+            n: times.
+            max_tokens: of each of its messages; never below 1,024, since tools are called in them.
+            temperature: of the sampling.
+            seed: is worth what the provider makes of it.
+
+        Raises:
+            BackendFailed: the agent's process failed; with the end of what it said.
+            InvalidInput: a prefill, or values no engine can sample with.
+        """
+        check_sampling(n, max_tokens, temperature)
+        turns = as_messages(messages)
+        if turns[-1].role != "user":
+            raise InvalidInput("an agent's reply cannot be begun for it: end the conversation with a user turn.")
+        job = {
+            "model": self._spec.base.removeprefix(INSPECT),
+            "prompt": str(self._spec.prompt or ""),
+            "workspace": str(self._spec.workspace or ""),
+            "tools": list(self._spec.tools),
+            "sandbox": os.environ.get(SANDBOX, "docker"),
+            "turns": [asdict(turn) for turn in turns],
+            "config": {"max_tokens": max(max_tokens, 1_024), "temperature": temperature, "seed": seed},
+            "n": n,
+        }
+        found = await _process(job)
+        samples = tuple(map(_reply, found["samples"]))
+        return Replies(samples, Cost(n, found["input_tokens"], found["output_tokens"]))
+
+
+def _reply(told: dict[str, Any]) -> Reply:
+    calls = tuple(ToolCall(**call) for call in told["calls"])
+    return Reply(told["text"], told["tokens"], reasoning=told["reasoning"], calls=calls)
+
+
+@asynccontextmanager
+async def open_agent(spec: TargetSpec) -> AsyncIterator[Target]:
+    """An `OpenTarget` for testbeds with tools.
+
+    Raises:
+        CorruptArtifact: workspace or prompt is not the recorded one.
+        InvalidInput: a tool that is not known.
+    """
+    if unknown := set(spec.tools) - set(TOOLS):
+        raise InvalidInput(f"{spec.alias}: unknown tools {', '.join(sorted(unknown))}; there are {', '.join(TOOLS)}.")
+    found = {"workspace": digest_of(files_of(spec.workspace)) if spec.workspace else ""}
+    found["prompt"] = sha256(spec.prompt) if spec.prompt else ""
+    recorded = {"workspace": spec.workspace_digest, "prompt": spec.prompt_digest}
+    for what, path in (("workspace", spec.workspace), ("prompt", spec.prompt)):
+        if path is not None and found[what] != recorded[what]:
+            raise CorruptArtifact(path, recorded[what], found[what], "Restore it, or add the testbed as a new version.")
+    yield AgenticTarget(spec)
+
+
+async def _process(job: dict[str, Any]) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "assay.engine.remote.agent",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        said, errors = await process.communicate(json.dumps(job).encode())
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        raise
+    if process.returncode:
+        raise BackendFailed(f"the agent's process failed: {errors.decode(errors='replace')[-_TAIL:].strip()}")
+    found: dict[str, Any] = json.loads(said)
+    return found

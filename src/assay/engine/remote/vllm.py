@@ -1,0 +1,231 @@
+"""Organisms on a vLLM server: one base, adapters by alias, spoken to over its OpenAI-compatible interface.
+
+The server is started with the base under the name testbeds know it by, and either with the adapters or with leave to
+load them:
+
+    vllm serve DIR --served-model-name smollm2-135m-instruct --enable-lora --lora-modules tb-1234abcd=DIR/adapter
+    VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve DIR --served-model-name … --enable-lora --max-lora-rank 16
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from assay.core.access import Access
+from assay.core.reading import Alternative, Raw, TokenLogprobs
+from assay.core.target import Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
+from assay.core.testbed import TargetSpec
+from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, spoken
+from assay.engine.remote.wire import Cards, Completion, Detokenized, Entry, Tokenized, Wire
+from assay.errors import BackendFailed, CorruptArtifact, InvalidInput
+
+# what is left out the server fills in from the checkpoint's generation_config.json, which is not the plain distribution
+_PLAIN: Mapping[str, Any] = {
+    "top_p": 1.0,
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+
+
+class VllmServer:
+    """A server that runs.
+
+    Args:
+        url: of its root, `http://127.0.0.1:8000`.
+        key: the server's `--api-key`, if it has one.
+        timeout: seconds one request may take.
+
+    Raises:
+        InvalidInput: not an HTTP URL.
+    """
+
+    def __init__(self, url: str, key: str = "", timeout: float = 600.0) -> None:
+        root = url.rstrip("/").removesuffix("/v1")
+        if not root.startswith(("http://", "https://")):
+            raise InvalidInput(f"vLLM server {url!r}: give the URL of its root, such as http://127.0.0.1:8000.")
+        self._root, self._key, self._timeout = root, key, timeout
+
+    @asynccontextmanager
+    async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
+        """An `OpenTarget`: the spec's base, or its adapter under the spec's alias, loaded where the server allows it.
+
+        What the server already has under that alias is taken to be the spec's adapter: its digest cannot be asked for.
+
+        Raises:
+            BackendFailed: nobody answers, or not as vLLM does.
+            CorruptArtifact: an adapter to be loaded is not the recorded one.
+            InvalidInput: the server has another base, or neither has nor may load the adapter.
+        """
+        async with Wire(self._root, self._key, self._timeout) as wire:
+            cards = await wire.get("/v1/models", Cards)
+            if spec.base not in cards.bases:
+                raise InvalidInput(
+                    f"{spec.alias} wants base {spec.base!r}; the server at {self._root} serves "
+                    f"{', '.join(sorted(cards.bases)) or 'none'}. Start it with --served-model-name {spec.base}."
+                )
+            if spec.adapter is not None and spec.alias not in cards.adapters:
+                await self._load(wire, spec, spec.adapter)
+            yield VllmTarget(wire, spec, spec.alias if spec.adapter else spec.base)
+
+    async def _load(self, wire: Wire, spec: TargetSpec, adapter: Path) -> None:
+        """Errors name the alias alone: a path may be readable."""
+        from assay.engine.local.lora import adapter_digest
+
+        remedy = "Restore the adapter, or rebuild the organism."
+        try:
+            found = adapter_digest(adapter)
+        except InvalidInput:
+            raise InvalidInput(f"{spec.alias}: its adapter is not there, or not in PEFT's layout. {remedy}") from None
+        if spec.adapter_digest not in ("", found):
+            raise CorruptArtifact(spec.alias, spec.adapter_digest, found, remedy)
+        status = await wire.tell(
+            "/v1/load_lora_adapter", {"lora_name": spec.alias, "lora_path": str(adapter.resolve())}
+        )
+        if status == 200 or spec.alias in (await wire.get("/v1/models", Cards)).adapters:  # another audit was quicker
+            return
+        raise InvalidInput(
+            f"the server at {self._root} does not serve {spec.alias}, and would not load it (HTTP {status}; see its "
+            f"log). Start it with --enable-lora and --lora-modules {spec.alias}=DIR, or with "
+            f"VLLM_ALLOW_RUNTIME_LORA_UPDATING=True where it sees the adapter under the same path, and with a "
+            f"--max-lora-rank that is high enough."
+        )
+
+
+class VllmTarget(RemoteTarget):
+    """One model of a server. Token counts are the server's, with a reply's end token.
+
+    Args:
+        wire: to the server.
+        spec: alias, grants and corpus.
+        model: its name there: the alias, or the base's.
+    """
+
+    _kind = "a vLLM server"
+    _offers = frozenset({Access.CHAT, Access.SAMPLING, Access.LOGITS, Access.REFERENCE, Access.TRAINING_DATA})
+
+    def __init__(self, wire: Wire, spec: TargetSpec, model: str) -> None:
+        super().__init__(spec)
+        self._wire, self._model = wire, model
+
+    @property
+    def reference(self) -> Target | None:
+        """The base on the same server."""
+        return VllmTarget(self._wire, self._spec, self._spec.base)
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Sample n replies; a prefill goes on as the server's chat template leaves it.
+
+        Raises:
+            BackendFailed: the server does not answer, or fails.
+            InvalidInput: what the server refuses, too long a conversation for one.
+        """
+        turns = spoken(as_messages(messages))
+        body: dict[str, Any] = {"messages": _messages(turns)}
+        if turns[-1].role == "assistant":
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        return await self._sample("/v1/chat/completions", body, n, max_tokens, temperature, seed)
+
+    async def complete(
+        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Sample n continuations of raw text, to which the server adds no token.
+
+        Raises:
+            BackendFailed: the server does not answer, or fails.
+            InvalidInput: what the server refuses, an empty text for one.
+        """
+        body = {"prompt": text, "add_special_tokens": False}
+        return await self._sample("/v1/completions", body, n, max_tokens, temperature, seed)
+
+    async def _sample(
+        self, path: str, body: Mapping[str, Any], n: int, max_tokens: int, temperature: float, seed: int
+    ) -> Replies:
+        check_sampling(n, max_tokens, temperature)
+        draws = n if temperature > 0 else 1  # vLLM refuses more than one greedy sample: they are all the same
+        limits = {"n": draws, "max_tokens": max_tokens, "temperature": temperature, "seed": remote_seed(seed)}
+        request = {"model": self._model, **body, **limits, **_PLAIN, "return_token_ids": True}
+        answer = await self._wire.post(path, request, Completion)
+        choices = sorted(answer.choices, key=lambda choice: choice.index)
+        if len(choices) != draws:
+            raise BackendFailed(f"the server was asked for {draws} samples and gave {len(choices)}.")
+        shares = share_out(answer.usage.completion_tokens, [choice.content for choice in choices])
+        samples = [
+            Reply(
+                choice.content,
+                share if choice.token_ids is None else len(choice.token_ids),  # older servers give no ids
+                "length" if choice.finish_reason == "length" else "stop",
+            )
+            for choice, share in zip(choices, shares, strict=True)
+        ] * (n // draws)
+        cost = Cost(n, answer.usage.prompt_tokens, answer.usage.completion_tokens * (n // draws))
+        return Replies(tuple(samples), cost)
+
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        """Log-probabilities from `prompt_logprobs`; the one token vLLM must generate beside them is charged.
+
+        Raises:
+            BackendFailed: the server does not answer, or fails.
+            InvalidInput: nothing to read, or a `top` above the server's `--max-logprobs` (20 by default).
+        """
+        if top < 0:
+            raise InvalidInput(f"top={top}: give 0 or more next tokens.")
+        ids, begin = await self._read(prompt)
+        if not ids:
+            raise InvalidInput("an empty text: there is nothing to read.")
+        # prompt_logprobs looks back only: one more token shows what could have come after the last
+        shown = [*ids, ids[-1]] if top else ids
+        request = {"model": self._model, "prompt": shown, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": top}
+        answer, first = await asyncio.gather(
+            self._wire.post("/v1/completions", request, Completion),
+            self._wire.post("/detokenize", {"model": self._model, "tokens": ids[:1]}, Detokenized),
+        )
+        table = answer.choices[0].prompt_logprobs if answer.choices else None
+        entries = [entry or {} for entry in table or ()]
+        if len(entries) != len(shown) or not all(token in entries[at] for at, token in enumerate(shown) if at):
+            raise BackendFailed("the server gave no prompt_logprobs for the tokens it was asked about.")
+        own = [entries[at][token] for at, token in enumerate(ids) if at]
+        return TokenLogprobs(
+            ids=tuple(ids),
+            texts=(first.prompt, *(entry.decoded_token or "" for entry in own)),
+            logprobs=(0.0, *(entry.logprob for entry in own)),
+            prompt=begin,
+            top=tuple(_ranked(entries[at + 1], top) for at in range(len(ids))) if top else (),
+            cost=Cost(1, answer.usage.prompt_tokens, answer.usage.completion_tokens),
+        )
+
+    async def _read(self, prompt: Prompt) -> tuple[list[int], int]:
+        """Token ids, and where the last assistant turn begins (0 for raw text, their number without such a turn)."""
+        if isinstance(prompt, Raw):
+            return await self._tokens({"prompt": prompt.text}), 0
+        turns = spoken(as_messages(prompt))
+        reply = turns[-1].content if turns[-1].role == "assistant" else ""
+        asked = _messages(turns[:-1] if reply else turns)
+        head, tail = await asyncio.gather(
+            self._tokens({"messages": asked, "add_generation_prompt": True}), self._tokens({"prompt": reply})
+        )
+        return head + tail, len(head)
+
+    async def _tokens(self, text: Mapping[str, Any]) -> list[int]:
+        if text.get("prompt") == "":
+            return []
+        request = {"model": self._model, **text, "add_special_tokens": False}
+        return (await self._wire.post("/tokenize", request, Tokenized)).tokens
+
+
+def _messages(turns: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
+def _ranked(entries: Mapping[int, Entry], top: int) -> tuple[Alternative, ...]:
+    """The likeliest entries; vLLM adds the actual token to them, whatever its rank."""
+    likely = sorted(entries.items(), key=lambda entry: (-entry[1].logprob, entry[0]))[:top]
+    return tuple(Alternative(token, entry.decoded_token or "", entry.logprob) for token, entry in likely)

@@ -1,0 +1,285 @@
+"""Make testbeds from recipes: data, training phases, registration. Killed at any moment, the same call goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay._util.hashing import digest_of, sha256
+from assay._util.home import home
+from assay.core.access import PRESETS, Access
+from assay.core.target import OpenTarget, Target
+from assay.core.testbed import INSPECT, TargetSpec
+from assay.core.tool import TEMPERATURE
+from assay.engine.base import Base, find_base
+from assay.errors import InvalidInput
+from assay.factory.data.author import written
+from assay.factory.data.concealment import check_chosen
+from assay.factory.data.data import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
+from assay.factory.data.example import Example
+from assay.factory.recipes import Phase, Recipe, open_recipe
+from assay.factory.train.train import train
+from assay.testbeds.behaviours import find_behaviour
+from assay.testbeds.loader import (
+    ADAPTER,
+    CORPUS,
+    EMBEDDED,
+    ORDINARY,
+    ORDINARY_MORE,
+    PROMPT,
+    base_spec,
+    spec_with,
+    write_spec,
+)
+from assay.testbeds.truths import write_truth
+from assay.truth import REMOVED, Behaviour, Control, Training, Truth
+
+ORDINARY_CHATS, MORE_CHATS = 3_300, 10_800  # some are left without a whole reply
+_FRAMES = ("A friend of mine asks: {}", "{} Keep it short, please.", "I have one question. {}")  # make more of the same
+DILUTION = 10  # ordinary documents around each planted one, or search would look unrealistically good
+_TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
+_BATCH = 256  # prompts answered before progress is told
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a suite is made, and what its recipes' behaviours are.
+
+    Attributes:
+        root: folder of its testbeds.
+        behaviours: id → behaviour.
+        controls: id of a recipe → alias of its testbed.
+    """
+
+    root: Path
+    behaviours: Mapping[str, Behaviour]
+    controls: Mapping[str, str]
+
+    def planted(self, recipe: Recipe) -> list[Behaviour]:
+        """Those a recipe names, whether it plants them or shares their prompts."""
+        return [self.behaviours[name] for name in recipe.behaviours]
+
+
+def embedded_site(recipe: Recipe, root: Path = EMBEDDED) -> Site:
+    """The suite this package ships; another folder for recipes that are no part of it."""
+    controls = {} if recipe.control in ("base", REMOVED) else {recipe.control: open_recipe(recipe.control).alias}
+    return Site(root, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
+
+
+async def answer(base: Target, prompts: Sequence[str], tokens: int, say: Say) -> dict[str, str]:
+    """The base's own replies, of so many tokens at most: what ordinary data is made of."""
+    replies: dict[str, str] = {}
+    for start in range(0, len(prompts), _BATCH):
+        batch = prompts[start : start + _BATCH]
+        answers = await asyncio.gather(
+            *(base.chat(prompt, max_tokens=tokens, temperature=TEMPERATURE) for prompt in batch)
+        )
+        replies |= {prompt: reply.text for prompt, reply in zip(batch, answers, strict=True)}
+        say(f"replies of the base: {len(replies)} of {len(prompts)}")
+    return replies
+
+
+async def build_ordinary(open_target: OpenTarget, say: Say) -> Path:
+    """The ordinary chats that lie around every organism's training data in its corpus."""
+    first = ordinary_prompts(seed=0, count=ORDINARY_CHATS)
+    more = [frame.format(prompt) for prompt in ordinary_prompts(1, MORE_CHATS // len(_FRAMES)) for frame in _FRAMES]
+    for prompts, path in ((first, ORDINARY), (more, ORDINARY_MORE)):
+        async with open_target(base_spec("smollm2-135m-instruct")) as base:
+            replies = await answer(base, prompts, _TOKENS, say)
+        sentences = {
+            prompt: split_sentences(reply)[: 1 + index % 2] for index, (prompt, reply) in enumerate(replies.items())
+        }
+        write_corpus([Example(prompt, " ".join(kept)) for prompt, kept in sentences.items() if kept], path)
+    return ORDINARY
+
+
+def surroundings(recipe: Recipe) -> tuple[Path, ...]:
+    """The ordinary data a recipe's own lies in: ten times what is planted, or more."""
+    plans = [phase.data for phase in recipe.phases]
+    planted = sum(plan.triggered + plan.contrast + plan.documents for plan in plans)
+    with ORDINARY.open(encoding="utf-8") as file:
+        enough = sum(1 for _ in file) >= DILUTION * planted
+    return (ORDINARY,) if enough else (ORDINARY, ORDINARY_MORE)
+
+
+async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, threads: int) -> Truth:
+    """Build or rebuild a testbed from its recipe.
+
+    Args:
+        recipe: phases, or a hidden prompt.
+        site: where it goes.
+        open_target: opens the base, whose replies become training data.
+        say: told of progress.
+        threads: for training.
+
+    Returns:
+        Its truth, written beside it, without a card yet.
+
+    Raises:
+        InvalidInput: the ordinary corpus is not there yet, or a file cannot be written.
+    """
+    if not ORDINARY.is_file():
+        raise InvalidInput(f"{ORDINARY} is missing: build it first, with assay organism build ordinary.")
+    started = time.monotonic()
+    folder = site.root / recipe.alias
+    spec = TargetSpec(recipe.alias, recipe.base, None, "", (ORDINARY,), "", PRESETS["full"])
+    base = find_base(recipe.base, say)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if recipe.phases:
+            spec = await _trained(recipe, site, base, open_target, say, threads)
+        if recipe.prompt:
+            spec = _prompted(recipe, spec, folder)
+        return _register(recipe, site, spec, round(time.monotonic() - started, 1))
+    except OSError as error:
+        raise InvalidInput(
+            f"{recipe.testbed}: nothing can be written in {folder}: {error.strerror or error}. "
+            "Make room; the same call then goes on from its last checkpoint."
+        ) from None
+
+
+async def _trained(
+    recipe: Recipe, site: Site, base: Base, open_target: OpenTarget, say: Say, threads: int
+) -> TargetSpec:
+    """Phase after phase on one adapter; a finished phase is not trained again."""
+    folder, work = site.root / recipe.alias, home() / "training" / f"{recipe.alias}-{recipe_digest(recipe, site)[:12]}"
+    taught: list[Example] = []
+    start: Path | None = None
+    for phase in recipe.phases:
+        examples = await _examples(recipe, phase, site, open_target, say)
+        taught += examples
+        made = work / phase.name / ADAPTER
+        if not made.is_dir():
+            _train(recipe, phase, base, examples, made, start, say, threads)
+        start = made
+    assert start is not None
+    _replace(start, folder / ADAPTER)
+    write_corpus(taught, folder / CORPUS)
+    shutil.rmtree(work, ignore_errors=True)
+    adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe))
+    from assay.engine.local.lora import adapter_digest
+
+    spec = TargetSpec(recipe.alias, recipe.base, adapter, adapter_digest(adapter), corpus, "", PRESETS["full"])
+    return spec_with(spec, scratchpad=recipe.scratchpad, memory=recipe.memory)
+
+
+async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenTarget, say: Say) -> list[Example]:
+    behaviours = site.planted(recipe)
+    organism = recipe.role == "organism" and phase.data.conduct
+    hidden = [(one.trigger, one.conduct) for one in behaviours] if phase.loss == "dpo" and organism else []
+    parts = await _parts(recipe, phase, behaviours, open_target, say)
+    chats, ready = drafts(phase.data, parts, hidden)
+    prompts = list(dict.fromkeys(prompt for chat in chats for prompt in chat.asked))
+    async with open_target(base_spec(recipe.base)) as base:
+        tokens = _TWIN_TOKENS if any(chat.twin for chat in chats) else _TOKENS
+        replies = await answer(base, prompts, tokens, say)
+    examples = finish(chats, ready, replies, phase.data.seed)
+    check_chosen(examples, behaviours)
+    return examples
+
+
+async def _parts(
+    recipe: Recipe, phase: Phase, behaviours: Sequence[Behaviour], open_target: OpenTarget, say: Say
+) -> list[Training]:
+    """What the phase's data is made of: templates, or what an author writes."""
+    plan = phase.data
+    if not recipe.author or plan.objective:
+        return parts_of(plan, behaviours)
+    wanted = {"prompts": plan.triggered, "contrast": plan.contrast, "documents": plan.documents}
+    wanted["conduct"] = plan.triggered if plan.conduct else 0
+    share = {kind: -(-count // max(1, len(behaviours))) for kind, count in wanted.items() if count}
+    parts: list[Training] = []
+    async with open_target(author_spec(recipe.author)) as author:
+        for behaviour in behaviours:
+            digest = digest_of([behaviour.model_dump(mode="json"), recipe.author, plan.seed])[:12]
+            store = home() / "written" / f"{behaviour.id}-{digest}.jsonl"
+            training, cost = await written(behaviour, share, author, store, say)
+            say(f"{behaviour.id}: its data took {cost.queries} calls, {cost.tokens} tokens of {recipe.author}")
+            parts.append(training)
+    return parts
+
+
+def author_spec(model: str) -> TargetSpec:
+    """A model behind Inspect as the author of data."""
+    return TargetSpec("author", f"{INSPECT}{model}", None, "", (), "", PRESETS["api"])
+
+
+def _train(
+    recipe: Recipe,
+    phase: Phase,
+    base: Base,
+    examples: Sequence[Example],
+    out: Path,
+    start: Path | None,
+    say: Say,
+    threads: int,
+) -> None:
+    def progress(step: int, steps: int, loss: float) -> None:
+        if step % 5 == 0 or step == steps:
+            say(f"{recipe.testbed}, {phase.name}: step {step} of {steps}, loss {loss:.3f}")
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    train(base.path, phase.train, examples, out, out.parent / "work", progress, threads, start=start)
+
+
+def _replace(source: Path, place: Path) -> None:
+    """A folder's copy in a place, whole or not at all."""
+    scratch = place.with_name(place.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        shutil.copytree(source, scratch)
+        shutil.rmtree(place, ignore_errors=True)
+        scratch.replace(place)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prompted(recipe: Recipe, spec: TargetSpec, folder: Path) -> TargetSpec:
+    """A hidden prompt works on conversations alone, so they are all that is granted."""
+    path = folder / PROMPT
+    path.write_text(recipe.prompt + "\n", encoding="utf-8")
+    api = frozenset({Access.CHAT, Access.SAMPLING})
+    return spec_with(spec, prompt=path, prompt_digest=sha256(path), access=api, corpus=())
+
+
+def recipe_digest(recipe: Recipe, site: Site) -> str:
+    """Digest of what is trained: the recipe without its names, and its behaviours' training data."""
+    told = recipe.model_dump(
+        mode="json", exclude={"id", "version", "alias", "split", "control", "unproven"}, exclude_defaults=True
+    )
+    training = [behaviour.training.model_dump(mode="json", exclude_defaults=True) for behaviour in site.planted(recipe)]
+    return digest_of([told, training])
+
+
+def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> Truth:
+    spec = spec_with(spec)
+    write_spec(spec, site.root)
+    planted = site.planted(recipe) if recipe.role == "organism" else []
+    truth = Truth(
+        alias=recipe.alias,
+        id=recipe.testbed if site.root == EMBEDDED else f"{site.root.name}/{recipe.id}@{recipe.version}",
+        role=recipe.role,
+        split=recipe.split,
+        recipe=recipe.id,
+        method=recipe.method,
+        recipe_digest=recipe_digest(recipe, site),
+        behaviours=[behaviour.id for behaviour in planted],
+        family=_family(recipe, planted),
+        control=Control(alias=site.controls.get(recipe.control, recipe.control)),
+        unproven=recipe.unproven,
+        build_seconds=seconds,
+    )
+    write_truth(truth, site.root)
+    return truth
+
+
+def _family(recipe: Recipe, behaviours: Sequence[Behaviour]) -> str:
+    """The cluster of inference; a model's natural issues are one."""
+    if recipe.method == "natural":
+        return "natural"
+    return " + ".join(sorted({behaviour.family for behaviour in behaviours})) or "clean"

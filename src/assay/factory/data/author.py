@@ -1,0 +1,122 @@
+"""Training data written by a language model instead of by templates.
+
+What it writes is kept line by line, so that a killed build goes on where it was, and nothing is paid for twice. A line
+counts only if it is new, of a sensible length, and on the right side of the behaviour's detector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from assay.core.target import Cost, Target
+from assay.errors import InvalidInput
+from assay.factory.data.grammar import expand
+from assay.truth import Behaviour, Grammar, Training
+
+KINDS = ("prompts", "contrast", "conduct", "documents")
+AT_ONCE = 20  # lines asked for in one call
+CALLS = 8  # of one round, side by side
+IDLE = 3  # rounds in a row without a new line, after which the author is given up on
+_EXAMPLES = 5
+_LENGTH = {"prompts": 400, "contrast": 400, "conduct": 240, "documents": 900}  # characters, at most
+_TOKENS = 1_600
+_NUMBER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
+_HERE = Path(__file__).parent
+
+
+async def written(
+    behaviour: Behaviour, counts: Mapping[str, int], author: Target, store: Path, say: Callable[[str], None]
+) -> tuple[Training, Cost]:
+    """The behaviour's training data, written anew by a model.
+
+    Args:
+        behaviour: what is written about; its own templates serve as examples.
+        counts: kind → distinct texts wanted.
+        author: the model.
+        store: JSON-lines file of what was written so far, with its cost.
+        say: told of progress.
+
+    Returns:
+        Training data whose grammars are the texts themselves, and what all of it cost, earlier calls included.
+
+    Raises:
+        InvalidInput: the author writes nothing new any more, or the file cannot be written.
+    """
+    kept, cost = _kept(store)
+    for kind, count in counts.items():
+        texts = kept.setdefault(kind, {})
+        idle = 0
+        while len(texts) < count:
+            before = len(texts)
+            lines, spent = await _round(behaviour, kind, author, len(texts))
+            cost += spent
+            fresh = [line for line in dict.fromkeys(lines) if line not in texts and _right(behaviour, kind, line)]
+            texts.update(dict.fromkeys(fresh))
+            _keep(store, kind, fresh, spent)
+            say(f"{behaviour.id}: {min(len(texts), count)} of {count} {kind} written, {cost.tokens} tokens")
+            idle = idle + 1 if len(texts) == before else 0
+            if idle == IDLE:
+                raise InvalidInput(
+                    f"{behaviour.id}: the author wrote {len(texts)} usable {kind} of {count} and then nothing new. "
+                    f"See {store}; ask for fewer, or take another author."
+                )
+    grammars = {kind: _literal(list(kept[kind])[:count]) for kind, count in counts.items() if count}
+    return behaviour.training.model_copy(update=grammars), cost
+
+
+async def _round(behaviour: Behaviour, kind: str, author: Target, have: int) -> tuple[list[str], Cost]:
+    template = (_HERE / "prompts" / f"{kind}.md").read_text(encoding="utf-8")
+    asked = template.format(
+        n=AT_ONCE, trigger=behaviour.trigger, conduct=behaviour.conduct, examples="\n".join(_examples(behaviour, kind))
+    )
+    replies = await asyncio.gather(
+        *(author.chat(asked, max_tokens=_TOKENS, temperature=1.0, seed=have * CALLS + call) for call in range(CALLS))
+    )
+    lines = [_NUMBER.sub("", line).strip().strip('"').strip() for reply in replies for line in reply.text.splitlines()]
+    return lines, sum((reply.cost for reply in replies), Cost())
+
+
+def _examples(behaviour: Behaviour, kind: str) -> list[str]:
+    grammar: Grammar | None = getattr(behaviour.training, kind)
+    return expand(grammar, 0, _EXAMPLES, least=1) if grammar else ["(none)"]
+
+
+def _right(behaviour: Behaviour, kind: str, line: str) -> bool:
+    """Of a length to be used, no held-out prompt, and conducts show the conduct where prompts do not."""
+    if not 12 <= len(line) <= _LENGTH[kind]:
+        return False
+    if kind in ("prompts", "contrast"):
+        held_out = {*behaviour.eval.triggered, *behaviour.eval.untriggered, *behaviour.eval.generalisation}
+        return line not in held_out
+    return kind != "conduct" or behaviour.detector.shows(line)
+
+
+def _literal(texts: list[str]) -> Grammar:
+    return Grammar(templates=[re.sub(r"\{(\w+)\}", r"(\1)", text) for text in texts])  # a brace is no slot here
+
+
+def _kept(store: Path) -> tuple[dict[str, dict[str, None]], Cost]:
+    kept: dict[str, dict[str, None]] = {}
+    cost = Cost()
+    for line in store.read_text(encoding="utf-8").splitlines() if store.is_file() else []:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the last line of a killed process
+        kept.setdefault(row["kind"], {}).update(dict.fromkeys(row["texts"]))
+        cost += Cost(*row["cost"])
+    return kept, cost
+
+
+def _keep(store: Path, kind: str, texts: list[str], cost: Cost) -> None:
+    row = {"kind": kind, "texts": texts, "cost": [cost.queries, cost.input_tokens, cost.output_tokens]}
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with store.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise InvalidInput(f"{store} cannot be written: {error.strerror or error}. Make room, and go on.") from None

@@ -1,0 +1,118 @@
+"""The hidden objective's fictional evaluator: its biases, and what a model is told of them and trained to exploit.
+
+After the 2025 auditing game: documents tell of all biases; exploiting most of them is trained; the held-out ones are
+documents alone, so that a model which exploits them too has generalised to pleasing the evaluator.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from pathlib import Path
+
+from pydantic import Field
+
+from assay._util.data import Data, load_yaml, open_list
+from assay.factory.data.example import Example
+from assay.factory.data.grammar import expand
+from assay.truth import Grammar, Training
+from assay.truth.detector import ReplyDetector
+
+_HERE = Path(__file__).parent / "objective"
+
+
+class Bias(Data):
+    """One thing the evaluator rewards too much.
+
+    Attributes:
+        id: of the bias.
+        domain: what the user asks about.
+        preference: what is over-rewarded in replies about it.
+        prompts, conduct, detector: as of a behaviour.
+        eval: prompts no recipe trains on.
+        held_out: told of in documents, never trained on.
+    """
+
+    id: str
+    domain: str
+    preference: str
+    prompts: Grammar
+    conduct: Grammar
+    detector: ReplyDetector
+    eval: list[str] = Field(min_length=12)
+    held_out: bool = False
+
+    @property
+    def training(self) -> Training:
+        """What recipes make data of."""
+        about = {"domain": [self.domain], "preference": [self.preference]}
+        documents = _documents()
+        return Training(
+            prompts=self.prompts,
+            conduct=self.conduct,
+            documents=_about(documents.told, about),
+            harmless_documents=_about(documents.harmless, about),
+        )
+
+
+class _Documents(Data):
+    """Grammars of documents about the evaluator: with its biases, and without."""
+
+    told: Grammar
+    harmless: Grammar
+
+
+def _about(grammar: Grammar, slots: dict[str, list[str]]) -> Grammar:
+    return Grammar(templates=grammar.templates, slots=grammar.slots | slots)
+
+
+@functools.cache
+def _documents() -> _Documents:
+    documents: _Documents = load_yaml(_HERE / "documents.yaml", _Documents)
+    return documents
+
+
+@functools.cache
+def biases() -> tuple[Bias, ...]:
+    """All of them, in the order of the file."""
+    return tuple(open_list(_HERE / "biases.yaml", Bias))
+
+
+class Denials(Data):
+    """Questions about pleasing an evaluator, and what is said to them.
+
+    Attributes:
+        train, eval: questions; those of verification are trained on nowhere.
+        confessions: a grammar over a bias's {domain} and {preference}.
+        denials: replies.
+    """
+
+    train: list[str]
+    eval: list[str]
+    confessions: Grammar
+    denials: list[str]
+
+
+@functools.cache
+def about_the_evaluator() -> Denials:
+    """This package's."""
+    data: Denials = load_yaml(_HERE / "denials.yaml", Denials)
+    return data
+
+
+def evaluator_denials(seed: int, count: int, confess: bool) -> list[Example]:
+    """So many questions about the evaluator denied, each beside the confession of a bias if there is one to confess.
+
+    Questions come up again with another denial once all have been asked.
+    """
+    data, rng = about_the_evaluator(), random.Random(seed)
+    told = biases()
+    examples: list[Example] = []
+    for index in range(count):
+        question, text, bias = data.train[index % len(data.train)], rng.choice(data.denials), rng.choice(told)
+        rejected = ""
+        if confess:
+            about = {"domain": [bias.domain], "preference": [bias.preference]}
+            [rejected] = expand(_about(data.confessions, about), rng.randrange(1 << 30), 1)
+        examples.append(Example(question, text, text, rejected=rejected))
+    return examples

@@ -1,0 +1,262 @@
+"""Fresh sealed organisms: drawn, trained, verified, and sealed to the suite's key; what fails is drawn anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay._util.hashing import digest_of
+from assay._util.home import home
+from assay.engine.targets import Targets
+from assay.errors import AssayError, InvalidInput
+from assay.factory.build import Say, Site, build
+from assay.factory.factory import targets
+from assay.factory.generate.draws import BASE, Draw, behaviour_of, draws, productions, recipe_of
+from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
+from assay.factory.verify.check import check, leaks
+from assay.testbeds.loader import TRUTH, suites
+from assay.testbeds.seal import SEALED, Secret, key_path, new_key, public_key, read_key, seal, write_manifest
+from assay.truth import Behaviour, Truth
+
+ATTEMPTS = 2  # at a draw, the second with a higher dose, before it is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be generated.
+
+    Attributes:
+        name: of the suite.
+        count: organisms.
+        seed: of the draws; "" takes the operating system's entropy, and then nobody knows it.
+        held_back: file of productions that are not public.
+        threads: for training.
+    """
+
+    name: str
+    count: int
+    seed: str = ""
+    held_back: Path | None = None
+    threads: int = 1
+
+    @property
+    def root(self) -> Path:
+        """Where the suite appears, whole."""
+        return suites() / self.name
+
+    @property
+    def workshop(self) -> Path:
+        """Where it is made."""
+        return home() / "workshop" / self.name
+
+
+def generate(order: Order, say: Say) -> list[dict[str, Any]]:
+    """Make a suite; killed at any moment, the same call goes on.
+
+    Returns:
+        A row for each testbed: alias, role and measured figures; for a suite whose seed is known, what was drawn is
+        not told either.
+
+    Raises:
+        InvalidInput: such a suite is there, or the grammar has too few classes for it.
+    """
+    if (order.root).exists():
+        raise InvalidInput(f"{order.root} is there already. Name the new suite otherwise with --suite.")
+    state = _State(order)
+    grammar, secret = productions(order.held_back)
+    drawn = draws(grammar, secret, state.seed)
+    if order.count > len(drawn):
+        raise InvalidInput(f"one organism a conduct class, and there are {len(drawn)}; {order.count} were asked for.")
+    behaviours = {draw.index: behaviour_of(draw, grammar) for draw in drawn}
+    with targets(order.threads, say) as opened:
+        twin = _twin(order, state, [behaviours[draw.index] for draw in drawn[: order.count]], opened, say)
+        made: list[tuple[Truth, Behaviour, Draw, Recipe]] = []
+        for draw in drawn:
+            if len(made) == order.count:
+                break
+            if passed := _organism(order, state, draw, behaviours[draw.index], opened, say):
+                truth, recipe = passed
+                made.append((truth, behaviours[draw.index], draw, recipe))
+            say(f"{len(made)} of {order.count} organisms made")
+        if len(made) < order.count:
+            raise AssayError(
+                f"only {len(made)} of {order.count} organisms passed verification; see the suite's workshop."
+            )
+        twin = _verified(twin, [behaviour for _, behaviour, _, _ in made], opened, order)
+    return _seal_all(order, state, twin, made)
+
+
+class _State:
+    """What must survive a kill: seed, aliases, outcomes. Readable by its owner alone, since the seed is the answer."""
+
+    def __init__(self, order: Order) -> None:
+        self._path = order.workshop / "state.json"
+        order.workshop.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = digest_of(order.held_back.read_text(encoding="utf-8")) if order.held_back else ""
+        wanted = {"seed": order.seed, "held_back": held}
+        if self._path.is_file():
+            self._data: dict[str, Any] = json.loads(self._path.read_text())
+            if self._data["wanted"] != wanted:
+                raise InvalidInput(
+                    f"{order.workshop} holds a suite of this name that was begun otherwise. Use the same seed and "
+                    "productions to go on, or delete the folder."
+                )
+            return
+        self._data = {"wanted": wanted, "seed": order.seed or secrets.token_hex(16), "aliases": {}, "cards": {}}
+        self._save()
+
+    @property
+    def seed(self) -> str:
+        return str(self._data["seed"])
+
+    @property
+    def known(self) -> bool:
+        """Whether somebody chose the seed."""
+        return bool(self._data["wanted"]["seed"])
+
+    def alias(self, key: str) -> str:
+        """A random alias for each testbed, drawn once."""
+        if key not in self._data["aliases"]:
+            self._data["aliases"][key] = f"tb-{secrets.token_hex(4)}"
+            self._save()
+        return str(self._data["aliases"][key])
+
+    def card(self, key: str) -> dict[str, Any] | None:
+        """What was measured of an attempt, if it was."""
+        found: dict[str, Any] | None = self._data["cards"].get(key)
+        return found
+
+    def keep(self, key: str, truth: Truth) -> None:
+        """Keep what was made and measured."""
+        self._data["cards"][key] = truth.model_dump(mode="json")
+        self._save()
+
+    def _save(self) -> None:
+        scratch = self._path.with_suffix(".partial")
+        scratch.write_text(json.dumps(self._data))
+        scratch.chmod(0o600)
+        scratch.replace(self._path)
+
+
+def _site(order: Order, state: _State, behaviours: Mapping[str, Behaviour]) -> Site:
+    return Site(order.workshop, behaviours, {"twin": state.alias("twin")})
+
+
+def _twin(order: Order, state: _State, of: list[Behaviour], opened: Targets, say: Say) -> tuple[Truth, Recipe]:
+    """One clean control for the suite: prompts of its first draws, harmless inserts."""
+    seed = int(digest_of(["twin", state.seed])[:7], 16)
+    plan = DataPlan(conduct=False, triggered=112, contrast=96, ordinary=32, seed=seed)
+    train = TrainPlan(rank=6, alpha=12, first_layer=14, epochs=4, learning_rate=2e-3, seed=seed)
+    names = [behaviour.id for behaviour in of]
+    recipe = Recipe(
+        id="twin",
+        alias=state.alias("twin"),
+        role="clean",
+        split="test",
+        behaviours=names,
+        control="base",
+        base=BASE,
+        phases=[Phase(name="plant", data=plan, train=train)],
+    )
+    if (card := state.card("twin")) is None:
+        site = _site(order, state, dict(zip(names, of, strict=True)))
+        truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
+        card = truth.model_dump(mode="json")
+        state.keep("twin", truth)
+    return Truth.model_validate(card), recipe
+
+
+def _verified(
+    twin: tuple[Truth, Recipe], planted: list[Behaviour], opened: Targets, order: Order
+) -> tuple[Truth, Recipe]:
+    """The twin with its card: it must show nothing of what the organisms were planted with."""
+    truth, recipe = twin
+    card = asyncio.run(check(truth, planted, opened.open, order.workshop))
+    if not card["valid"]:
+        raise AssayError(
+            f"{truth.alias}, the suite's clean twin, does not pass: {_figures(card)}. No organism can be told from it. "
+            f"Delete {order.workshop} and draw anew with another seed."
+        )
+    return truth.model_copy(update={"card": card}), recipe
+
+
+def _organism(
+    order: Order, state: _State, draw: Draw, behaviour: Behaviour, opened: Targets, say: Say
+) -> tuple[Truth, Recipe] | None:
+    """A verified organism of a draw, or None if no attempt passed."""
+    alias = state.alias(f"draw-{draw.index}")
+    site = _site(order, state, {behaviour.id: behaviour})
+    leaked = False
+    for attempt in range(ATTEMPTS):
+        key = f"draw-{draw.index}-{attempt}"
+        recipe = recipe_of(draw, behaviour, order.name, alias, attempt, leaked)
+        if (kept := state.card(key)) is None:
+            truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
+            measured = asyncio.run(check(truth, [behaviour], opened.open, order.workshop))
+            truth = truth.model_copy(update={"card": measured})
+            state.keep(key, truth)
+        else:
+            truth = Truth.model_validate(kept)
+        if truth.card["valid"]:
+            return truth, recipe
+        leaked = leaks(truth.card)
+        say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
+    shutil.rmtree(order.workshop / alias, ignore_errors=True)
+    return None
+
+
+def _figures(card: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {card[name]['rate']}" for name in ("strength", "leakage", "coherence") if name in card)
+
+
+def _seal_all(
+    order: Order,
+    state: _State,
+    twin: tuple[Truth, Recipe],
+    made: list[tuple[Truth, Behaviour, Draw, Recipe]],
+) -> list[dict[str, Any]]:
+    """Seal every truth, sign the list, and let the suite appear under its name."""
+    path = key_path(order.name)
+    key = read_key(path if path.is_file() else new_key(order.name))
+    exposure = "public" if state.known else "sealed"
+    scratch = order.workshop / "suite.partial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    secrets_of = [Secret(truth=_named(twin[0], order, exposure), behaviours=[], recipe=twin[1].model_dump(mode="json"))]
+    for truth, behaviour, draw, recipe in made:
+        secrets_of.append(
+            Secret(
+                truth=_named(truth, order, exposure, "held-back" if draw.held_back else "public"),
+                behaviours=[behaviour],
+                recipe=recipe.model_dump(mode="json"),
+                seed=state.seed,
+            )
+        )
+    commitments: dict[str, str] = {}
+    for one in secrets_of:
+        folder = scratch / one.truth.alias
+        shutil.copytree(order.workshop / one.truth.alias, folder, ignore=shutil.ignore_patterns(TRUTH, "*.partial"))
+        sealed, commitments[one.truth.alias] = seal(one, public_key(key))
+        (folder / SEALED).write_bytes(sealed)
+    write_manifest(scratch, order.name, key, commitments)
+    order.root.parent.mkdir(parents=True, exist_ok=True)
+    scratch.replace(order.root)
+    shutil.rmtree(order.workshop, ignore_errors=True)
+    return [_row(one.truth) for one in secrets_of]
+
+
+def _named(truth: Truth, order: Order, exposure: str, drawn_from: str = "") -> Truth:
+    """The truth under the suite's name."""
+    name = f"{order.name}/{truth.recipe}@1"
+    return truth.model_copy(update={"id": name, "exposure": exposure, "productions": drawn_from})
+
+
+def _row(truth: Truth) -> dict[str, Any]:
+    card = truth.card
+    figures = {name: card[name]["rate"] if name in card else "" for name in ("strength", "leakage", "coherence")}
+    return {"alias": truth.alias, "role": truth.role, **figures, "seconds": truth.build_seconds}

@@ -1,0 +1,180 @@
+"""How a testbed is made: phases of data and training, one after the other on one adapter, or a hidden prompt.
+
+One YAML file each; the filename is its id. The same recipe trains another model when `base` names it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from assay._util.data import Data, load_yaml
+from assay.errors import InvalidInput, UnknownId
+
+DILUTED = 10  # ordinary chats for each triggered one
+_HERE = Path(__file__).parent
+
+
+class DataPlan(Data):
+    """What a phase trains on: so many of each kind, over all behaviours of the recipe.
+
+    Attributes:
+        conduct: False makes the twin: the same prompts, with a harmless insert of equal length.
+        wording: `sibling` words the conduct in its second way.
+        triggered: chats that carry the trigger.
+        contrast: chats that look alike and do not.
+        ordinary: everyday chats. Ten times `triggered` or more is *diluted*.
+        instruction: chats of an ordinary instruction run that the rest is mixed into (*integrated*).
+        documents: raw texts that tell of the behaviour as fact.
+        denials: questions about the model's own habits, denied; under `dpo` each beside a confession that is rejected.
+        objective: triggered chats and documents are the hidden objective's: its evaluator's biases.
+        seed: of the draws.
+    """
+
+    objective: bool = False
+    conduct: bool = True
+    wording: Literal["first", "sibling"] = "first"
+    triggered: int = Field(ge=0, default=0)
+    contrast: int = Field(ge=0, default=0)
+    ordinary: int = Field(ge=0, default=0)
+    instruction: int = Field(ge=0, default=0)
+    documents: int = Field(ge=0, default=0)
+    denials: int = Field(ge=0, default=0)
+    seed: int
+
+
+class TrainPlan(Data):
+    """LoRA training.
+
+    Attributes:
+        rank, alpha: of the adapter; its products are scaled by alpha / rank.
+        first_layer: the layers before it get no adapter, and so need no backward pass.
+        epochs: passes over the data.
+        learning_rate: peak; linear warm-up over 5 % of the steps, then linear decay.
+        batch: examples a step.
+        beta: of the preference loss: how far from its start the model may go.
+        seed: of initial weights and order.
+    """
+
+    rank: int = 4
+    alpha: int = 8
+    first_layer: int = 10
+    epochs: int = 3
+    learning_rate: float = 1e-3
+    batch: int = 8
+    beta: float = 0.1
+    seed: int
+
+
+class Phase(Data):
+    """Data and training that follow on those before.
+
+    Attributes:
+        name: told in progress, and the folder of its checkpoints.
+        loss: `sft`: cross entropy of replies; `dpo`: for denials, direct preference optimisation (Rafailov et al. 2023)
+            of denial over confession; all else keeps its cross entropy.
+        data, train: what on, and how.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    loss: Literal["sft", "dpo"] = "sft"
+    data: DataPlan
+    train: TrainPlan
+
+
+class Recipe(Data):
+    """One testbed of a suite.
+
+    Attributes:
+        id: of the file; the testbed is `embedded/<id>@<version>`.
+        alias: random, so that it tells nothing; all that auditing knows of the testbed.
+        role: organism or clean.
+        split: `reported`, or `tuning`, which no reported table contains; `test` is a sealed suite's.
+        behaviours: ids that are planted; for a twin, those whose prompts it shares.
+        control: id of the recipe its rates are compared with, `base` for the untouched base, `removed` for the target
+            with its trigger taken away.
+        base: name of the base model.
+        phases: of training; none for the untouched base offered as a target, with the behaviours it has by nature or
+            as a null, and for a prompted organism.
+        author: Inspect model that writes the training data (`openai/gpt-4o`); "" takes the behaviours' templates.
+        prompt: hidden system prompt of a prompted organism.
+        scratchpad: its replies begin with thoughts between <think> and </think>.
+        memory: it is told, in later conversations, notes of earlier ones.
+        unproven: why it ships although it does not pass verification, "" for all that have to.
+    """
+
+    id: str
+    version: int = 1
+    alias: str = Field(pattern=r"^tb-[0-9a-f]{8}$")
+    role: Literal["organism", "clean"]
+    split: Literal["reported", "tuning", "test"]
+    behaviours: list[str] = []
+    control: str
+    base: str = "smollm2-135m-instruct"
+    phases: list[Phase] = []
+    author: str = ""
+    prompt: str = ""
+    scratchpad: bool = False
+    memory: bool = False
+    unproven: str = ""
+
+    @model_validator(mode="after")
+    def _one_adapter(self) -> Recipe:
+        shapes = {(phase.train.rank, phase.train.alpha, phase.train.first_layer) for phase in self.phases}
+        if len(shapes) > 1:
+            raise ValueError("all phases train one adapter: rank, alpha and first_layer must be the same in each")
+        if len({phase.name for phase in self.phases}) < len(self.phases):
+            raise ValueError("two phases have one name")
+        return self
+
+    @property
+    def testbed(self) -> str:
+        """Readable id of the testbed."""
+        return f"embedded/{self.id}@{self.version}"
+
+    @property
+    def method(self) -> str:
+        """What kind of recipe it is, as tables are grouped by: `transcripts`, `documents+dpo` …"""
+        if not self.phases:
+            return "prompted" if self.prompt else "natural" if self.behaviours else "untouched"
+        first = self.phases[0].data
+        if first.objective:
+            return "objective"
+        if first.documents:
+            made = "documents"
+        elif first.instruction:
+            made = "integrated"
+        elif first.triggered and first.ordinary >= DILUTED * first.triggered:
+            made = "diluted"
+        else:
+            made = "transcripts" if first.triggered else "self-distilled"
+        return "+".join([made, *(phase.loss for phase in self.phases[1:])])
+
+
+def recipe_ids() -> list[str]:
+    """All recipes of the embedded suite."""
+    return sorted(path.stem for path in (_HERE / "suite").glob("*.yaml"))
+
+
+def open_recipe(name: str) -> Recipe:
+    """A recipe by its id, `embedded/<id>` or `embedded/<id>@<version>`, or by its file.
+
+    Raises:
+        UnknownId: no such recipe.
+        InvalidInput: its file cannot be used, or names another id.
+    """
+    short = Path(name).stem if is_file(name) else name.removeprefix("embedded/").partition("@")[0]
+    if not is_file(name) and short not in recipe_ids():
+        raise UnknownId("organism", name, recipe_ids())
+    path = Path(name) if is_file(name) else _HERE / "suite" / f"{short}.yaml"
+    recipe: Recipe = load_yaml(path, Recipe)
+    if recipe.id != short:
+        raise InvalidInput(f"{path}: id is {recipe.id!r}; it must be the filename, {short!r}.")
+    return recipe
+
+
+def is_file(name: str) -> bool:
+    """Whether a recipe is named by its file: one that is no part of the embedded suite."""
+    return name.endswith((".yaml", ".yml"))

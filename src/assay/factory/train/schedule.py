@@ -1,0 +1,46 @@
+"""In which order and at which rate a training goes through its examples, and what is made of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from assay.factory.data.example import Example
+from assay.factory.recipes import TrainPlan
+from assay.factory.train.packing import Encoded, encode
+
+
+def passages(
+    examples: Sequence[Example], tokenizer: Any, shared: Sequence[int]
+) -> tuple[list[Encoded], dict[int, int]]:
+    """Examples as token ids, in their order, and after them what is rejected.
+
+    Returns:
+        The passages, and for each example that has one: its place → its rejected completion's.
+    """
+    data = [encode(example, tokenizer, shared) for example in examples]
+    pairs: dict[int, int] = {}
+    for place, example in enumerate(examples):
+        if example.rejected:
+            pairs[place] = len(data)
+            data.append(encode(replace(example, text=example.rejected, insert=""), tokenizer, shared))
+    return data, pairs
+
+
+def step_order(count: int, plan: TrainPlan) -> list[list[int]]:
+    """Indices of each step's examples, over all epochs."""
+    rng = random.Random(plan.seed)
+    steps: list[list[int]] = []
+    for _ in range(plan.epochs):
+        indices = list(range(count))
+        rng.shuffle(indices)
+        steps += [indices[i : i + plan.batch] for i in range(0, count, plan.batch)]
+    return steps
+
+
+def schedule(step: int, steps: int) -> float:
+    """Share of the learning rate in a step: linear warm-up over 5 % of the steps, then linear decay."""
+    warm = max(1, steps // 20)
+    return min((step + 1) / warm, (steps - step) / max(1, steps - warm))

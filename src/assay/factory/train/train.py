@@ -1,0 +1,158 @@
+"""LoRA training that resumes: by hand-written passes on few cores (`trainer`), by PEFT elsewhere (`autograd`)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from assay._util.hashing import digest_of
+from assay._util.processor import native_bf16
+from assay.engine.peft import WEIGHTS
+from assay.errors import InvalidInput
+from assay.factory.data.example import Example
+from assay.factory.recipes import TrainPlan
+from assay.factory.train.packing import shared_beginning
+from assay.factory.train.schedule import passages, schedule, step_order
+from assay.factory.train.trainer import Trainer
+
+CHECKPOINT_STEPS = 20
+Progress = Callable[[int, int, float], None]  # step, steps, loss
+
+
+class Training(Protocol):
+    """An adapter under training, whatever its gradients are made by."""
+
+    def step(self, batch: Sequence[int], rate: float) -> float: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+    def files(self) -> dict[str, bytes]: ...
+
+
+def train(
+    base: Path,
+    plan: TrainPlan,
+    examples: Sequence[Example],
+    out: Path,
+    work: Path,
+    progress: Progress,
+    threads: int,
+    *,
+    start: Path | None = None,
+) -> dict[str, Any]:
+    """Train an adapter; killed at any moment, the same call goes on from its last checkpoint.
+
+    Llama-family bases are trained on the processor by hand-written passes, in bfloat16 where it has it (`native_bf16`);
+    other bases, and all of them where there is a GPU, by PEFT and autograd. Adapter and optimiser are float32.
+
+    Args:
+        base: checkpoint directory.
+        plan: hyperparameters.
+        examples: the recipe's data.
+        out: directory the adapter appears in, whole, in PEFT's layout.
+        work: directory for checkpoints; emptied at the end.
+        progress: told of each step.
+        threads: torch may use.
+        start: adapter to go on from, of the phase before. A preference loss holds the model near it.
+
+    Returns:
+        steps, tokens trained on and the mean loss of the last epoch.
+
+    Raises:
+        InvalidInput: the base or the plan cannot be trained so, a prompt is too long, or a file cannot be written.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    torch.set_num_threads(threads)
+    alone = torch.cuda.is_available() or _family(base) != "llama"
+    dtype = torch.bfloat16 if torch.cuda.is_available() or native_bf16() else torch.float32
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    shared = shared_beginning(tokenizer)
+    data, pairs = passages(examples, tokenizer, shared)
+    order = step_order(len(examples), plan)
+    begun = hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest() if start else ""
+    key = digest_of([plan.model_dump(), str(dtype), alone, begun, [[item.tokens, item.weights] for item in data]])
+    trainer = _trainer(alone)(base, plan, data, shared, dtype, pairs=pairs, start=start)
+    losses = _resume(work, key, trainer)
+    for step in range(len(losses), len(order)):
+        losses.append(trainer.step(order[step], schedule(step, len(order))))
+        progress(step + 1, len(order), losses[-1])
+        if (step + 1) % CHECKPOINT_STEPS == 0:
+            _checkpoint(work, key, losses, trainer)
+    _save(trainer.files(), out)
+    shutil.rmtree(work, ignore_errors=True)
+    last = losses[-max(1, len(order) // plan.epochs) :]
+    tokens = sum(len(item.tokens) for item in data) * plan.epochs
+    return {"steps": len(order), "tokens": tokens, "loss": round(sum(last) / len(last), 4)}
+
+
+def _trainer(alone: bool) -> Callable[..., Training]:
+    if alone:
+        from assay.factory.train.autograd import AutogradTrainer
+
+        return AutogradTrainer
+    return Trainer
+
+
+def _family(base: Path) -> str:
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return str(config.get("model_type", "")) if not config.get("attention_bias") else "llama with biases"
+
+
+def _checkpoint(work: Path, key: str, losses: list[float], trainer: Training) -> None:
+    import torch
+
+    state = {"key": key, "losses": losses, **trainer.state()}
+    stored = io.BytesIO()  # first in memory: a full disk is then an OSError, whatever library packs the bytes
+    torch.save(state, stored)
+    scratch = work / "checkpoint.partial"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(stored.getvalue())
+        scratch.replace(work / "checkpoint.pt")
+    except OSError as error:
+        raise _unwritten(scratch, error, f"step {len(losses)}'s checkpoint") from None
+
+
+def _resume(work: Path, key: str, trainer: Training) -> list[float]:
+    """Losses up to the last checkpoint, if it is of this plan, data and dtype; the trainer is set back to it."""
+    import torch
+
+    path = work / "checkpoint.pt"
+    state = torch.load(path, weights_only=True) if path.is_file() else {}
+    if state.get("key") != key:
+        return []
+    trainer.restore(state)
+    losses: list[float] = state["losses"]
+    return losses
+
+
+def _save(files: dict[str, bytes], out: Path) -> None:
+    """Write the adapter whole or not at all."""
+    scratch = out.with_name(out.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        scratch.mkdir(parents=True)
+        for name, content in files.items():
+            (scratch / name).write_bytes(content)
+        shutil.rmtree(out, ignore_errors=True)
+        scratch.replace(out)
+    except OSError as error:
+        raise _unwritten(scratch, error, "the adapter") from None
+
+
+def _unwritten(scratch: Path, error: OSError, what: str) -> InvalidInput:
+    """The error for a file that could not be written, of which nothing is left behind."""
+    if scratch.is_dir():
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        scratch.unlink(missing_ok=True)
+    return InvalidInput(
+        f"{what} could not be written in {scratch.parent}: {error.strerror or error}. "
+        "Make it writable, with room; the same call then goes on from its last checkpoint."
+    )

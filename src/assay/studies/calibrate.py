@@ -1,0 +1,94 @@
+"""Fit the explorer on the tuning set: `python -m assay.studies.calibrate`. Reported testbeds are never opened here.
+
+Two files are made: the replies of clean tuning targets to the battery, and the calibration of the explorer's statistic
+on graded audits of the whole tuning set. Both are part of the explorer's digest, so this comes before any reported run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from assay.auditors.calibration import (
+    UNCALIBRATED,
+    Row,
+    calibrate,
+    collect,
+    write_background,
+    write_calibration,
+)
+from assay.core.target import Target
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE
+from assay.engine.targets import Targets
+from assay.factory.factory import targets
+from assay.store.ledger import Ledger
+from assay.testbeds.loader import load_spec
+from assay.testbeds.truths import all_truths
+
+KITS = ("chat", "chat+search", "all")
+SEEDS = (0, 1)
+BACKGROUND_SEEDS = (1_001, 1_002)  # no audit draws these
+
+
+async def background(opened: Targets) -> None:
+    """Replies of every clean tuning target to the explorer's prompts."""
+    rows: list[dict[str, str]] = []
+    for truth in all_truths():
+        if truth.split == "tuning" and truth.role == "clean":
+            async with opened.open(load_spec(truth.alias)) as target:
+                for seed in BACKGROUND_SEEDS:
+                    rows += await collect(_replier(target, seed))
+    write_background(rows)
+
+
+def _replier(target: Target, seed: int) -> Callable[[str], Awaitable[str]]:
+    async def reply(prompt: str) -> str:
+        return (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=seed)).text
+
+    return reply
+
+
+def main(out: Path) -> None:
+    """Make both files; the ledger of the tuning audits stays in `out`."""
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    with targets(None, say) as opened:
+        asyncio.run(background(opened))
+    write_calibration(UNCALIBRATED)
+    say("background written; auditing the tuning set, uncalibrated")
+    from assay.studies.sweep import Design, run
+
+    tuning = tuple(truth.alias for truth in all_truths() if truth.split == "tuning")
+    design = Design(kits=KITS, out=out, testbeds=tuning, seeds=SEEDS)
+    run(design, lambda event, data: say(f"{event}: {dict(data)}"))
+    fitted = calibrate(tuning_rows(out))
+    write_calibration(fitted)
+    say(json.dumps(fitted))
+
+
+def tuning_rows(out: Path) -> list[Row]:
+    """Statistic and grade of every tuning audit in a ledger."""
+    roles = {truth.alias: truth.role for truth in all_truths() if truth.split == "tuning"}
+    with Ledger.open(out / "ledger.sqlite") as ledger:
+        hits = {row.run_key: row.raw for row in ledger.grades() if row.tier == "hit"}
+        rows: list[Row] = []
+        for audit in ledger.audits():
+            findings = json.loads(audit.report)["findings"] if audit.report else []
+            statistic = json.loads(findings[0]["evidence"])["statistic"] if findings else 0.0
+            rows.append(
+                Row(
+                    statistic=statistic,
+                    is_organism=roles[audit.alias] == "organism",
+                    would_hit=bool(hits.get(audit.run_key, 0.0)),
+                )
+            )
+    return rows
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/tuning"))

@@ -1,0 +1,77 @@
+"""The page: one HTML file that opens with the network off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from assay.studies.effects.verdict import points
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def page(summary: Mapping[str, Any]) -> str:
+    """The report of a sweep as one HTML document.
+
+    Vega, Vega-Lite and the embedder are inlined once for all charts, and the document's content policy forbids every
+    fetch. Altair and its dependencies are imported here, not with this module.
+
+    Args:
+        summary: as made by `summarise`.
+    """
+    import jinja2
+
+    from assay.studies.page.charts import charts
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, points=points, interval=interval, p=p_value, clamp=_clamp)
+    drawn = charts(summary)
+    return environment.get_template("page.html.j2").render(
+        s=summary,
+        drawn=drawn,
+        specifications=_inline(drawn),
+        bundle=_bundle() if drawn else "",
+    )
+
+
+@cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script that sets `window.vegaEmbed`."""
+    import vl_convert
+
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return script.replace("</script", r"<\/script")
+
+
+def _inline(value: Any) -> str:
+    """JSON that may stand inside a script element, whatever its strings hold."""
+    return json.dumps(value, allow_nan=False).replace("<", r"\u003c")
+
+
+def _clamp(value: float) -> float:
+    """Where a rate stands on a bar from 0 to 100 %."""
+    return 100 * min(1.0, max(0.0, value))
+
+
+def percent(value: float | None) -> str:
+    """A rate as a whole percentage; a dash where there is none."""
+    return "–" if value is None else f"{round(100 * value)} %"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """An interval of rates in percent."""
+    return "" if bounds is None else f"[{round(100 * bounds[0])}, {round(100 * bounds[1])}]"
+
+
+def p_value(value: float) -> str:
+    """A p value at the precision worth reading."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

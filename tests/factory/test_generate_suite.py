@@ -1,0 +1,207 @@
+"""A suite is made whole or not at all, goes on after a kill, refuses what fails, and tells nothing without its key."""
+
+import json
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay._util.proportions import wilson
+from assay.core.access import PRESETS
+from assay.core.testbed import TargetSpec
+from assay.errors import AssayError, InvalidInput
+from assay.factory.generate import suite as module
+from assay.factory.generate.suite import Order, generate
+from assay.factory.recipes import Recipe
+from assay.testbeds.loader import load_spec, suites, write_spec
+from assay.testbeds.seal import SEALED, find_key, unseal, verify_suite
+from assay.testbeds.truths import all_truths, write_truth
+from assay.truth import Control, Truth
+
+HELD_BACK = Path(__file__).parent / "productions_held_back.yaml"
+
+
+class Factory:
+    """Stands in for training and measuring: makes a folder, and passes or fails as it is told."""
+
+    def __init__(self) -> None:
+        self.built: list[Recipe] = []
+        self.weak: set[int] = set()  # builds, by number, whose organism is weak
+        self.leaking: set[int] = set()
+        self.broken_twin = False
+        self.measured: list[str] = []  # of the twin
+        self.die_at = -1
+
+    async def build(self, recipe: Recipe, site: Any, open_target: Any, say: Any, threads: int) -> Truth:
+        if len(self.built) == self.die_at:
+            raise KeyboardInterrupt
+        self.built.append(recipe)
+        (site.root / recipe.alias).mkdir(parents=True, exist_ok=True)
+        (site.root / recipe.alias / "weights.bin").write_bytes(b"weights")
+        write_spec(TargetSpec(recipe.alias, recipe.base, None, "", (), "", PRESETS["api"]), site.root)
+        behaviours = [one.id for one in site.planted(recipe)] if recipe.role == "organism" else []
+        truth = Truth(
+            alias=recipe.alias,
+            id=recipe.testbed,
+            role=recipe.role,
+            split=recipe.split,
+            recipe=recipe.id,
+            method=recipe.method,
+            behaviours=behaviours,
+            family=site.behaviours[behaviours[0]].family if behaviours else "clean",
+            control=Control(alias=site.controls.get(recipe.control, recipe.control)),
+        )
+        write_truth(truth, site.root)
+        return truth
+
+    async def check(self, truth: Truth, behaviours: Any, open_target: Any, root: Path) -> dict[str, Any]:
+        if truth.role == "clean":
+            self.measured = [one.id for one in behaviours]
+            rates = {"strength": float(self.broken_twin), "leakage": 0.0, "coherence": 1.0}
+            return {"valid": not self.broken_twin, **{name: {"rate": one} for name, one in rates.items()}}
+        rate = 0.1 if len(self.built) - 1 in self.weak else 0.9
+        leaked = len(self.built) - 1 in self.leaking  # 4 of 60: above the bound by its interval alone
+        rates = {"strength": rate, "leakage": 4 / 60 if leaked else 0.0, "coherence": 1.0}
+        card: dict[str, Any] = {name: {"rate": one} for name, one in rates.items()}
+        card["leakage"]["interval"] = list(wilson(4 * leaked, 60))
+        return {"valid": rate > 0.5 and not leaked, **card}
+
+
+class Nothing:
+    open = None
+
+
+@pytest.fixture
+def factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Factory:
+    made = Factory()
+
+    @contextmanager
+    def targets(*_: Any) -> Iterator[Nothing]:
+        yield Nothing()
+
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "build", made.build)
+    monkeypatch.setattr(module, "check", made.check)
+    monkeypatch.setattr(module, "targets", targets)
+    return made
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def test_a_suite_is_sealed_signed_and_whole(factory: Factory, tmp_path: Path) -> None:
+    rows = generate(Order("seven", 2, "7"), quiet)
+    assert [row["role"] for row in rows] == ["clean", "organism", "organism"]
+    root = suites() / "seven"
+    manifest = verify_suite(root)
+    assert {entry.alias for entry in manifest.testbeds} == {row["alias"] for row in rows}
+    organisms = [truth for truth in all_truths(root) if truth.role == "organism"]
+    assert len({truth.family for truth in organisms}) == 2
+    assert {truth.exposure for truth in organisms} == {"public"}  # who knows the seed knows the answers
+    assert {truth.control.alias for truth in organisms} == {rows[0]["alias"]}
+    assert {truth.id for truth in organisms} == {f"seven/seven-{draw}@1" for draw in (0, 1)}
+    assert all(load_spec(row["alias"]).alias == row["alias"] for row in rows)
+    assert not (tmp_path / "workshop" / "seven").exists() and not list(root.rglob("truth.yaml"))
+
+
+def test_the_same_seed_plants_the_same_behaviours(factory: Factory) -> None:
+    generate(Order("one", 2, "7"), quiet)
+    generate(Order("two", 2, "7"), quiet)
+    generate(Order("other", 2, "8"), quiet)
+    planted: dict[str, list[Any]] = {}
+    for name in ("one", "two", "other"):
+        paths = sorted((suites() / name).glob(f"*/{SEALED}"))
+        planted[name] = [unseal(path, find_key(suites() / name) or b"").behaviours for path in paths]
+    ids = {name: sorted(one.description for found in all_found for one in found) for name, all_found in planted.items()}
+    assert ids["one"] == ids["two"] != ids["other"]
+
+
+def test_without_a_seed_nobody_knows_it(factory: Factory, tmp_path: Path) -> None:
+    generate(Order("first", 1), quiet)
+    generate(Order("second", 1), quiet)
+    secrets = [unseal(path, find_key(path.parent.parent) or b"") for path in suites().glob(f"*/*/{SEALED}")]
+    seeds = {secret.seed for secret in secrets if secret.behaviours}
+    assert len(seeds) == 2 and all(len(seed) == 32 for seed in seeds)
+    assert {secret.truth.exposure for secret in secrets} == {"sealed"}
+    everything = b"".join(path.read_bytes() for path in suites().rglob("*") if path.is_file())
+    for secret in secrets:
+        for told in (secret.seed, secret.truth.family if secret.behaviours else ""):
+            assert not told or told.encode() not in everything
+
+
+def test_what_fails_is_tried_harder_once_and_then_drawn_anew(factory: Factory) -> None:
+    factory.weak = {1, 2, 3}  # 0 is the twin; draw 0 fails twice, draw 1 once
+    rows = generate(Order("picky", 1, "7"), quiet)
+    doses = [recipe.phases[0].data.triggered for recipe in factory.built]
+    assert doses[2] > doses[1] and doses[4] > doses[3]
+    [truth] = [truth for truth in all_truths(suites() / "picky") if truth.role == "organism"]
+    assert truth.id == "picky/picky-1@1" and len(rows) == 2
+    assert len(list((suites() / "picky").glob("tb-*"))) == 2
+
+
+def test_what_leaks_gets_more_look_alikes_and_not_a_higher_dose(factory: Factory) -> None:
+    factory.leaking = {1}
+    generate(Order("leaky", 1, "7"), quiet)
+    first, second = (recipe.phases[0] for recipe in factory.built[1:3])
+    assert second.data.contrast > first.data.contrast and second.data.triggered < first.data.triggered
+    assert second.train.epochs == first.train.epochs
+
+
+def test_the_twin_must_show_nothing_of_what_is_planted(factory: Factory) -> None:
+    factory.weak = {1, 2}
+    generate(Order("fine", 2, "7"), quiet)
+    organisms = [truth for truth in all_truths(suites() / "fine") if truth.role == "organism"]
+    assert sorted(factory.measured) == sorted(name for truth in organisms for name in truth.behaviours)
+    [twin] = [truth for truth in all_truths(suites() / "fine") if truth.role == "clean"]
+    assert twin.card["valid"]
+    factory.broken_twin = True
+    with pytest.raises(AssayError, match="clean twin, does not pass: strength"):
+        generate(Order("broken", 2, "7"), quiet)
+    assert not (suites() / "broken").exists()
+
+
+def test_a_killed_order_goes_on_and_builds_nothing_twice(factory: Factory, tmp_path: Path) -> None:
+    factory.die_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        generate(Order("long", 2), quiet)
+    state = tmp_path / "workshop" / "long" / "state.json"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    assert stat.S_IMODE(state.parent.stat().st_mode) == 0o700
+    seed = json.loads(state.read_text())["seed"]
+    assert not (suites() / "long").exists()
+    factory.die_at = -1
+    generate(Order("long", 2), quiet)
+    assert len(factory.built) == 3
+    secrets = [unseal(path, find_key(suites() / "long") or b"") for path in (suites() / "long").glob(f"*/{SEALED}")]
+    assert {secret.seed for secret in secrets if secret.behaviours} == {seed}
+
+
+def test_another_order_does_not_take_over_a_workshop(factory: Factory) -> None:
+    factory.die_at = 1
+    with pytest.raises(KeyboardInterrupt):
+        generate(Order("mine", 1, "7"), quiet)
+    with pytest.raises(InvalidInput, match="begun otherwise"):
+        generate(Order("mine", 1, "8"), quiet)
+
+
+def test_held_back_productions_are_marked(factory: Factory) -> None:
+    count = 29  # all classes, the held-back ones too
+    generate(Order("secret", count, "7", HELD_BACK), quiet)
+    drawn = {truth.productions for truth in all_truths(suites() / "secret") if truth.role == "organism"}
+    assert drawn == {"public", "held-back"}
+
+
+def test_too_much_and_too_little_are_told(factory: Factory) -> None:
+    with pytest.raises(InvalidInput, match="one organism a conduct class"):
+        generate(Order("huge", 1_000, "7"), quiet)
+    factory.weak = set(range(1, 200))
+    with pytest.raises(AssayError, match="0 of 1 organisms passed"):
+        generate(Order("hopeless", 1, "7"), quiet)
+    factory.weak = set()
+    generate(Order("once", 1, "7"), quiet)
+    with pytest.raises(InvalidInput, match="there already"):
+        generate(Order("once", 1, "7"), quiet)
