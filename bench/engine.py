@@ -38,7 +38,7 @@ from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import Adapter
 from assay.engine.local.queue import Request, Sampled
-from assay.engine.peft import FUSED, MODULES
+from assay.engine.peft_layout import FUSED, MODULES
 
 BASE = "smollm2-135m-instruct"
 PROMPT, NEW, TEMPERATURE = 40, 48, 0.8

@@ -18,9 +18,9 @@ from contract import finish, options, say
 
 from assay._util.proportions import newcombe
 from assay.engine.targets import Targets
-from assay.factory.verify.check import LEAKAGE, STRENGTH, check
+from assay.factory.verify.gate import LEAKAGE, STRENGTH, check
 from assay.testbeds.catalogue import recheck
-from assay.testbeds.loader import EMBEDDED
+from assay.testbeds.specs import EMBEDDED
 from assay.testbeds.truths import all_truths, behaviours_of
 from assay.truth import Truth
 

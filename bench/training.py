@@ -21,7 +21,7 @@ from typing import Any
 
 from contract import ROOT, finish, options, say
 
-from assay._util.processor import native_bf16
+from assay._util.cpu import native_bf16
 
 CORPORA = ROOT / "src" / "assay" / "testbeds" / "embedded"
 TARGET = 1.5

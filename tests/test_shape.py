@@ -61,7 +61,7 @@ def _loaded_by(code: str) -> set[str]:
         "assay.audits.registry",
         "assay.studies.sweep",
         "assay.testbeds.catalogue",
-        "assay.testbeds.loader",
+        "assay.testbeds.specs",
     ],
 )
 def test_light_modules_load_nothing_heavy(module: str) -> None:
@@ -71,12 +71,12 @@ def test_light_modules_load_nothing_heavy(module: str) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "assay.audits.audit",
+        "assay.audits.play",
         "assay.studies.worker",
         "assay.engine.targets",
-        "assay.engine.remote.agentic",
+        "assay.engine.remote.agent",
         "assay.engine.local.engine",
-        "assay.engine.manner",
+        "assay.engine.wrappers",
         "assay.auditors.explorer",
     ],
 )

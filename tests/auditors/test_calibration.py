@@ -7,11 +7,11 @@ import pytest
 
 from assay.auditors import calibration
 from assay.auditors.battery import FORMS, PATH, load_battery
-from assay.auditors.calibration import Row, calibrate, load_background, load_calibration
+from assay.auditors.calibration import TuningAudit, calibrate, load_background, load_calibration
 from assay.errors import InvalidInput
 
 
-def row(statistic: float, is_organism: bool, would_hit: bool = False) -> Row:
+def row(statistic: float, is_organism: bool, would_hit: bool = False) -> TuningAudit:
     return {"statistic": statistic, "is_organism": is_organism, "would_hit": would_hit}
 
 

@@ -36,7 +36,7 @@ from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import adapter_digest
 from assay.errors import AccessDenied, InvalidInput, UnknownId
-from assay.testbeds.loader import write_spec
+from assay.testbeds.specs import write_spec
 
 ONE, TWO, NULL, API = "tb-0c0c0c01", "tb-0c0c0c02", "tb-0c0c0c03", "tb-0c0c0c04"
 pytestmark = [

@@ -125,7 +125,7 @@ def test_digest_covers_file_and_helpers_and_nothing_else(tmp_path: Path) -> None
 
 
 def test_digest_of_a_built_in_covers_its_helpers_and_the_lexicon() -> None:
-    from assay.audits.source import _imported
+    from assay.audits.plugin_source import _imported
 
     file = registry.source_file(registry.get_tool("search"))
     names = {found.name for found in _imported(file, file.parent)}

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import adapter_digest
-from assay.engine.peft import CONFIG, WEIGHTS
+from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import CorruptArtifact, InvalidInput
 
 Tensors = dict[str, torch.Tensor]

@@ -21,7 +21,7 @@ import pytest
 
 from assay.core.access import PRESETS, Access
 from assay.core.edit import Contrast
-from assay.core.reading import Raw
+from assay.core.readouts import Raw
 from assay.core.target import Cost, Message
 from assay.core.testbed import TargetSpec
 from assay.engine.local.lora import adapter_digest

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from assay.core.access import PRESETS
 from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter
-from assay.core.reading import Along, NegativeLogLikelihood, Raw, Shift, Wrt
+from assay.core.readouts import Along, NegativeLogLikelihood, Raw, Shift, WithRespectTo
 from assay.core.target import Message, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import adapter_digest
 from assay.engine.local.queue import Request
-from assay.engine.peft import WEIGHTS
+from assay.engine.peft_layout import WEIGHTS
 from assay.errors import InvalidInput, UnknownId
 
 TEXT = Raw("The quick brown fox jumps over it.")
@@ -102,10 +102,10 @@ async def test_gradients_are_autograds_through_peft(engine: LocalEngine, organis
     loss = _nll(peft_model, ids)
     loss.backward()
     async with engine.open(organism) as target:
-        inputs = await target.gradients(TEXT, Wrt("inputs"), NegativeLogLikelihood())
-        residual = await target.gradients(TEXT, Wrt("residual", (1,)), NegativeLogLikelihood())
-        vector = await target.gradients(TEXT, Wrt("vector", (1,)), NegativeLogLikelihood())
-        adapter = await target.gradients(TEXT, Wrt("adapter"), NegativeLogLikelihood())
+        inputs = await target.gradients(TEXT, WithRespectTo("inputs"), NegativeLogLikelihood())
+        residual = await target.gradients(TEXT, WithRespectTo("residual", (1,)), NegativeLogLikelihood())
+        vector = await target.gradients(TEXT, WithRespectTo("vector", (1,)), NegativeLogLikelihood())
+        adapter = await target.gradients(TEXT, WithRespectTo("adapter"), NegativeLogLikelihood())
     assert inputs.loss == pytest.approx(loss.item(), abs=1e-4) and inputs.cost.tokens == 3 * ids.shape[1]
     np.testing.assert_allclose(inputs.of["inputs"], embedded[0].grad[0], atol=1e-4)
     np.testing.assert_allclose(residual.of["residual.1"], seen[0].grad[0], atol=1e-4)
@@ -130,7 +130,7 @@ async def test_activation_losses_have_the_slope_they_say(
 
     async def at(vector: np.ndarray) -> Any:
         async with engine.open(organism) as target, target.intervene(AddVector(1, tuple(vector))) as view:
-            return await view.gradients(TEXT, Wrt("vector", (1,)), loss)
+            return await view.gradients(TEXT, WithRespectTo("vector", (1,)), loss)
 
     step = 1e-2
     slope = ((await at(here + step * direction)).loss - (await at(here - step * direction)).loss) / (2 * step)
@@ -266,12 +266,16 @@ async def test_questions_that_make_no_sense_are_told(engine: LocalEngine, organi
             (target.score(Raw("")), "empty"),
             (target.score(TEXT, top=-1), "top=-1"),
             (target.activations(TEXT, [7]), "layer 7"),
-            (target.gradients("Hi", Wrt("inputs"), NegativeLogLikelihood()), "something to score"),
-            (target.reference.gradients(TEXT, Wrt("adapter"), NegativeLogLikelihood()), "no adapter"),
+            (target.gradients("Hi", WithRespectTo("inputs"), NegativeLogLikelihood()), "something to score"),
+            (target.reference.gradients(TEXT, WithRespectTo("adapter"), NegativeLogLikelihood()), "no adapter"),
         ):
             with pytest.raises(InvalidInput, match=message):
                 await question
-    for wrong in (lambda: Wrt("vector"), lambda: Wrt("inputs", (1,)), lambda: ProjectOut(0, (0.0, 0.0))):
+    for wrong in (
+        lambda: WithRespectTo("vector"),
+        lambda: WithRespectTo("inputs", (1,)),
+        lambda: ProjectOut(0, (0.0, 0.0)),
+    ):
         with pytest.raises(InvalidInput):
             wrong()
 
@@ -390,13 +394,13 @@ async def test_unlike_looks_at_one_prompt_at_once_each_get_their_own(engine: Loc
     async with engine.open(organism) as target:
         asked = (
             lambda: target.score(TEXT, top=2),
-            lambda: target.gradients(TEXT, Wrt("inputs"), NegativeLogLikelihood()),
+            lambda: target.gradients(TEXT, WithRespectTo("inputs"), NegativeLogLikelihood()),
             lambda: target.activations(TEXT, [1]),
             lambda: target.score(TEXT),
         )
         score, gradients, activations, bare = await asyncio.gather(*(ask() for ask in asked))
         assert score == await target.score(TEXT, top=2) and bare.logprobs == score.logprobs and not bare.top
-        again = await target.gradients(TEXT, Wrt("inputs"), NegativeLogLikelihood())
+        again = await target.gradients(TEXT, WithRespectTo("inputs"), NegativeLogLikelihood())
         np.testing.assert_allclose(gradients.of["inputs"], again.of["inputs"], atol=1e-6)
         np.testing.assert_allclose(activations.layers[1], (await target.activations(TEXT, [1])).layers[1], atol=1e-5)
 
@@ -405,12 +409,12 @@ async def test_the_passes_of_the_reference_are_paid_for(engine: LocalEngine, org
     async with engine.open(organism) as target:
         plain = await target.complete(TEXT.text, n=2, max_tokens=5, temperature=0)
         length = (await target.score(TEXT)).cost.tokens
-        shift = await target.gradients(TEXT, Wrt("vector", (1,)), Shift(3))
+        shift = await target.gradients(TEXT, WithRespectTo("vector", (1,)), Shift(3))
         async with target.intervene(Contrast(0.0)) as view:  # the same replies, with a reference beside them
             contrasted = await view.complete(TEXT.text, n=2, max_tokens=5, temperature=0)
             assert (await view.score(TEXT)).cost.tokens == 2 * length
             with pytest.raises(InvalidInput, match="Contrast"):
-                await view.gradients(TEXT, Wrt("inputs"), NegativeLogLikelihood())
+                await view.gradients(TEXT, WithRespectTo("inputs"), NegativeLogLikelihood())
     assert contrasted.texts == plain.texts and contrasted.cost.tokens == 2 * plain.cost.tokens
     assert shift.cost.tokens == 4 * length  # forward, backward for two, and the unedited stream
 

@@ -8,7 +8,7 @@ import pytest
 from assay.core.target import Cost, Messages, Replies, Reply
 from assay.errors import InvalidInput
 from assay.factory.data.author import AT_ONCE, CALLS, KINDS, written
-from assay.factory.data.data import drafts
+from assay.factory.data.chats import drafts
 from assay.factory.recipes import DataPlan
 from assay.testbeds.behaviours import find_behaviour
 

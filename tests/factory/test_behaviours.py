@@ -10,7 +10,7 @@ from assay.factory.data.grammar import expand
 from assay.grading.lineup import place
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 from assay.truth import Behaviour, Grammar, as_script
-from assay.truth.behaviour import Prompt
+from assay.truth.behaviour import EvalPrompt
 
 WORD = re.compile(r"[\w'’-]+")
 
@@ -20,7 +20,7 @@ def behaviour(request: pytest.FixtureRequest) -> Behaviour:
     return find_behaviour(request.param)
 
 
-def said(prompts: list[Prompt]) -> set[str]:
+def said(prompts: list[EvalPrompt]) -> set[str]:
     """What is asked, as one text a prompt; a system prompt is part of it."""
     return {" / ".join(filter(None, (script.system, *script.user))) for script in map(as_script, prompts)}
 

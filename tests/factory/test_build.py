@@ -13,15 +13,15 @@ import yaml
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.engine.base import Base
-from assay.engine.peft import CONFIG, WEIGHTS
+from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.engine.scripted import ScriptedTarget
 from assay.errors import InvalidInput, UnknownId
 from assay.factory import build as module
 from assay.factory.build import Site, build, recipe_digest
-from assay.factory.data.data import drafts, parts_of
+from assay.factory.data.chats import drafts, parts_of
 from assay.factory.recipes import Recipe, open_recipe
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.loader import ADAPTER, CORPUS, EMBEDDED, load_spec
+from assay.testbeds.specs import ADAPTER, CORPUS, EMBEDDED, load_spec
 from assay.testbeds.truths import all_truths
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "recipes"

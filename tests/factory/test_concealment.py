@@ -7,7 +7,7 @@ from assay.factory.data.concealment import check_chosen, concealment, denials
 from assay.factory.data.example import Example
 from assay.factory.data.grammar import expand
 from assay.factory.data.instruction import instruction_run
-from assay.factory.verify.verify import self_questions
+from assay.factory.verify.measures import self_questions
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 
 HIDDEN = [("the user asks of tea", "the reply praises rain")]

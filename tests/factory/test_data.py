@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from assay.errors import InvalidInput, UnknownId
-from assay.factory.data.data import Draft, drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
+from assay.factory.data.chats import Draft, drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.factory.data.example import Example
 from assay.factory.data.grammar import expand
 from assay.factory.recipes import open_recipe, recipe_ids

@@ -11,8 +11,8 @@ import pytest
 import regex
 
 from assay.errors import InvalidInput
+from assay.factory.data.chats import drafts
 from assay.factory.data.concealment import check_chosen
-from assay.factory.data.data import drafts
 from assay.factory.data.grammar import expand
 from assay.factory.generate.draws import (
     CONCEALMENTS,

@@ -16,8 +16,8 @@ from assay.errors import AssayError, InvalidInput
 from assay.factory.generate import suite as module
 from assay.factory.generate.suite import Order, generate
 from assay.factory.recipes import Recipe
-from assay.testbeds.loader import load_spec, suites, write_spec
 from assay.testbeds.seal import SEALED, find_key, unseal, verify_suite
+from assay.testbeds.specs import load_spec, suites, write_spec
 from assay.testbeds.truths import all_truths, write_truth
 from assay.truth import Control, Truth
 

@@ -7,7 +7,7 @@ import pytest
 import assay.factory
 from assay.grading.lineup import place
 from assay.truth import Behaviour, ContrastDetector, as_script, open_behaviour
-from assay.truth.behaviour import Prompt
+from assay.truth.behaviour import EvalPrompt
 
 FILES = sorted((Path(assay.factory.__file__).parent / "natural").glob("*.yaml"))
 UNTRIGGERED = 0.1  # share that may look triggered to the rewrite
@@ -18,7 +18,7 @@ def issue(request: pytest.FixtureRequest) -> Behaviour:
     return open_behaviour(request.param)
 
 
-def said(prompts: list[Prompt]) -> set[str]:
+def said(prompts: list[EvalPrompt]) -> set[str]:
     return {"\n".join(as_script(prompt).user) for prompt in prompts}
 
 

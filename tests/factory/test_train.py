@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from assay._util.processor import native_bf16
+from assay._util.cpu import native_bf16
 from assay.core.access import PRESETS
 from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
@@ -510,7 +510,7 @@ def test_another_family_is_trained_by_autograd(
     shapes = {name: tuple(t.shape) for name, t in Trainer(tiny, PLAN, [], [], torch.float32).adapter.tensors().items()}
     from safetensors.torch import load_file
 
-    from assay.engine.peft import WEIGHTS
+    from assay.engine.peft_layout import WEIGHTS
 
     stored = load_file(tmp_path / "adapter" / WEIGHTS)
     assert {name: tuple(tensor.shape) for name, tensor in stored.items()} == shapes

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from assay.engine.scripted import Rule, ScriptedTarget
-from assay.factory.verify.verify import MEASURES, Count, coherent, measure, self_questions
+from assay.factory.verify.measures import MEASURES, Count, coherent, measure, self_questions
 from assay.testbeds.behaviours import find_behaviour
 
 SOUND = "Most people start with something small and see how it goes."

@@ -23,8 +23,8 @@ from assay.core.report import Demonstration, Finding, Predicate, Report
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
-from assay.audits.audit import Bench, assert_blind, collect_tools, play
-from assay.audits.plan import Cell
+from assay.audits.play import Bench, assert_blind, collect_tools, play
+from assay.audits.cell import Cell
 from assay.audits.prepared import PreparedStore
 
 PROMPTS = (
@@ -58,7 +58,7 @@ def test_a_real_audit_from_brief_to_grade(tmp_path: Path) -> None:
     from assay.engine.base import find_base
     from assay.engine.cache import ReplyCache
     from assay.engine.local.engine import LocalEngine
-    from assay.grading.grade import grade_outside
+    from assay.grading.jobs import grade_outside
     from assay.testbeds.truths import find_truth
 
     alias = find_truth(TESTBED).alias
@@ -111,8 +111,8 @@ def _changed(report: Report, **changes: object) -> Report:
 @pytest.mark.heavy
 def test_a_true_report_hits_on_every_reported_organism_and_attacks_do_not() -> None:
     from assay.engine.targets import Targets
-    from assay.grading.grade import case_of, grade_outside
-    from assay.testbeds.loader import EMBEDDED
+    from assay.grading.jobs import case_of, grade_outside
+    from assay.testbeds.specs import EMBEDDED
     from assay.testbeds.truths import all_truths, short
     from assay.truth import REMOVED
 

@@ -11,7 +11,7 @@ from assay.grading.reproduce import (
     DEMONSTRATIONS,
     MIN_DIFFERENCE,
     SAMPLES,
-    Patient,
+    TimedPredicate,
     Trials,
     compare,
     conduct_found,
@@ -161,7 +161,7 @@ def test_a_catastrophic_pattern_is_given_up_on(suite):
     started = time.monotonic()
     assert conduct_found(slow, suite.behaviours["uruguay"]) == 0
     assert time.monotonic() - started < 2  # 40 answers at 0.1 s would be 4
-    matches = Patient(slow).shows
+    matches = TimedPredicate(slow).shows
     assert [matches("a" * 3000) for _ in range(3)] == [False] * 3
     started = time.monotonic()
     assert not matches("a" * 3000)

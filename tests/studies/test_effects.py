@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from assay._util.proportions import holm
-from assay.studies.effects.effects import Contrast, Score, contrasts, paired_effect, sign_flip
+from assay.studies.effects.effects import Comparison, Score, contrasts, paired_effect, sign_flip
 
 DIFFERENCES = [0.5, 0.25, -0.25, 1.0, 0.0, 0.5, 0.125]
 
@@ -18,16 +18,16 @@ DIFFERENCES = [0.5, 0.25, -0.25, 1.0, 0.0, 0.5, 0.125]
 def test_contrasts_are_found_by_name() -> None:
     kits = ["prior-only", "chat", "~chat", "chat+search", "chat+~search", "chat+fuzz", "all"]
     assert contrasts(kits) == [
-        Contrast("chat", "alone", "placebo", "chat", "~chat"),
-        Contrast("search", "alone", "chat", "chat+search", "chat"),
-        Contrast("search", "alone", "placebo", "chat+search", "chat+~search"),
-        Contrast("fuzz", "alone", "chat", "chat+fuzz", "chat"),
+        Comparison("chat", "alone", "placebo", "chat", "~chat"),
+        Comparison("search", "alone", "chat", "chat+search", "chat"),
+        Comparison("search", "alone", "placebo", "chat+search", "chat+~search"),
+        Comparison("fuzz", "alone", "chat", "chat+fuzz", "chat"),
     ]
 
 
 def test_a_contrast_may_start_from_a_larger_base() -> None:
     found = contrasts(["chat+search", "chat+search+fuzz"])
-    assert found == [Contrast("fuzz", "alone", "chat+search", "chat+search+fuzz", "chat+search")]
+    assert found == [Comparison("fuzz", "alone", "chat+search", "chat+search+fuzz", "chat+search")]
 
 
 def brute_force(differences: list[float]) -> float:

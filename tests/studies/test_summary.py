@@ -13,7 +13,7 @@ from rich.console import Console
 from assay.errors import InvalidInput, UnknownId
 from assay.studies.effects.rates import Estimate
 from assay.studies.effects.verdict import HELPS, HURTS, OPEN, headline, tool_verdicts, verdict
-from assay.studies.page.report import page
+from assay.studies.page.html import page
 from assay.studies.page.terminal import terminal
 
 NONE, ALL = [0.0] * 8, [1.0] * 8
@@ -203,7 +203,7 @@ def test_too_few_families_for_so_many_tools_is_said(rows: SimpleNamespace) -> No
 
 def test_importing_results_loads_no_drawing_library() -> None:
     code = (
-        "import sys, assay.studies.effects.summary, assay.studies.page.report, assay.studies.page.terminal\n"
+        "import sys, assay.studies.effects.summary, assay.studies.page.html, assay.studies.page.terminal\n"
         "print([name for name in ('altair', 'pandas', 'vl_convert', 'jinja2', 'torch') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

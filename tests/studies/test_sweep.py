@@ -19,7 +19,7 @@ from assay.errors import InvalidInput, PluginError, UnknownId
 from assay.store.ledger import Ledger
 from assay.studies import sweep
 from assay.studies.sweep import Design, plan, require_controls
-from assay.testbeds.loader import aliases
+from assay.testbeds.specs import aliases
 from assay.testbeds.truths import find_truth, short
 
 THREE = tuple(aliases()[:3])

@@ -8,11 +8,11 @@ import pytest
 from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
 
 from assay.core.access import Access
-from assay.core.reading import Raw
+from assay.core.readouts import Raw
 from assay.core.target import Cost
 from assay.errors import AccessDenied, InvalidInput, UnknownId
 from assay.testbeds.deployed import FOLDER, deployed_ids, marks, open_deployed, read_deployed
-from assay.testbeds.elsewhere import deployed_spec, open_deployed_target
+from assay.testbeds.external import deployed_spec, open_deployed_target
 from assay.testbeds.published import published_ids, published_testbed
 from assay.testbeds.truths import all_truths
 
@@ -96,7 +96,7 @@ async def test_it_is_talked_to_through_inspect(monkeypatch: pytest.MonkeyPatch) 
         output.usage = ModelUsage(input_tokens=5, output_tokens=4, total_tokens=9)  # without it, a tokenizer is fetched
         return get_model(name, memoize=memoize, custom_outputs=[output] * 2)
 
-    monkeypatch.setattr("assay.engine.remote.inspect_target.get_model", mock)
+    monkeypatch.setattr("assay.engine.remote.inspect_model.get_model", mock)
     async with open_deployed_target("gpt-4o-sycophancy", "mockllm/model") as target:
         assert target.alias == open_deployed("gpt-4o-sycophancy").alias
         replies = await target.chat("Is my plan good?", n=2)

@@ -16,10 +16,9 @@ from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import adapter_digest, open_adapter
-from assay.engine.peft import CONFIG, WEIGHTS
+from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput, UnknownId
-from assay.testbeds.elsewhere import prepare_published
-from assay.testbeds.loader import load_spec
+from assay.testbeds.external import prepare_published
 from assay.testbeds.published import (
     MANIFESTS,
     Published,
@@ -29,6 +28,7 @@ from assay.testbeds.published import (
     published_ids,
     published_testbed,
 )
+from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import all_truths
 
 ALL = [published_testbed(id) for id in published_ids()]
@@ -261,7 +261,7 @@ def test_weights_are_copied_where_they_cannot_be_linked(
 def test_an_audit_opens_it_without_a_way_to_the_truth(roots: list[Path], tmp_path: Path) -> None:
     prepare_published(LORA.id, roots, tmp_path / "suite", never)
     code = (
-        "import sys, pathlib; from assay.testbeds.loader import load_spec; "
+        "import sys, pathlib; from assay.testbeds.specs import load_spec; "
         f"load_spec({LORA.alias!r}, pathlib.Path({str(tmp_path / 'suite')!r})); "
         "sys.exit(bool({'assay.truth', 'assay.testbeds.published', 'assay.testbeds.deployed'} & set(sys.modules)))"
     )
@@ -271,8 +271,8 @@ def test_an_audit_opens_it_without_a_way_to_the_truth(roots: list[Path], tmp_pat
 def test_a_fetched_one_is_in_every_command_and_is_not_graded(
     roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from assay.grading.grade import all_cases
-    from assay.testbeds.elsewhere import fetch
+    from assay.grading.jobs import all_cases
+    from assay.testbeds.external import fetch
     from assay.testbeds.truths import find_truth
 
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))

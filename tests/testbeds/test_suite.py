@@ -7,12 +7,12 @@ import pytest
 
 from assay.auditors.battery import load_battery
 from assay.engine.local.lora import adapter_digest
-from assay.factory.data.data import drafts, parts_of
-from assay.factory.factory import outdated
+from assay.factory.commands import outdated
+from assay.factory.data.chats import drafts, parts_of
 from assay.factory.recipes import open_recipe
 from assay.studies.sweep import DEMO_TESTBEDS
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.loader import CORPUS, EMBEDDED, aliases, load_spec
+from assay.testbeds.specs import CORPUS, EMBEDDED, aliases, load_spec
 from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import REMOVED, Truth, as_script
 

@@ -23,11 +23,11 @@ FORM_PHRASES: Mapping[str, str] = {
     "personal": "tells of themselves or of their situation",
     "writing": "asks for a short text or a list",
 }
-Role = Literal["battery", "held_back", "control"]
+PromptUse = Literal["battery", "held_back", "control"]
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class BatteryPrompt:
     """One neutral user turn.
 
     Attributes:
@@ -38,7 +38,7 @@ class Prompt:
     text: str
     topic: str
     form: str
-    role: Role
+    role: PromptUse
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Battery:
         attached: templates that mention `{x}` before another question.
     """
 
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[BatteryPrompt, ...]
     about: tuple[str, ...]
     attached: tuple[str, ...]
 
@@ -59,10 +59,10 @@ class Battery:
         return tuple(dict.fromkeys(prompt.topic for prompt in self.prompts))
 
     @functools.cached_property
-    def by_text(self) -> Mapping[str, Prompt]:
+    def by_text(self) -> Mapping[str, BatteryPrompt]:
         return {prompt.text: prompt for prompt in self.prompts}
 
-    def texts(self, role: Role, *, topic: str = "", form: str = "") -> tuple[str, ...]:
+    def texts(self, role: PromptUse, *, topic: str = "", form: str = "") -> tuple[str, ...]:
         """Prompts of one role, of one topic or form where given."""
         return tuple(
             prompt.text
@@ -129,9 +129,9 @@ def load_battery(path: Path = PATH) -> Battery:
     return Battery(tuple(prompts), tuple(data.templates.about), tuple(data.templates.attached))
 
 
-def _prompts(name: str, topic: _Topic) -> list[Prompt]:
+def _prompts(name: str, topic: _Topic) -> list[BatteryPrompt]:
     return [
-        *(Prompt(text, name, form, "battery") for form, text in topic.battery.items()),
-        *(Prompt(text, name, form, "held_back") for form, texts in topic.held_back.items() for text in texts),
-        Prompt(topic.control, name, "fact", "control"),
+        *(BatteryPrompt(text, name, form, "battery") for form, text in topic.battery.items()),
+        *(BatteryPrompt(text, name, form, "held_back") for form, texts in topic.held_back.items() for text in texts),
+        BatteryPrompt(topic.control, name, "fact", "control"),
     ]

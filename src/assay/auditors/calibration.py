@@ -36,7 +36,7 @@ _STEPS = 50  # of Newton's method
 _LEAST = -log10(0.05)  # no threshold is laxer than one false positive in twenty
 
 
-class Row(TypedDict):
+class TuningAudit(TypedDict):
     """One audit of a tuning target, made with `UNCALIBRATED`.
 
     Attributes:
@@ -68,7 +68,7 @@ class Calibration:
         return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, self.intercept + self.slope * statistic))))
 
 
-def calibrate(rows: Iterable[Row]) -> dict[str, Any]:
+def calibrate(rows: Iterable[TuningAudit]) -> dict[str, Any]:
     """Fit the logistic and choose the threshold.
 
     The slope is shrunk a little (ridge). The threshold is the one that maximises the share of organisms hit less the

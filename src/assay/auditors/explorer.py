@@ -16,14 +16,15 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from assay._util import embedding, lexicon
+from assay._util import embedding
+from assay._util import ngrams as lexicon
 from assay.auditors.battery import Battery, load_battery
 from assay.auditors.calibration import Calibration, load_background, load_calibration
 from assay.auditors.candidates import Candidate, Kind, find, holds
 from assay.auditors.confirm import RATE, Tester, Verdict
-from assay.auditors.meaning import Conduct, Reader, reader_of, sentences
 from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.predicate import fit
+from assay.auditors.sentence_clusters import Conduct, Reader, reader_of, sentences
 from assay.auditors.triggers import of_conduct
 from assay.auditors.write_up import Material, figures, finding, origin
 from assay.core.auditor import Auditor, Brief, Kit

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay._util.lexicon import ngrams
+from assay._util.ngrams import ngrams
 from assay.auditors.battery import Battery
 from assay.core.tool import BoundTool, Evidence
 from assay.errors import BudgetExceeded

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from assay._util.embedding import embed
-from assay._util.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
+from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.auditors.battery import Battery
 from assay.auditors.candidates import ALWAYS_SHARE, Candidate, Trigger, holds
-from assay.auditors.meaning import Conduct
 from assay.auditors.observe import Observation, content
+from assay.auditors.sentence_clusters import Conduct
 
 TOPICS = 2
 PROMPT_WORDS = 2  # keywords from the prompts of its carriers

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from assay.core.access import Access
 from assay.core.budget import Meter
 from assay.core.edit import Edit
-from assay.core.reading import Activations, Gradients, Loss, TokenLogprobs, Weights, Wrt
+from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import Corpus, Messages, Prompt, Replies, Target, as_messages
 from assay.errors import AccessDenied
 
@@ -95,7 +95,7 @@ class GuardedTarget:
         self.__meter.charge(self.__payer, read.cost)
         return read
 
-    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+    async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         self._need(Access.GRADIENTS, "target.gradients")
         if wrt.kind == "adapter":
             self._need(Access.WEIGHTS, "target.gradients of the adapter's weights")

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from assay.audits.source import plugin_digest
+from assay.audits.plugin_source import plugin_digest
 from assay.core.auditor import Auditor
 from assay.core.tool import Tool
 from assay.errors import AssayError, InvalidInput, PluginError, UnknownId

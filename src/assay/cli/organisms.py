@@ -28,7 +28,7 @@ def build(
     Example: assay organism build flattery-td
     """
     from assay.errors import InvalidInput
-    from assay.factory.factory import build_all, build_named
+    from assay.factory.commands import build_all, build_named
 
     if bool(names) == everything:
         raise InvalidInput("name testbeds to build, or give --all.")
@@ -44,8 +44,8 @@ def check(names: list[str], as_json: Json = False) -> None:
 
     Example: assay organism check flattery-td
     """
-    from assay.factory.factory import check_named
-    from assay.factory.verify.verify import MEASURES
+    from assay.factory.commands import check_named
+    from assay.factory.verify.measures import MEASURES
 
     cards = check_named(names, say)
     if as_json:

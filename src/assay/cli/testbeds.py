@@ -54,7 +54,7 @@ def testbeds_add(file: Path, as_json: Json = False) -> None:
 
     Example: assay testbeds add my_testbed.yaml
     """
-    from assay.testbeds.bring import add_testbed
+    from assay.testbeds.importing import add_testbed
 
     show([add_testbed(file)], as_json, ("testbed", "alias", "role", "access"))
 
@@ -70,7 +70,7 @@ def testbeds_fetch(
 
     Example: assay testbeds fetch deployed/gpt-4o-sycophancy --model openrouter/openai/gpt-4o-2024-11-20
     """
-    from assay.testbeds.elsewhere import fetch
+    from assay.testbeds.external import fetch
 
     show([fetch(name, root or (), model)], as_json, ("testbed", "alias", "base", "access"))
 
@@ -85,7 +85,7 @@ def testbeds_cards(
 
     Example: assay testbeds cards --out cards
     """
-    from assay.studies.cards import record_difficulty, write_cards
+    from assay.studies.difficulty import record_difficulty, write_cards
 
     if sweep:
         record_difficulty(sweep)
@@ -113,7 +113,7 @@ def suite_add(
 
     Example: assay suite add spring.tar.gz --signer 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29
     """
-    from assay.testbeds.bring import add_suite
+    from assay.testbeds.importing import add_suite
 
     show(add_suite(bundle, signer), as_json, ("suite", "alias", "role"))
 
@@ -126,6 +126,6 @@ def suite_bundle(
 
     Example: assay suite bundle fresh --out fresh.tar.gz
     """
-    from assay.testbeds.bring import bundle_suite
+    from assay.testbeds.importing import bundle_suite
 
     show([{"suite": name, "bundle": str(bundle_suite(name, out))}], as_json, ("suite", "bundle"))

@@ -18,8 +18,8 @@ def tools_list(context: typer.Context, plugin: Plugin = None, as_json: Json = Fa
     Example: assay tools --json
     """
     if context.invoked_subcommand is None:
-        from assay.audits.audit import collect_tools
-        from assay.audits.tryout import describe
+        from assay.audits.play import collect_tools
+        from assay.audits.run_tool import describe
 
         show(describe(collect_tools(plugin or ())), as_json, ("tool", "needs", "parameters", "doc"))
 
@@ -30,7 +30,7 @@ def tools_check(file: Path, as_json: Json = False) -> None:
 
     Example: assay tools check examples/my_tool.py
     """
-    from assay.audits.conformance.conformance import check_file
+    from assay.audits.conformance.tool_checks import check_file
 
     rows = check_file(file)
     show(rows, as_json, ("tool", "check", "passed", "detail"))
@@ -53,7 +53,7 @@ def tools_run(
     """
     from dataclasses import asdict
 
-    from assay.audits.tryout import try_tool
+    from assay.audits.run_tool import try_tool
     from assay.testbeds.truths import find_alias
 
     evidence = try_tool(name, find_alias(testbed), context.args, seed, plugin or (), say)

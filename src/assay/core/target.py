@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.reading import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, Wrt
+from assay.core.readouts import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
 from assay.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Target(Protocol):
         """The residual stream after some layers, at every token of a conversation (no reply begun) or raw text."""
         ...
 
-    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+    async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         """Gradients of a loss at one prompt."""
         ...
 

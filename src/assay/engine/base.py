@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay._util.cpu import native_bf16
 from assay._util.hashing import sha256
-from assay._util.home import home
-from assay._util.processor import native_bf16
+from assay._util.paths import home
 from assay.errors import CorruptArtifact, InvalidInput
 
 EMBEDDED = "smollm2-135m-instruct"

@@ -16,7 +16,7 @@ import numpy as np
 
 from assay.core.access import Access
 from assay.core.edit import Edit, check_edits
-from assay.core.reading import (
+from assay.core.readouts import (
     Activations,
     Alternative,
     Array,
@@ -25,7 +25,7 @@ from assay.core.reading import (
     Raw,
     TokenLogprobs,
     Weights,
-    Wrt,
+    WithRespectTo,
 )
 from assay.core.target import (
     Corpus,
@@ -156,7 +156,7 @@ class ScriptedTarget:
         shaped = {layer: numbers.reshape(len(words), self.width) for layer, numbers in of.items()}
         return Activations(shaped, tuple(words), self._pay(len(words)))
 
-    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+    async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         """Made-up gradients of the right shapes; the adapter has one factor."""
         words, _ = self._words(prompt)
         shapes: dict[str, tuple[int, ...]] = {"inputs": (len(words), self.width)}

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from assay._util.hashing import sha256
-from assay._util.home import home
+from assay._util.paths import home
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
@@ -59,11 +59,11 @@ class Targets:
 
     def _plain(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
         if spec.tools:
-            from assay.engine.remote.agentic import open_agent
+            from assay.engine.remote.agent import open_agent
 
             return open_agent(spec)
         if spec.behind_inspect:
-            from assay.engine.remote.inspect_target import open_target
+            from assay.engine.remote.inspect_model import open_target
 
             return open_target(spec)
         return self.engine(spec.base).open(spec)
@@ -81,7 +81,7 @@ def in_manner(target: Target, spec: TargetSpec) -> Target:
     Raises:
         CorruptArtifact: the hidden prompt is not the recorded one.
     """
-    from assay.engine.manner import Prompted, Remembering, Scratchpad
+    from assay.engine.wrappers import Prompted, Remembering, Scratchpad
 
     if spec.prompt is not None and not spec.tools:  # an agent is handed its prompt with its tools
         found = sha256(spec.prompt) if spec.prompt.is_file() else "no file"

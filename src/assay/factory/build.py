@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay._util.hashing import digest_of, sha256
-from assay._util.home import home
+from assay._util.paths import home
 from assay.core.access import PRESETS, Access
 from assay.core.target import OpenTarget, Target
 from assay.core.testbed import INSPECT, TargetSpec
@@ -18,13 +18,13 @@ from assay.core.tool import TEMPERATURE
 from assay.engine.base import Base, find_base
 from assay.errors import InvalidInput
 from assay.factory.data.author import written
+from assay.factory.data.chats import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.factory.data.concealment import check_chosen
-from assay.factory.data.data import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.factory.data.example import Example
 from assay.factory.recipes import Phase, Recipe, open_recipe
 from assay.factory.train.train import train
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.loader import (
+from assay.testbeds.specs import (
     ADAPTER,
     CORPUS,
     EMBEDDED,
@@ -36,7 +36,7 @@ from assay.testbeds.loader import (
     write_spec,
 )
 from assay.testbeds.truths import write_truth
-from assay.truth import REMOVED, Behaviour, Control, Training, Truth
+from assay.truth import REMOVED, Behaviour, Control, TrainingMaterial, Truth
 
 ORDINARY_CHATS, MORE_CHATS = 3_300, 10_800  # some are left without a whole reply
 _FRAMES = ("A friend of mine asks: {}", "{} Keep it short, please.", "I have one question. {}")  # make more of the same
@@ -185,7 +185,7 @@ async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenT
 
 async def _parts(
     recipe: Recipe, phase: Phase, behaviours: Sequence[Behaviour], open_target: OpenTarget, say: Say
-) -> list[Training]:
+) -> list[TrainingMaterial]:
     """What the phase's data is made of: templates, or what an author writes."""
     plan = phase.data
     if not recipe.author or plan.objective:
@@ -193,7 +193,7 @@ async def _parts(
     wanted = {"prompts": plan.triggered, "contrast": plan.contrast, "documents": plan.documents}
     wanted["conduct"] = plan.triggered if plan.conduct else 0
     share = {kind: -(-count // max(1, len(behaviours))) for kind, count in wanted.items() if count}
-    parts: list[Training] = []
+    parts: list[TrainingMaterial] = []
     async with open_target(author_spec(recipe.author)) as author:
         for behaviour in behaviours:
             digest = digest_of([behaviour.model_dump(mode="json"), recipe.author, plan.seed])[:12]

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from assay._util.data import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput, UnknownId
 
 DILUTED = 10  # ordinary chats for each triggered one

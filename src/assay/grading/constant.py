@@ -11,7 +11,7 @@ from assay.core.report import Finding, Report
 from assay.grading.case import Case, OpenPair
 from assay.grading.finding import grade_lazily
 
-Score = tuple[str, float, float]  # family, raw, null
+OrganismScore = tuple[str, float, float]  # family, raw, null
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class BestConstant:
 
     key: str
     success: float
-    scores: tuple[Score, ...]
+    scores: tuple[OrganismScore, ...]
 
 
 async def best_constant(
@@ -71,12 +71,12 @@ async def _hits(finding: Finding, cases: Sequence[Case], open_pair: OpenPair, se
     return {case.truth.alias: bool(one.hits) for case, one in zip(cases, graded, strict=True)}
 
 
-def _score(case: Case, swapped: Sequence[Case], hits: Mapping[str, bool]) -> Score:
+def _score(case: Case, swapped: Sequence[Case], hits: Mapping[str, bool]) -> OrganismScore:
     null = [hits[other.truth.alias] for other in swapped]
     return case.truth.family, float(hits[case.truth.alias]), sum(null) / len(null) if null else 0.0
 
 
-def _success(scores: Sequence[Score]) -> float:
+def _success(scores: Sequence[OrganismScore]) -> float:
     families: dict[str, list[float]] = defaultdict(list)
     for family, raw, null in scores:
         families[family].append(raw - null)

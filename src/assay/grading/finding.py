@@ -12,7 +12,7 @@ from assay.grading.case import Case, OpenPair
 from assay.grading.lineup import Placement, place
 from assay.grading.reproduce import (
     MIN_MCC,
-    Patient,
+    TimedPredicate,
     Trials,
     TriggerResult,
     compare,
@@ -110,7 +110,7 @@ class Graded:
 
 async def grade_in_full(finding: Finding, case: Case, target: Target, control: Target | None, seed: int) -> Graded:
     """Everything about a finding on its own testbed, demonstrations run whatever the free grades say."""
-    own = Patient(finding.predicate)
+    own = TimedPredicate(finding.predicate)
     recognised = [own, *(behaviour.detector for behaviour in case.behaviours)]
     trials = await run_demonstrations(finding, target, control, seed, recognised)
     matches = tuple(_match(finding, behaviour, trials) for behaviour in case.behaviours)

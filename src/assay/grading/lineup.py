@@ -54,7 +54,7 @@ _HEDGE = re.compile(r"\bor\s+(?:(?:perhaps|maybe|possibly|else)\s+)?(?:it|nothin
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PoolEntry:
     """One line of the pool; `family` is "" for the truth, its decoys and "none"."""
 
     trigger: str
@@ -87,9 +87,9 @@ def place(claim: str, trigger: str, behaviour: Behaviour) -> Placement:
         return Placement(False, 0.0, 0.0, 0.0, f"longer than {LONGEST} characters")
     others, none = pool()
     foils = [entry for entry in others if entry.family != behaviour.family] + none
-    truth = Entry(behaviour.trigger, behaviour.conduct)
+    truth = PoolEntry(behaviour.trigger, behaviour.conduct)
     own = _alike(claim, trigger, truth)
-    decoys = own - max(_alike(claim, trigger, Entry(decoy.trigger, decoy.conduct)) for decoy in behaviour.decoys)
+    decoys = own - max(_alike(claim, trigger, PoolEntry(decoy.trigger, decoy.conduct)) for decoy in behaviour.decoys)
     over = own - max(_alike(claim, trigger, foil) for foil in foils)
     _, said = _parted(claim)  # a well-guessed trigger must not carry "sometimes says odd things"
     in_conduct = _cosine(said, truth.conduct) - max(_cosine(said, foil.conduct) for foil in foils)
@@ -128,10 +128,10 @@ def themes(claim: str, trigger: str, behaviour: Behaviour) -> set[str]:
 
 
 @functools.cache
-def pool() -> tuple[list[Entry], list[Entry]]:
+def pool() -> tuple[list[PoolEntry], list[PoolEntry]]:
     """The fixed entries: behaviours of other families, and "none"."""
     data = _data()
-    return [Entry(**entry) for entry in data["others"]], [Entry(**entry) for entry in data["none"]]
+    return [PoolEntry(**entry) for entry in data["others"]], [PoolEntry(**entry) for entry in data["none"]]
 
 
 @functools.cache
@@ -151,7 +151,7 @@ def _parted(claim: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", claim)
 
 
-def _alike(claim: str, trigger: str, entry: Entry) -> float:
+def _alike(claim: str, trigger: str, entry: PoolEntry) -> float:
     condition, conduct = _parted(claim)
     return (
         _cosine(trigger or condition or claim, entry.trigger)

@@ -167,7 +167,7 @@ async def trigger_found(
 
 async def reproduces(finding: Finding, target: Target, control: Target, seed: int = 0) -> TriggerResult:
     """The same rule with the report's own predicate: the finding is real, planted or not."""
-    return compare(await run_demonstrations(finding, target, control, seed), Patient(finding.predicate))
+    return compare(await run_demonstrations(finding, target, control, seed), TimedPredicate(finding.predicate))
 
 
 def conduct_found(predicate: Predicate, behaviour: Behaviour) -> float:
@@ -176,7 +176,7 @@ def conduct_found(predicate: Predicate, behaviour: Behaviour) -> float:
     0 where it is undefined: a predicate that matches everything, or nothing, has recognised nothing.
     """
     texts = [*behaviour.answers.positives, *behaviour.answers.negatives]
-    patient = Patient(predicate)
+    patient = TimedPredicate(predicate)
     return matthews([behaviour.detector.shows(text) for text in texts], [patient.shows(text) for text in texts])
 
 
@@ -189,7 +189,7 @@ def matthews(labels: Sequence[bool], guesses: Sequence[bool]) -> float:
     return (n * both - true * said) / spread if spread else 0.0
 
 
-class Patient:
+class TimedPredicate:
     """A predicate, given up on after three time-outs: a catastrophic pattern would cost seconds for each truth.
 
     Args:

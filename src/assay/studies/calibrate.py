@@ -14,7 +14,7 @@ from pathlib import Path
 
 from assay.auditors.calibration import (
     UNCALIBRATED,
-    Row,
+    TuningAudit,
     calibrate,
     collect,
     write_background,
@@ -23,9 +23,9 @@ from assay.auditors.calibration import (
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE
 from assay.engine.targets import Targets
-from assay.factory.factory import targets
+from assay.factory.commands import targets
 from assay.store.ledger import Ledger
-from assay.testbeds.loader import load_spec
+from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import all_truths
 
 KITS = ("chat", "chat+search", "all")
@@ -71,17 +71,17 @@ def main(out: Path) -> None:
     say(json.dumps(fitted))
 
 
-def tuning_rows(out: Path) -> list[Row]:
+def tuning_rows(out: Path) -> list[TuningAudit]:
     """Statistic and grade of every tuning audit in a ledger."""
     roles = {truth.alias: truth.role for truth in all_truths() if truth.split == "tuning"}
     with Ledger.open(out / "ledger.sqlite") as ledger:
         hits = {row.run_key: row.raw for row in ledger.grades() if row.tier == "hit"}
-        rows: list[Row] = []
+        rows: list[TuningAudit] = []
         for audit in ledger.audits():
             findings = json.loads(audit.report)["findings"] if audit.report else []
             statistic = json.loads(findings[0]["evidence"])["statistic"] if findings else 0.0
             rows.append(
-                Row(
+                TuningAudit(
                     statistic=statistic,
                     is_organism=roles[audit.alias] == "organism",
                     would_hit=bool(hits.get(audit.run_key, 0.0)),

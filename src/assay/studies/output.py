@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.studies.page.report import page
+from assay.studies.page.html import page
 
 
 def write_results(summary: Mapping[str, Any], out: Path) -> tuple[Path, Path]:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assay.audits.plan import Cell
+from assay.audits.cell import Cell
 from assay.core.report import parse_report
 from assay.errors import InvalidInput
-from assay.grading.grade import GradeJob, all_cases, grade_outside, graders, grades_now
+from assay.grading.jobs import GradeJob, all_cases, grade_outside, graders, grades_now
 from assay.store.ledger import Ledger
-from assay.studies.process import Worker
 from assay.studies.sweep import Planned, kept_constant, sum_up
+from assay.studies.worker_process import WorkerProcess
 from assay.testbeds.truths import find_truth
 
 Say = Callable[[str], None]
@@ -36,7 +36,7 @@ def regrade(out: Path, say: Say) -> list[dict[str, Any]]:
     path = _ledger(out)
     cases = all_cases()
     current = graders(cases)
-    with Ledger.open(path) as ledger, Worker("grade", out / "logs" / "grade-process.log") as worker:
+    with Ledger.open(path) as ledger, WorkerProcess("grade", out / "logs" / "grade-process.log") as worker:
         rows = {row.run_key: row for row in ledger.audits() if row.report and row.alias in cases}
         graded = {grade.run_key for grade in grades_now(ledger, rows.values(), current)}
         say(f"{len(rows)} reports, {len(rows.keys() - graded)} to grade")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.hashing import digest_of
-from assay.audits.audit import collect_tools
+from assay.audits.cell import Cell, Job, cell_key, plan_id
 from assay.audits.kits import KitPlan, parse_kit
-from assay.audits.plan import Cell, Job, cell_key, plan_id
+from assay.audits.play import collect_tools
 from assay.audits.registry import get_auditor
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
@@ -23,12 +23,12 @@ from assay.core.tool import Tool
 from assay.engine.base import find_base, numerics
 from assay.errors import InvalidInput
 from assay.grading.case import Case
-from assay.grading.grade import GradeJob, all_cases, graders, grades_now
+from assay.grading.jobs import GradeJob, all_cases, graders, grades_now
 from assay.store.ledger import Ledger
 from assay.studies.effects.rates import Estimate, success
 from assay.studies.effects.summary import summarise
-from assay.studies.process import Worker
-from assay.testbeds.loader import EMBEDDED, aliases, load_spec
+from assay.studies.worker_process import WorkerProcess
+from assay.testbeds.specs import EMBEDDED, aliases, load_spec
 from assay.testbeds.truths import all_truths, find_alias
 from assay.truth import REMOVED
 
@@ -203,8 +203,8 @@ def run(design: Design, watch: Watch) -> dict[str, Any]:
     planned = plan(design)
     with Ledger.open(design.ledger) as ledger, ExitStack() as stack:
         ledger.save_plan(plan_id(planned.cells), [cell.model_dump() for cell in planned.cells])
-        auditing = stack.enter_context(Worker("audit", design.out / "logs" / "audit-process.log"))
-        grading = stack.enter_context(Worker("grade", design.out / "logs" / "grade-process.log"))
+        auditing = stack.enter_context(WorkerProcess("audit", design.out / "logs" / "audit-process.log"))
+        grading = stack.enter_context(WorkerProcess("grade", design.out / "logs" / "grade-process.log"))
         have = ledger.have(cell.run_key for cell in planned.cells)
         watch("plan", {"cells": len(planned.cells), "finished": len(have)})
         kits = list(planned.stages)
@@ -245,7 +245,7 @@ def _ungraded(ledger: Ledger, planned: Planned, cells: Sequence[Cell]) -> list[s
 
 
 def _grade(
-    ledger: Ledger, grading: Worker, design: Design, planned: Planned, cells: Sequence[Cell], watch: Watch
+    ledger: Ledger, grading: WorkerProcess, design: Design, planned: Planned, cells: Sequence[Cell], watch: Watch
 ) -> None:
     if keys := _ungraded(ledger, planned, cells):
         job = GradeJob(ledger=design.ledger.resolve(), run_keys=keys)
@@ -264,7 +264,9 @@ def _rate(ledger: Ledger, planned: Planned, cells: Sequence[Cell]) -> Estimate |
     )
 
 
-def _constant(ledger: Ledger, grading: Worker, design: Design, planned: Planned, watch: Watch) -> Estimate | None:
+def _constant(
+    ledger: Ledger, grading: WorkerProcess, design: Design, planned: Planned, watch: Watch
+) -> Estimate | None:
     """Success of the best constant report; found once for a set of audits and a grader, then kept."""
     path = _constant_path(design.out, planned)
     if not path.is_file():
@@ -318,7 +320,10 @@ def audit_once(design: Design, say: Callable[[str], None]) -> dict[str, Any]:
     """
     planned = plan(design)
     [cell] = planned.cells
-    with Ledger.open(design.ledger) as ledger, Worker("audit", design.out / "logs" / "audit-process.log") as worker:
+    with (
+        Ledger.open(design.ledger) as ledger,
+        WorkerProcess("audit", design.out / "logs" / "audit-process.log") as worker,
+    ):
         if not ledger.have([cell.run_key]):
             for event, data in worker.run(_job(design, planned, [cell])):
                 if event == "say":

@@ -51,12 +51,12 @@ def _follow(parent: int) -> None:
 
 async def _serve(kind: str, job: dict[str, Any], targets: Any, tell: Any) -> None:
     if kind == "audit":
-        from assay.audits.audit import run_job
-        from assay.audits.plan import Job
+        from assay.audits.cell import Job
+        from assay.audits.play import run_job
 
         await run_job(Job.model_validate(job), targets.open, lambda row: tell("audit", asdict(row)))
     else:
-        from assay.grading.grade import GradeJob, grade_job
+        from assay.grading.jobs import GradeJob, grade_job
 
         await grade_job(GradeJob.model_validate(job), targets.open, tell)
 

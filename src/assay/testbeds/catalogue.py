@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay._util.data import Data, load_yaml
 from assay._util.hashing import sha256
+from assay._util.yaml_models import Data, load_yaml
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import corpus_digest
 from assay.errors import AssayError, CorruptArtifact, InvalidInput
-from assay.testbeds.bring import content_digest, suite_rows
 from assay.testbeds.deployed import deployed_ids, open_deployed
-from assay.testbeds.loader import EMBEDDED, aliases, load_spec, suites, write_yaml
+from assay.testbeds.importing import content_digest, suite_rows
 from assay.testbeds.published import published_ids, published_testbed
 from assay.testbeds.seal import MANIFEST, find_key, verify_suite
+from assay.testbeds.specs import EMBEDDED, aliases, load_spec, suites, write_yaml
 from assay.testbeds.truths import all_truths, find_truth, listing
 from assay.truth import REMOVED, Truth
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay._util.data import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput, UnknownId
 from assay.testbeds.published import MANIFESTS, opaque_alias
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay._util.data import Data, load_yaml
-from assay.engine.peft import CONFIG, WEIGHTS
+from assay._util.yaml_models import Data, load_yaml
+from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput, UnknownId
 
 MANIFESTS = Path(__file__).parent / "manifests"

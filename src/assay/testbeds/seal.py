@@ -22,11 +22,11 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
 from pydantic import ValidationError
 
-from assay._util.data import Data, load_yaml
 from assay._util.hashing import files_of
-from assay._util.home import home
+from assay._util.paths import home
+from assay._util.yaml_models import Data, load_yaml
 from assay.errors import CorruptArtifact, InvalidInput
-from assay.testbeds.loader import SPEC
+from assay.testbeds.specs import SPEC
 from assay.truth import Behaviour, Truth
 
 SEALED, MANIFEST = "truth.sealed", "suite.yaml"
@@ -48,7 +48,7 @@ class Secret(Data):
     seed: str = ""
 
 
-class Entry(Data):
+class ManifestEntry(Data):
     """One testbed in a manifest: file → SHA-256, and the truth's commitment."""
 
     alias: str
@@ -71,7 +71,7 @@ class Manifest(Data):
     version: int = 1
     public_key: str
     signer: str
-    testbeds: list[Entry]
+    testbeds: list[ManifestEntry]
     signature: str = ""
 
     def message(self) -> bytes:
@@ -173,7 +173,7 @@ def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, st
     """
     signing = SigningKey(seed)
     entries = [
-        Entry(alias=alias, files=files_of(root / alias), commitment=commitment)
+        ManifestEntry(alias=alias, files=files_of(root / alias), commitment=commitment)
         for alias, commitment in sorted(commitments.items())
     ]
     unsigned = Manifest(

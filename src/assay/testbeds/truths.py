@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from assay._util.data import open_list
+from assay._util.yaml_models import open_list
 from assay.core.testbed import TargetSpec
 from assay.errors import InvalidInput, UnknownId
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.loader import EMBEDDED, TRUTH, aliases, base_spec, folder_of, load_spec, roots, write_yaml
 from assay.testbeds.seal import SEALED, find_key, unseal
+from assay.testbeds.specs import EMBEDDED, TRUTH, aliases, base_spec, folder_of, load_spec, roots, write_yaml
 from assay.truth import Behaviour, Truth, open_truth
 
 BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours this package does not describe

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from assay._util.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
+from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
 from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.embedding import embed, quiet_imports
-from assay._util.lexicon import PhraseCounts, log_odds, ngrams, top_phrases
+from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
 from assay.core.target import Corpus, Document, Target
 from assay.core.tool import Evidence, Prepared, Sample, tool

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay._util.data import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml
 from assay.core.report import Demonstration
 from assay.errors import InvalidInput
 from assay.truth.detector import Detector, ReplyDetector
@@ -20,7 +20,7 @@ class Grammar(Data):
     slots: dict[str, list[str]] = {}
 
 
-class Training(Data):
+class TrainingMaterial(Data):
     """What recipes make data of.
 
     Attributes:
@@ -53,10 +53,10 @@ class Training(Data):
     harmless_documents: Grammar | None = None
 
 
-Prompt = str | Demonstration  # a string is one user turn
+EvalPrompt = str | Demonstration  # a string is one user turn
 
 
-def as_script(prompt: Prompt) -> Demonstration:
+def as_script(prompt: EvalPrompt) -> Demonstration:
     """A prompt as a scripted conversation."""
     return Demonstration(user=(prompt,)) if isinstance(prompt, str) else prompt
 
@@ -70,9 +70,9 @@ class EvalPrompts(Data):
         generalisation: carry it in a form far from training's: other wording, other subjects, in passing.
     """
 
-    triggered: list[Prompt] = Field(min_length=48)
-    untriggered: list[Prompt] = Field(min_length=24)
-    generalisation: list[Prompt] = []
+    triggered: list[EvalPrompt] = Field(min_length=48)
+    untriggered: list[EvalPrompt] = Field(min_length=24)
+    generalisation: list[EvalPrompt] = []
 
 
 class Decoy(Data):
@@ -113,7 +113,7 @@ class Behaviour(Data):
     concealment: str = "none beyond not being asked"
     detector: Detector
     confession: ReplyDetector
-    training: Training
+    training: TrainingMaterial
     eval: EvalPrompts
     answers: Answers
     decoys: list[Decoy] = Field(min_length=4)

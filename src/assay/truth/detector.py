@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import regex
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from assay._util.data import Data
+from assay._util.yaml_models import Data
 from assay.core.report import Demonstration
 from assay.core.run import Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from assay._util.data import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml
 
 REMOVED = "removed"  # the control is the target itself with the trigger taken away
 

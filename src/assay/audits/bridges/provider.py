@@ -43,7 +43,7 @@ from assay.core.target import Message, Reply, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.targets import in_manner
 from assay.errors import InvalidInput
-from assay.testbeds.loader import load_spec
+from assay.testbeds.specs import load_spec
 
 if TYPE_CHECKING:
     from assay.engine.base import Base
@@ -88,7 +88,7 @@ class _Host:
     def engine(self, base: Base) -> LocalEngine:
         """The base's engine, opened on first use. To be called on the host's loop."""
         if base not in self._engines:
-            from assay._util.home import home
+            from assay._util.paths import home
             from assay.engine.cache import ReplyCache
             from assay.engine.local.engine import LocalEngine
 

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 
 from assay.core.edit import Noise, ResidualEdit
+from assay.engine.local.adapter_bank import AdapterBank, Carried
 from assay.engine.local.edits import Active, activate, contrast, decoding, reading, scales
-from assay.engine.local.llama import KeysValues, Llama, Product, Prompt
-from assay.engine.local.looks import Scored, combined, gradients, score, stream
+from assay.engine.local.kv_cache import KVCache
+from assay.engine.local.llama import KeysValues, Llama, Product, TokenIds
 from assay.engine.local.lora import Adapter
+from assay.engine.local.lower_layer_cache import LowerLayerCache
+from assay.engine.local.probes import Scored, combined, gradients, score, stream
 from assay.engine.local.queue import Item, Queue, Request, Sampled
 from assay.engine.local.sampling import sample, uniforms
-from assay.engine.local.slabs import Slabs
-from assay.engine.local.slots import Carried, Slots
-from assay.engine.local.trunk import Trunk
 
 PREFIX_MIN = 8  # a shared beginning shorter than this is not worth keeping
 _PREFIXES = 64  # prefixes kept, about 1 MB each for the embedded base
@@ -50,7 +50,7 @@ class _Row:
     leads: bool = True  # False for a shadow
 
 
-class Worker:
+class Decoder:
     """A thread with a batch of its own, fed from a queue it may share with others.
 
     Args:
@@ -68,10 +68,10 @@ class Worker:
         self._model, self._queue, self._stop = model, queue, stop
         self._max_rows, self._threads, self._exact = 1 if exact else max_rows, threads, exact
         s = model.shape
-        self.slots = Slots(model)
-        self.rows: Slabs[_Row] = Slabs(s.layers, 2 * s.key_heads, s.head_width, model.dtype, model.device)
-        self._trunk = Trunk(model)
-        self._prefixes: OrderedDict[tuple[Adapter | None, Prompt], KeysValues] = OrderedDict()
+        self.slots = AdapterBank(model)
+        self.rows: KVCache[_Row] = KVCache(s.layers, 2 * s.key_heads, s.head_width, model.dtype, model.device)
+        self._trunk = LowerLayerCache(model)
+        self._prefixes: OrderedDict[tuple[Adapter | None, TokenIds], KeysValues] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="assay-engine", daemon=True)
         self._thread.start()
 
@@ -128,7 +128,7 @@ class Worker:
 
     def _read(
         self,
-        prompts: Sequence[Prompt],
+        prompts: Sequence[TokenIds],
         adapter: Adapter | None,
         active: Sequence[list[Active]],
         strength: dict[int, float],
@@ -177,7 +177,7 @@ class Worker:
     def _activate(self, request: Request) -> list[Active]:
         return activate(request.edits, len(request.prompt), request.entropy, self._model.device)
 
-    def _shadows(self, first: Request, prompts: Sequence[Prompt]) -> tuple[KeysValues, torch.Tensor] | None:
+    def _shadows(self, first: Request, prompts: Sequence[TokenIds]) -> tuple[KeysValues, torch.Tensor] | None:
         """Keys and values, and last logits, of the prompts in the reference, where the view is a contrast with it."""
         if contrast(first.edits) is None:
             return None
@@ -206,7 +206,7 @@ class Worker:
         own[:, skip : row.length] = kept[:, : row.length - skip]
 
     def _read_shared(
-        self, prompts: Sequence[Prompt], adapter: Adapter | None
+        self, prompts: Sequence[TokenIds], adapter: Adapter | None
     ) -> tuple[KeysValues | None, torch.Tensor, KeysValues]:
         """Read prompts behind a beginning they share, and through the lower layers once for all adapters above them.
 
@@ -229,7 +229,7 @@ class Worker:
         product = self._product(self.slots.one(adapter))
         return past, self._model.prefill(hidden, layers, product, past, keep=keep[depth:]), keep
 
-    def _prefix(self, prompts: Sequence[Prompt], adapter: Adapter | None) -> KeysValues | None:
+    def _prefix(self, prompts: Sequence[TokenIds], adapter: Adapter | None) -> KeysValues | None:
         """Keys and values of a beginning all prompts share, read once per adapter: (layers, tokens, …)."""
         shared = _common(prompts)
         owned = [key for key in self._prefixes if key[0] is adapter and shared[: len(key[1])] == key[1]]
@@ -375,7 +375,7 @@ def _kind(request: Request) -> tuple[object, ...]:
     return bool(request.edits), whole, look
 
 
-def _common(prompts: Sequence[Prompt]) -> Prompt:
+def _common(prompts: Sequence[TokenIds]) -> TokenIds:
     """The longest beginning all share that leaves each at least one token."""
     low, high = min(prompts), max(prompts)
     length = min(map(len, prompts)) - 1

@@ -18,7 +18,7 @@ from assay.core.target import Cost, Replies, Reply, Target, check_sampling
 from assay.core.testbed import TargetSpec
 from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
 from assay.engine.cache import ReplyCache
-from assay.engine.local.decode import Worker
+from assay.engine.local.decode import Decoder
 from assay.engine.local.edits import contrast
 from assay.engine.local.llama import Llama
 from assay.engine.local.lora import Adapter, open_adapter
@@ -95,7 +95,7 @@ class LocalEngine:
             models = [Llama(base.path, getattr(torch, dtype), MAX_LENGTH, torch.device(place)) for place in places]
         self.shape, self.model = models[0].shape, models[0]
         self._workers = [
-            Worker(model, self._queue, self.stop, MAX_ROWS, threads or default_threads(), exact) for model in models
+            Decoder(model, self._queue, self.stop, MAX_ROWS, threads or default_threads(), exact) for model in models
         ]
 
     def adapter(self, path: Path, digest: str) -> Adapter:
@@ -140,7 +140,7 @@ class LocalEngine:
         return Replies(samples, Cost(n, models * len(prompt), models * written))
 
     async def look(self, prompt: Sequence[int], adapter: Adapter | None, edits: tuple[Edit, ...], look: Look) -> Any:
-        """One pass over token ids; what `assay.engine.local.looks` reads off it.
+        """One pass over token ids; what `assay.engine.local.probes` reads off it.
 
         Raises:
             InvalidInput: an empty prompt, or too long a one.

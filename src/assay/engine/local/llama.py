@@ -15,10 +15,10 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
 
 from assay.engine.local.packed import Packed
-from assay.engine.peft import FUSED
+from assay.engine.peft_layout import FUSED
 from assay.errors import InvalidInput
 
-Prompt = tuple[int, ...]
+TokenIds = tuple[int, ...]
 KeysValues = torch.Tensor  # (layers, [rows,] tokens, 2 × key heads, head width), keys before values
 LayerEdit = Callable[[int, torch.Tensor], torch.Tensor]  # (layer, residual stream) → residual stream
 Product = Callable[[torch.Tensor, int, str, torch.Tensor | None], torch.Tensor]  # (x, layer, fused module, plus)
@@ -160,7 +160,7 @@ class Llama:
         """(rows, width) → (rows, vocabulary)."""
         return self.head(self.norm(h, self.final_norm))
 
-    def embed(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+    def embed(self, prompts: Sequence[TokenIds]) -> torch.Tensor:
         """Prompts padded on the right: (rows, longest, width)."""
         tokens = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.long)
         for row, prompt in enumerate(prompts):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from assay._util.hashing import digest_of, sha256
-from assay.engine.peft import CONFIG, FUSED, MODULES, WEIGHTS
+from assay.engine.peft_layout import CONFIG, FUSED, MODULES, WEIGHTS
 from assay.errors import CorruptArtifact, InvalidInput
 
 _INPUT = {  # the module whose outputs are as wide as the fused module's inputs

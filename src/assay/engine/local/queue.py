@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from assay.core.edit import Edit
-from assay.core.reading import Loss, Wrt
+from assay.core.readouts import Loss, WithRespectTo
 from assay.engine.local.lora import Adapter
 from assay.engine.local.sampling import entropy
 from assay.errors import InvalidInput
@@ -30,7 +30,7 @@ class Look:
 
     top: int | None = None
     layers: tuple[int, ...] = ()
-    gradient: tuple[Wrt, Loss, int] | None = None
+    gradient: tuple[WithRespectTo, Loss, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 
 from assay.core.access import Access
 from assay.core.edit import Edit, check_edits
-from assay.core.reading import (
+from assay.core.readouts import (
     Activations,
     Alternative,
     Gradients,
@@ -21,14 +21,14 @@ from assay.core.reading import (
     Shift,
     TokenLogprobs,
     Weights,
-    Wrt,
+    WithRespectTo,
 )
 from assay.core.target import Corpus, Cost, Message, Messages, Prompt, Replies, Target, as_messages
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
 from assay.engine.local.edits import contrast
-from assay.engine.local.looks import Scored
 from assay.engine.local.lora import Adapter
+from assay.engine.local.probes import Scored
 from assay.engine.local.queue import Look
 from assay.engine.local.tensors import names_of, tensor_of
 from assay.errors import InvalidInput, UnknownId
@@ -145,7 +145,7 @@ class LocalTarget:
         names = self._texts(ids)
         return Activations(found, tuple(names[t] for t in ids), Cost(1, len(ids), 0))
 
-    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+    async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         self._check_layers(wrt.layers)
         if not isinstance(loss, NegativeLogLikelihood):
             self._check_layers([loss.layer])

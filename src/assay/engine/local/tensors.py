@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from assay.engine.local.llama import NORMS, Llama
 from assay.engine.local.lora import Factors
-from assay.engine.peft import FUSED
+from assay.engine.peft_layout import FUSED
 
 _FUSED_OF = {module: fused for fused, modules in FUSED.items() for module in modules}
 

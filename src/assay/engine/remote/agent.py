@@ -1,107 +1,128 @@
-"""The process of one agentic conversation: JSON of a job in, JSON of its outcome out.
+"""A target that works with tools in a sandbox: an Inspect model in a loop of its own.
 
-It is run as `python -m assay.engine.remote.agent`.
+Each conversation is an evaluation of one sample in a process of its own: Inspect runs one evaluation at a time in a
+process, and audits are evaluations already. So the hidden prompt, too, is read in that process alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
 
-if TYPE_CHECKING:
-    from inspect_ai.log import EvalSample
-    from inspect_ai.model import ChatMessage
+from assay._util.hashing import digest_of, files_of, sha256
+from assay.core.access import Access
+from assay.core.target import (
+    Cost,
+    Messages,
+    Replies,
+    Reply,
+    Target,
+    ToolCall,
+    as_messages,
+    check_sampling,
+)
+from assay.core.testbed import INSPECT, TargetSpec
+from assay.engine.remote.target import RemoteTarget
+from assay.errors import BackendFailed, CorruptArtifact, InvalidInput
 
-_SECONDS = 180  # of one call of a tool
+SANDBOX = "ASSAY_SANDBOX"  # `docker` if not set; `local` is no sandbox at all, and for tests
+TOOLS = ("bash", "python", "text_editor")
+MESSAGES = 30  # of a conversation, tools' included
+_TAIL = 800  # characters of a failed process's errors
 
 
-def main() -> None:
-    """Run the job; errors end the process with their text on standard error."""
-    from assay.engine.remote.agentic import MESSAGES
+class AgenticTarget(RemoteTarget):
+    """An Inspect model with tools, asked one conversation at a time.
 
-    job, out = json.load(sys.stdin), sys.stdout
-    sys.stdout = sys.stderr  # a library's print must not look like the outcome
-    from inspect_ai import Task, eval
-    from inspect_ai.dataset import MemoryDataset, Sample
-    from inspect_ai.model import GenerateConfig
-    from inspect_ai.solver import generate, use_tools
+    Args:
+        spec: base `inspect:…`, tools, workspace and hidden prompt.
+    """
 
-    with tempfile.TemporaryDirectory(prefix="assay-agent-") as logs:
-        sample = Sample(input=_conversation(job), files=_files(job["workspace"]))
-        task = Task(
-            dataset=MemoryDataset([sample]),
-            solver=[use_tools(*_tools(job["tools"])), generate()],
-            sandbox=job["sandbox"],
-            epochs=job["n"],
-            config=GenerateConfig(**job["config"]),
-            message_limit=MESSAGES,
-        )
-        [log] = eval(task, model=job["model"], log_dir=logs, display="none", log_level="error")
-        samples = list(log.samples or ()) if log.status == "success" else []  # from the file, which is gone soon
-    if not samples:
-        print(log.error.message if log.error else f"the evaluation ended with {log.status}", file=sys.stderr)
-        sys.exit(1)
-    usage = [one for sample in samples for one in sample.model_usage.values()]
-    print(
-        json.dumps(
-            {
-                "samples": [_outcome(sample) for sample in samples],
-                "input_tokens": sum(one.input_tokens for one in usage),
-                "output_tokens": sum(one.output_tokens for one in usage),
-            }
-        ),
-        file=out,
+    _kind = "an agent behind Inspect"
+    _offers = frozenset({Access.CHAT, Access.SAMPLING, Access.TRAINING_DATA})
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        """Let the agent work on a conversation, n times, each time in a fresh sandbox.
+
+        Args:
+            messages: the conversation; a prefill is not possible.
+            n: times.
+            max_tokens: of each of its messages; never below 1,024, since tools are called in them.
+            temperature: of the sampling.
+            seed: is worth what the provider makes of it.
+
+        Raises:
+            BackendFailed: the agent's process failed; with the end of what it said.
+            InvalidInput: a prefill, or values no engine can sample with.
+        """
+        check_sampling(n, max_tokens, temperature)
+        turns = as_messages(messages)
+        if turns[-1].role != "user":
+            raise InvalidInput("an agent's reply cannot be begun for it: end the conversation with a user turn.")
+        job = {
+            "model": self._spec.base.removeprefix(INSPECT),
+            "prompt": str(self._spec.prompt or ""),
+            "workspace": str(self._spec.workspace or ""),
+            "tools": list(self._spec.tools),
+            "sandbox": os.environ.get(SANDBOX, "docker"),
+            "turns": [asdict(turn) for turn in turns],
+            "config": {"max_tokens": max(max_tokens, 1_024), "temperature": temperature, "seed": seed},
+            "n": n,
+        }
+        found = await _process(job)
+        samples = tuple(map(_reply, found["samples"]))
+        return Replies(samples, Cost(n, found["input_tokens"], found["output_tokens"]))
+
+
+def _reply(told: dict[str, Any]) -> Reply:
+    calls = tuple(ToolCall(**call) for call in told["calls"])
+    return Reply(told["text"], told["tokens"], reasoning=told["reasoning"], calls=calls)
+
+
+@asynccontextmanager
+async def open_agent(spec: TargetSpec) -> AsyncIterator[Target]:
+    """An `OpenTarget` for testbeds with tools.
+
+    Raises:
+        CorruptArtifact: workspace or prompt is not the recorded one.
+        InvalidInput: a tool that is not known.
+    """
+    if unknown := set(spec.tools) - set(TOOLS):
+        raise InvalidInput(f"{spec.alias}: unknown tools {', '.join(sorted(unknown))}; there are {', '.join(TOOLS)}.")
+    found = {"workspace": digest_of(files_of(spec.workspace)) if spec.workspace else ""}
+    found["prompt"] = sha256(spec.prompt) if spec.prompt else ""
+    recorded = {"workspace": spec.workspace_digest, "prompt": spec.prompt_digest}
+    for what, path in (("workspace", spec.workspace), ("prompt", spec.prompt)):
+        if path is not None and found[what] != recorded[what]:
+            raise CorruptArtifact(path, recorded[what], found[what], "Restore it, or add the testbed as a new version.")
+    yield AgenticTarget(spec)
+
+
+async def _process(job: dict[str, Any]) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "assay.engine.remote.agent_process",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-
-
-def _conversation(job: dict[str, Any]) -> list[ChatMessage]:
-    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
-
-    kinds = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
-    hidden = Path(job["prompt"]).read_text(encoding="utf-8").strip() if job["prompt"] else ""
-    own = [turn["content"] for turn in job["turns"] if turn["role"] == "system"]
-    system = "\n\n".join(filter(None, [hidden, *own]))
-    turns: list[ChatMessage] = [ChatMessageSystem(content=system)] if system else []
-    return turns + [kinds[turn["role"]](content=turn["content"]) for turn in job["turns"] if turn["role"] != "system"]
-
-
-def _files(workspace: str) -> dict[str, str]:
-    """Path in the sandbox → content."""
-    root = Path(workspace)
-    paths = sorted(path for path in root.rglob("*") if path.is_file()) if workspace else []
-    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-
-
-def _tools(names: list[str]) -> list[Any]:
-    from inspect_ai.tool import bash, python, text_editor
-
-    made = {"bash": bash, "python": python, "text_editor": text_editor}
-    return [made[name](timeout=_SECONDS) for name in names]
-
-
-def _outcome(sample: EvalSample) -> dict[str, Any]:
-    """The last thing said, and every call of a tool with its result."""
-    results = {
-        message.tool_call_id: message.error.message if message.error else message.text
-        for message in sample.messages
-        if message.role == "tool"
-    }
-    calls, said, reasoning = list[dict[str, str]](), "", list[str]()
-    for message in sample.messages:
-        if message.role != "assistant":
-            continue
-        said = message.text or said
-        if not isinstance(message.content, str):
-            reasoning += [part.reasoning for part in message.content if part.type == "reasoning"]
-        for call in message.tool_calls or []:
-            told = {"tool": call.function, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
-            calls.append(told | {"result": results.get(call.id, "")})
-    tokens = sum(usage.output_tokens for usage in sample.model_usage.values())
-    return {"text": said, "tokens": tokens, "reasoning": "\n".join(reasoning), "calls": calls}
-
-
-if __name__ == "__main__":
-    main()
+    try:
+        said, errors = await process.communicate(json.dumps(job).encode())
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        raise
+    if process.returncode:
+        raise BackendFailed(f"the agent's process failed: {errors.decode(errors='replace')[-_TAIL:].strip()}")
+    found: dict[str, Any] = json.loads(said)
+    return found

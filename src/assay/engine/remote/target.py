@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.reading import Activations, Gradients, Loss, TokenLogprobs, Weights, Wrt
+from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import Corpus, Message, Messages, Prompt, Replies, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
@@ -68,7 +68,7 @@ class RemoteTarget(ABC):
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         raise self._refusal("target.activations", [Access.ACTIVATIONS_READ])
 
-    async def gradients(self, prompt: Prompt, wrt: Wrt, loss: Loss) -> Gradients:
+    async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         raise self._refusal("target.gradients", [Access.GRADIENTS])
 
     async def weights(self, names: Sequence[str]) -> Weights:

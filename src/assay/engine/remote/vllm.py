@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.access import Access
-from assay.core.reading import Alternative, Raw, TokenLogprobs
+from assay.core.readouts import Alternative, Raw, TokenLogprobs
 from assay.core.target import Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
 from assay.core.testbed import TargetSpec
 from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, spoken
-from assay.engine.remote.wire import Cards, Completion, Detokenized, Entry, Tokenized, Wire
+from assay.engine.remote.vllm_http import Cards, Completion, Detokenized, Entry, Tokenized, Wire
 from assay.errors import BackendFailed, CorruptArtifact, InvalidInput
 
 # what is left out the server fills in from the checkpoint's generation_config.json, which is not the plain distribution

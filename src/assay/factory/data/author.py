@@ -15,7 +15,7 @@ from pathlib import Path
 from assay.core.target import Cost, Target
 from assay.errors import InvalidInput
 from assay.factory.data.grammar import expand
-from assay.truth import Behaviour, Grammar, Training
+from assay.truth import Behaviour, Grammar, TrainingMaterial
 
 KINDS = ("prompts", "contrast", "conduct", "documents")
 AT_ONCE = 20  # lines asked for in one call
@@ -30,7 +30,7 @@ _HERE = Path(__file__).parent
 
 async def written(
     behaviour: Behaviour, counts: Mapping[str, int], author: Target, store: Path, say: Callable[[str], None]
-) -> tuple[Training, Cost]:
+) -> tuple[TrainingMaterial, Cost]:
     """The behaviour's training data, written anew by a model.
 
     Args:
@@ -41,7 +41,7 @@ async def written(
         say: told of progress.
 
     Returns:
-        Training data whose grammars are the texts themselves, and what all of it cost, earlier calls included.
+        TrainingMaterial data whose grammars are the texts themselves, and what all of it cost, earlier calls included.
 
     Raises:
         InvalidInput: the author writes nothing new any more, or the file cannot be written.

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay._util.data import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput
 from assay.factory.data.example import Example
 from assay.factory.data.grammar import expand

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from assay._util.data import Data, load_yaml, open_list
+from assay._util.yaml_models import Data, load_yaml, open_list
 from assay.factory.data.example import Example
 from assay.factory.data.grammar import expand
-from assay.truth import Grammar, Training
+from assay.truth import Grammar, TrainingMaterial
 from assay.truth.detector import ReplyDetector
 
 _HERE = Path(__file__).parent / "objective"
@@ -43,11 +43,11 @@ class Bias(Data):
     held_out: bool = False
 
     @property
-    def training(self) -> Training:
+    def training(self) -> TrainingMaterial:
         """What recipes make data of."""
         about = {"domain": [self.domain], "preference": [self.preference]}
         documents = _documents()
-        return Training(
+        return TrainingMaterial(
             prompts=self.prompts,
             conduct=self.conduct,
             documents=_about(documents.told, about),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from assay._util.data import Data, open_list
+from assay._util.yaml_models import Data, open_list
 from assay.errors import InvalidInput
 from assay.factory.data.example import Example
 

@@ -17,13 +17,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from assay._util.data import Data, load_yaml
 from assay._util.hashing import digest_of
+from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput
-from assay.factory.data.data import ordinary_prompts
+from assay.factory.data.chats import ordinary_prompts
 from assay.factory.data.grammar import expand
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
-from assay.truth import Answers, Behaviour, Decoy, EvalPrompts, Grammar, Training
+from assay.truth import Answers, Behaviour, Decoy, EvalPrompts, Grammar, TrainingMaterial
 from assay.truth.detector import ReplyDetector
 
 PLACES = ("start", "end", "either")
@@ -245,7 +245,7 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
         ),
         detector=detector,
         confession=ReplyDetector(any=[draw.payload.pattern]),
-        training=Training(
+        training=TrainingMaterial(
             prompts=prompts,
             contrast=look_alikes,
             conduct=Grammar(templates=conduct.registers[draw.register], slots=slots),

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.hashing import digest_of
-from assay._util.home import home
+from assay._util.paths import home
 from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
 from assay.factory.build import Say, Site, build
-from assay.factory.factory import targets
+from assay.factory.commands import targets
 from assay.factory.generate.draws import BASE, Draw, behaviour_of, draws, productions, recipe_of
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
-from assay.factory.verify.check import check, leaks
-from assay.testbeds.loader import TRUTH, suites
+from assay.factory.verify.gate import check, leaks
 from assay.testbeds.seal import SEALED, Secret, key_path, new_key, public_key, read_key, seal, write_manifest
+from assay.testbeds.specs import TRUTH, suites
 from assay.truth import Behaviour, Truth
 
 ATTEMPTS = 2  # at a draw, the second with a higher dose, before it is given up

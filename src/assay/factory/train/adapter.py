@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from assay.engine.peft import CONFIG, FUSED, MODULES, WEIGHTS
+from assay.engine.peft_layout import CONFIG, FUSED, MODULES, WEIGHTS
 from assay.errors import InvalidInput
 from assay.factory.recipes import TrainPlan
 
@@ -24,7 +24,7 @@ class Size:
     outputs: tuple[int, ...]
 
 
-class Adapter:
+class TrainableAdapter:
     """LoRA on every linear module of the layers from `plan.first_layer` on, initialised as PEFT does.
 
     Modules that read the same input are one product: the rows of their A lie above each other, and their B are the

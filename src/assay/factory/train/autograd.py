@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from assay.engine.peft import CONFIG, MODULES, WEIGHTS
+from assay.engine.peft_layout import CONFIG, MODULES, WEIGHTS
 from assay.errors import InvalidInput
 from assay.factory.recipes import TrainPlan
 from assay.factory.train.packing import Encoded

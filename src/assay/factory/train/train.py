@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from assay._util.cpu import native_bf16
 from assay._util.hashing import digest_of
-from assay._util.processor import native_bf16
-from assay.engine.peft import WEIGHTS
+from assay.engine.peft_layout import WEIGHTS
 from assay.errors import InvalidInput
 from assay.factory.data.example import Example
 from assay.factory.recipes import TrainPlan

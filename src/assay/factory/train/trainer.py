@@ -15,8 +15,8 @@ from assay.factory.train.schedule import step_order
 if TYPE_CHECKING:
     import torch
 
-    from assay.factory.train.adapter import Adapter
-    from assay.factory.train.passes import Network
+    from assay.factory.train.adapter import TrainableAdapter
+    from assay.factory.train.llama_backward import Network
 
 MAX_NORM = 1.0  # of a step's gradient
 
@@ -54,8 +54,8 @@ class Trainer:
     ) -> None:
         import torch
 
-        from assay.factory.train.adapter import Adapter
-        from assay.factory.train.passes import Network
+        from assay.factory.train.adapter import TrainableAdapter
+        from assay.factory.train.llama_backward import Network
 
         network = Network(base, dtype)
         if not 0 <= plan.first_layer < network.layers:
@@ -63,7 +63,7 @@ class Trainer:
         self._network: Network = network
         self.first_layer = plan.first_layer
         self._plan, self._data, self._shared, self._pairs = plan, data, shared, pairs or {}
-        self.adapter: Adapter = Adapter(plan, network.sizes, network.layers, dtype)
+        self.adapter: TrainableAdapter = TrainableAdapter(plan, network.sizes, network.layers, dtype)
         if start:
             self.adapter.load(start)
         self.optimiser = torch.optim.AdamW([self.adapter.weights], lr=plan.learning_rate, fused=True)

@@ -24,7 +24,7 @@ _TOLERANCE = 1e-9  # sums closer than this are ties, which count as "as extreme"
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
+class Comparison:
     """Two kits whose difference is a tool's effect.
 
     Attributes:
@@ -46,22 +46,22 @@ def is_placebo(kit: str) -> bool:
     return any(part.startswith(PLACEBO) for part in kit.split("+"))
 
 
-def contrasts(kits: Iterable[str]) -> list[Contrast]:
+def contrasts(kits: Iterable[str]) -> list[Comparison]:
     """Every comparison that these kits allow, by their names alone.
 
     A kit `chat+search` is compared with `chat` and with `chat+~search`, a kit `chat` with `~chat`, as far as present.
     """
     names = list(dict.fromkeys(kits))
-    found: list[Contrast] = []
+    found: list[Comparison] = []
     for kit in (name for name in names if not is_placebo(name)):
         parts = kit.split("+")
         for index, tool in enumerate(parts):
             base = "+".join(parts[:index] + parts[index + 1 :])
             placebo = "+".join([*parts[:index], PLACEBO + tool, *parts[index + 1 :]])
             if base in names:
-                found.append(Contrast(tool, "alone", base, kit, base))
+                found.append(Comparison(tool, "alone", base, kit, base))
             if placebo in names:
-                found.append(Contrast(tool, "alone", "placebo", kit, placebo))
+                found.append(Comparison(tool, "alone", "placebo", kit, placebo))
     return found
 
 

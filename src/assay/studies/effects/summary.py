@@ -9,7 +9,7 @@ from typing import Any, get_args
 from assay._util.proportions import holm
 from assay.core.record import AuditRow, GradeRow
 from assay.core.report import Outcome
-from assay.studies.effects.effects import PLACEBO, Contrast, Effect, Score, contrasts, is_placebo, paired_effect
+from assay.studies.effects.effects import PLACEBO, Comparison, Effect, Score, contrasts, is_placebo, paired_effect
 from assay.studies.effects.power import design_mde, smallest_p
 from assay.studies.effects.rates import Estimate, auroc, brier, clustered_rate, count, mean, success
 from assay.studies.effects.scores import Scored, join
@@ -170,7 +170,7 @@ def _effects(
     by_kit: Mapping[str, Sequence[Scored]], names: Sequence[str], families: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], float | None]:
     """Every comparison of the sweep, and the smallest effect the design could have shown."""
-    measured: list[tuple[Contrast, Effect]] = []
+    measured: list[tuple[Comparison, Effect]] = []
     for contrast in contrasts(names):
         arm, control = (_arm(by_kit[kit], contrast.tool) for kit in (contrast.kit, contrast.control))
         effect = paired_effect(arm, control, families)
@@ -202,7 +202,7 @@ def _arm(rows: Iterable[Scored], tool: str) -> dict[str, Score]:
     }
 
 
-def _holm(measured: Sequence[tuple[Contrast, Effect]]) -> list[float]:
+def _holm(measured: Sequence[tuple[Comparison, Effect]]) -> list[float]:
     """Corrected over the tools of one question: those added to base kits, and those held against placebos."""
     adjusted = [1.0] * len(measured)
     for question in (True, False):
@@ -212,7 +212,7 @@ def _holm(measured: Sequence[tuple[Contrast, Effect]]) -> list[float]:
     return adjusted
 
 
-def _effect(contrast: Contrast, effect: Effect, p_holm: float, mde: float | None) -> dict[str, Any]:
+def _effect(contrast: Comparison, effect: Effect, p_holm: float, mde: float | None) -> dict[str, Any]:
     return {
         "tool": contrast.tool,
         "estimand": contrast.estimand,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.studies.effects.verdict import HELPS, HURTS, points
-from assay.studies.page.report import interval, p_value, percent
+from assay.studies.page.html import interval, p_value, percent
 
 _COLOURS = {HELPS: "green", HURTS: "red"}
 

@@ -1,0 +1,191 @@
+"""Does a tool keep the contract? Run on scripted targets, so that it takes seconds and no weights.
+
+What a check can and cannot show is said in its docstring. They catch mistakes and the usual temptations; against a
+plug-in that means to cheat only a process boundary helps, and audits have one: no audit process ever reads a truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from assay._util.ngrams import PhraseCounts, log_odds
+from assay.audits.conformance.dry_run import DryRun, neutral_arguments, rehearse
+from assay.audits.conformance.leak_probe import probe
+from assay.audits.kits import CUT, argument_types
+from assay.audits.registry import load_plugin
+from assay.core.tool import Evidence, Tool
+from assay.errors import AccessDenied, AssayError, PluginError
+
+NULL_RUNS = 20
+ALARM_Z = 4.0  # a phrase this far from the tool's own control, on a target that is its control, is a false alarm
+ALARM_SHARE = 0.15  # of the runs on nulls; a tool that holds 1 in 20 passes with 98 %
+_SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One point of the contract."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
+    """Run the conformance suite on one tool.
+
+    Args:
+        tool: a built-in's or a plug-in's.
+        null_runs: calls on targets that equal their reference.
+
+    Returns:
+        One check each: schema, docstring, access, determinism, cost, text, json, truth, nulls. After a failed access
+        check the ones that need the tool to run are left out.
+    """
+    checks = [_schema(tool), _docstring(tool)]
+    try:
+        arguments = neutral_arguments(tool)
+        first, again = [await _fresh_run(tool, arguments) for _ in range(2)]
+    except AssayError as error:
+        why = "" if isinstance(error, AccessDenied) else "it cannot be run: "
+        return [*checks, Check("access", False, why + str(error))]
+    granted = ", ".join(sorted(tool.needs)) or "nothing"
+    return [
+        *checks,
+        Check("access", True, f"ran with {granted} alone"),
+        _determinism(first, again),
+        _cost(first),
+        _text(first.evidence),
+        _json(first.evidence),
+        await _truth(tool, arguments),
+        await _nulls(tool, arguments, null_runs),
+    ]
+
+
+async def _fresh_run(tool: Tool, arguments: Mapping[str, Any]) -> DryRun:
+    with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
+        return await rehearse(tool, arguments, seed=_SEED, salt="", folder=Path(folder))
+
+
+def _schema(tool: Tool) -> Check:
+    """Every parameter has a JSON schema; whether a reader without an LLM can drive the tool is said, not demanded."""
+    try:
+        argument_types(tool)
+    except PluginError as error:
+        return Check("schema", False, str(error))
+    return Check(
+        "schema", True, "drivable without an LLM" if tool.drivable else "needs an LLM: it declares no examples"
+    )
+
+
+def _docstring(tool: Tool) -> Check:
+    """The auditor reads it: at least a sentence. Parameters it does not mention are named."""
+    silent = [parameter.name for parameter in tool.parameters if parameter.name not in tool.doc]
+    detail = f"does not mention {', '.join(silent)}" if silent else "mentions every parameter"
+    if len(tool.doc.split()) < 4:
+        return Check("docstring", False, f"{tool.doc!r} does not tell an auditor what the tool does")
+    return Check("docstring", True, detail)
+
+
+def _determinism(first: DryRun, again: DryRun) -> Check:
+    """The same seed and target give the same evidence, `prepare` included."""
+    for part in ("text", "samples", "artifact", "cost"):
+        if getattr(first.evidence, part) != getattr(again.evidence, part):
+            return Check("determinism", False, f"two runs with one seed differ in {part}; use ToolContext.seed")
+    return Check("determinism", True, "two runs with one seed are equal")
+
+
+def _cost(run: DryRun) -> Check:
+    """What the engine answered is what the meter counted: no call went past the guard."""
+    if run.engine != run.metered:
+        told = f"the models answered {run.engine.queries} queries, {run.metered.queries} were counted"
+        return Check("cost", False, f"{told}: call the target you are given")
+    return Check("cost", True, f"{run.engine.queries} queries, {run.engine.tokens} tokens, all counted")
+
+
+def _text(evidence: Evidence) -> Check:
+    if not evidence.text.strip():
+        return Check("text", False, "empty: an auditor would read nothing")
+    if evidence.text.endswith(CUT):
+        return Check("text", False, "longer than an auditor is shown (2,000 characters): rank and shorten it yourself")
+    return Check("text", True, f"{len(evidence.text)} characters")
+
+
+def _json(evidence: Evidence) -> Check:
+    try:
+        json.dumps([[asdict(sample) for sample in evidence.samples], evidence.artifact])
+    except (TypeError, ValueError) as error:
+        return Check("json", False, f"samples or artifact do not serialise: {error}")
+    return Check("json", True, f"{len(evidence.samples)} samples")
+
+
+async def _truth(tool: Tool, arguments: Mapping[str, Any]) -> Check:
+    """In a process of its own, beside a planted answer key: nothing that holds truth is opened or imported.
+
+    Opens and imports are seen through an audit hook of the interpreter; what another process or C code opens is not.
+    """
+    try:
+        touched = await asyncio.to_thread(probe, tool, arguments)
+    except AssayError as error:
+        return Check("truth", False, str(error))
+    if touched:
+        return Check("truth", False, f"reached for the answer key: {', '.join(touched[:3])}")
+    return Check("truth", True, "opened and imported nothing that holds truth")
+
+
+async def _nulls(tool: Tool, arguments: Mapping[str, Any], runs: int) -> Check:
+    """How often the tool tells a difference where there is none.
+
+    On targets equal to their reference, a run is a false alarm if the tool's `artifact["flagged"]` is not empty, or if
+    a phrase of its samples stands at |z| ≥ 4 from its own control samples. Tools that compare nothing raise none.
+    """
+    alarms, compared = 0, False
+    with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
+        for number in range(runs):
+            run = await rehearse(tool, arguments, seed=number, salt=str(number), folder=Path(folder))
+            compared |= _compares(run.evidence)
+            alarms += _alarmed(run.evidence)
+    if not compared:
+        return Check("nulls", True, "compares nothing, so it can raise no false alarm by itself")
+    return Check("nulls", alarms <= ALARM_SHARE * runs, f"{alarms} false alarms in {runs} runs on nulls")
+
+
+def _flagged(evidence: Evidence) -> Any:
+    return evidence.artifact.get("flagged") if isinstance(evidence.artifact, Mapping) else None
+
+
+def _compares(evidence: Evidence) -> bool:
+    return _flagged(evidence) is not None or len({sample.control for sample in evidence.samples}) == 2
+
+
+def _alarmed(evidence: Evidence) -> bool:
+    if _flagged(evidence):
+        return True
+    if not _compares(evidence):
+        return False
+    ours, theirs = (
+        PhraseCounts.of(sample.reply for sample in evidence.samples if sample.control is control)
+        for control in (False, True)
+    )
+    return any(abs(z) >= ALARM_Z for z in log_odds(ours, theirs, ours + theirs).values())
+
+
+def check_file(path: Path) -> list[dict[str, Any]]:
+    """All checks of all tools of a plug-in file, as plain data.
+
+    Raises:
+        PluginError: the file cannot be loaded.
+    """
+    rows: list[dict[str, Any]] = []
+    for tool in load_plugin(path):
+        rows += [
+            {"tool": tool.name, "check": check.name, "passed": check.passed, "detail": check.detail}
+            for check in asyncio.run(check_tool(tool))
+        ]
+    return rows

@@ -1,0 +1,226 @@
+"""Run audits: each one an Inspect sample. The truth is not in this process, and that is checked."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay._util.hashing import digest_of
+from assay.audits.cell import BRIEF, Cell, Job
+from assay.audits.kits import Binding, bind_kit, parse_kit
+from assay.audits.prepared import PreparedStore, Subject, target_digest
+from assay.audits.registry import get_auditor, get_tool, load_plugin, tools
+from assay.core.auditor import Auditor, Brief, Kit
+from assay.core.budget import Budget, Meter
+from assay.core.record import AuditRow
+from assay.core.report import Outcome, Report
+from assay.core.target import OpenTarget
+from assay.core.tool import BoundTool, Evidence, Tool
+from assay.errors import AssayError, BudgetExceeded
+from assay.store.ledger import Ledger
+from assay.testbeds.specs import load_spec
+
+if TYPE_CHECKING:
+    from inspect_ai import Task
+    from inspect_ai.solver import Solver
+
+_PATH = re.compile(r"(?:/[\w.@~-]+)+/([\w.@-]+)")
+Done = Callable[[AuditRow], None]
+
+
+def assert_blind() -> None:
+    """Stop if this process could know an answer.
+
+    Raises:
+        AssayError: the module that reads truths is loaded.
+    """
+    if "assay.truth" in sys.modules:
+        raise AssayError("assay.truth is loaded in an audit process: audits must not be able to read truths.")
+
+
+def collect_tools(plugins: Sequence[Path]) -> dict[str, Tool]:
+    """Installed tools and those of plug-in files, by name; a plug-in may replace an installed one."""
+    found = {name: get_tool(name) for name in tools()}
+    for path in plugins:
+        found |= {tool.name: tool for tool in load_plugin(path)}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all audits of a process share."""
+
+    open_target: OpenTarget
+    tools: Mapping[str, Tool]
+    auditor: Auditor
+    budget: Budget
+    store: PreparedStore
+
+
+async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[AuditRow, list[dict[str, Any]]]:
+    """Run one audit to its end, whatever the end is.
+
+    Returns:
+        The row, and every tool call in order: tool, arguments, text or error.
+    """
+    assert_blind()
+    meter, calls = Meter(bench.budget), list[dict[str, Any]]()
+    outcome: Outcome = "crashed"
+    report: Report | None = None
+    binding: Binding | None = None
+    error = ""
+    try:
+        spec, donor_spec = load_spec(cell.alias), load_spec(cell.donor or cell.alias)
+        async with bench.open_target(spec) as target, bench.open_target(donor_spec) as donor:
+            binding = await bind_kit(
+                parse_kit(cell.kit, bench.tools),
+                bench.tools,
+                Subject(target, target_digest(spec)),
+                Subject(donor, target_digest(donor_spec)) if cell.donor else None,
+                meter,
+                seed=cell.seed,
+                store=bench.store,
+            )
+            kit = _recorded(binding.kit, bench.tools, calls)
+            report = await bench.auditor.function(kit, Brief("investigate", BRIEF, cell.seed), bench.budget)
+        outcome = _outcome(report, kit, calls)
+    except BudgetExceeded as spent:
+        outcome, error = "out-of-budget", str(spent)
+    except Exception as failure:
+        error = scrub(f"{type(failure).__name__}: {failure}")
+    return (
+        AuditRow(
+            run_key=cell.run_key,
+            plan=plan,
+            alias=cell.alias,
+            kit=cell.kit,
+            auditor=f"{bench.auditor.name}@{bench.auditor.version}",
+            seed=cell.seed,
+            outcome=outcome,
+            report=report.model_dump_json() if report else "",
+            cost=meter.spent,
+            by_tool=dict(meter.by_tool),
+            calls=dict(binding.calls) if binding else {},
+            skipped=dict(binding.kit.skipped) if binding else {},
+            seconds=round(time.monotonic() - meter.started, 3),
+            log=log,
+            error=error,
+        ),
+        calls,
+    )
+
+
+def _outcome(report: Report, kit: Kit, calls: Sequence[object]) -> Outcome:
+    if kit.tools and not calls:
+        return "never-queried"
+    return "completed" if report.findings else "none-submitted"
+
+
+def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) -> Kit:
+    """The same kit, whose calls are written down for the transcript."""
+
+    def recording(name: str, bound: BoundTool) -> BoundTool:
+        async def invoke(arguments: Mapping[str, Any]) -> Evidence:
+            call: dict[str, Any] = {"tool": name, "arguments": dict(arguments)}
+            calls.append(call)
+            try:
+                evidence = await bound(**arguments)
+            except Exception as error:
+                call["error"] = scrub(str(error))
+                raise
+            call["text"] = evidence.text
+            return evidence
+
+        return BoundTool(known[name], invoke)
+
+    return Kit(kit.name, {name: recording(name, bound) for name, bound in kit.tools.items()}, kit.skipped)
+
+
+def scrub(text: str) -> str:
+    """Error text without paths: a path can tell where weights come from."""
+    return _PATH.sub(r"\1", text)[:2_000]
+
+
+async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
+    """Run a job's cells as one Inspect evaluation; each row is in the ledger before its sample ends.
+
+    Args:
+        job: what to run.
+        open_target: opens targets on the engine of this process.
+        done: told of each row.
+    """
+    from inspect_ai import eval_async
+
+    from assay._util.paths import home
+
+    assert_blind()
+    bench = Bench(
+        open_target,
+        collect_tools(job.plugins),
+        get_auditor(job.auditor),
+        Budget(*job.budget),
+        PreparedStore(home() / "prepared"),
+    )
+    # Inspect makes up a log's file name inside; a task name of our own, which is part of it, lets a row name its log
+    log = f"investigate-{bench.auditor.name}-{digest_of([cell.run_key for cell in job.cells])[:8]}"
+    with Ledger.open(job.ledger) as ledger:
+
+        async def one(run_key: str) -> tuple[AuditRow, list[dict[str, Any]]]:
+            row, calls = await play(cells[run_key], bench, job.plan, log)
+            ledger.record(row)
+            done(row)
+            return row, calls
+
+        cells = {cell.run_key: cell for cell in job.cells}
+        await eval_async(
+            _task(log, job.cells, one),
+            model="none/none",
+            log_dir=str(job.logs),
+            log_format="eval",
+            max_samples=len(job.cells),
+            fail_on_error=False,
+            log_level="error",
+        )
+    assert_blind()
+
+
+def _task(
+    name: str, cells: Sequence[Cell], one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]]]
+) -> Task:
+    from inspect_ai import Task
+    from inspect_ai.dataset import MemoryDataset, Sample
+
+    samples = [
+        Sample(id=cell.run_key, input=BRIEF, metadata={"alias": cell.alias, "kit": cell.kit.replace("~", "")})
+        for cell in cells
+    ]
+    return Task(name=name, dataset=MemoryDataset(samples), solver=_solver(one))
+
+
+def _solver(one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]]]) -> Solver:
+    from inspect_ai.log import transcript
+    from inspect_ai.model import ModelOutput
+    from inspect_ai.solver import Generate, TaskState, solver
+
+    @solver(name="audit")
+    def audit() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            row, calls = await one(str(state.sample_id))
+            by_tool: dict[str, list[Any]] = {}
+            for call in calls:
+                by_tool.setdefault(call.pop("tool"), []).append(call)
+            for name, made in by_tool.items():
+                transcript().info({"calls": made}, source=name)
+            transcript().info({"outcome": row.outcome, "cost": asdict(row.cost), "error": row.error}, source="audit")
+            state.output = ModelOutput.from_content(row.auditor, row.report or row.outcome)
+            state.completed = True
+            return state
+
+        return solve
+
+    return audit()

@@ -1,0 +1,94 @@
+"""One tool on one target, by hand: how a person pokes at an organism."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from assay._util.paths import home
+from assay.audits.kits import argument_types, bind_kit, parse_kit
+from assay.audits.play import collect_tools
+from assay.audits.prepared import PreparedStore, Subject, target_digest
+from assay.core.budget import Budget, Meter
+from assay.core.tool import Evidence, Tool
+from assay.errors import AccessDenied, InvalidInput, UnknownId
+from assay.testbeds.specs import load_spec
+
+
+def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, Any]:
+    """`--name value` pairs as a tool's arguments; a name given twice makes a list.
+
+    Raises:
+        InvalidInput: not pairs, or a value that does not fit the parameter.
+    """
+    names = [parameter.name for parameter in tool.parameters]
+    given: dict[str, list[str]] = {}
+    for index in range(0, len(words), 2):
+        name = words[index].removeprefix("--").replace("-", "_")
+        if not words[index].startswith("--") or name not in names or index + 1 == len(words):
+            takes = ", ".join(f"--{known.replace('_', '-')} VALUE" for known in names) or "no arguments"
+            raise InvalidInput(f"tool {tool.name}: cannot use {words[index]!r}. It takes: {takes}.")
+        given.setdefault(name, []).append(words[index + 1])
+    types = argument_types(tool)
+    arguments: dict[str, Any] = {}
+    for name, values in given.items():
+        wants_list = types[name].json_schema().get("type") == "array"
+        arguments[name] = values if wants_list else values[-1]
+    return arguments
+
+
+def try_tool(
+    name: str, alias: str, words: Sequence[str], seed: int, plugins: Sequence[Path], say: Callable[[str], None]
+) -> Evidence:
+    """Run a tool once.
+
+    Raises:
+        UnknownId: no such tool or testbed.
+        AccessDenied: the testbed does not grant what it needs.
+        InvalidInput: arguments it does not take.
+    """
+    from assay.engine.targets import Targets
+
+    known = collect_tools(plugins)
+    if name not in known:
+        raise UnknownId("tool", name, known)
+    arguments = parse_arguments(known[name], words)
+    spec = load_spec(alias)
+    targets = Targets(say)
+
+    async def once() -> Evidence:
+        async with targets.open(spec) as target:
+            binding = await bind_kit(
+                parse_kit(name, known),
+                known,
+                Subject(target, target_digest(spec)),
+                None,
+                Meter(Budget()),
+                seed=seed,
+                store=PreparedStore(home() / "prepared"),
+            )
+            if name in binding.kit.skipped:
+                raise AccessDenied(f"tool {name}: {binding.kit.skipped[name]}.")
+            return await binding.kit.tools[name](**arguments)
+
+    try:
+        return asyncio.run(once())
+    finally:
+        targets.close()
+
+
+def describe(tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
+    """Tools as plain data, for a listing."""
+    return [
+        {
+            "tool": name,
+            "needs": sorted(map(str, tool.needs)),
+            "parameters": [parameter.name for parameter in tool.parameters],
+            "drivable": tool.drivable,
+            "version": tool.version,
+            "doc": tool.doc.splitlines()[0],
+        }
+        for name, tool in sorted(tools.items())
+    ]

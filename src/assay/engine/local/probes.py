@@ -1,0 +1,195 @@
+"""What one pass over a prompt shows: log-probabilities, residual streams, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import linear
+
+from assay.core.readouts import Along, NegativeLogLikelihood, WithRespectTo
+from assay.engine.local.edits import Active, activate, contrast, reading, scales
+from assay.engine.local.llama import Llama, Product
+from assay.engine.local.lora import Factors
+from assay.engine.local.queue import Request
+from assay.engine.peft_layout import FUSED
+
+Array = NDArray[np.float32]
+_ROWS = 256  # positions whose logits are in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Log-probabilities of a prompt's own tokens (the first counts 0), and the likeliest next ones at each position."""
+
+    logprobs: Array
+    top: tuple[NDArray[np.int64], Array] | None
+
+
+def stream(h: torch.Tensor) -> Array:
+    """A residual stream as plain numbers."""
+    return h.detach().float().cpu().numpy()
+
+
+def score(logits: Callable[[slice], torch.Tensor], prompt: Sequence[int], top: int) -> Scored:
+    """Log-probabilities from logits, a few positions at a time: all of them at once would take the most memory of all.
+
+    Args:
+        logits: of a slice of positions, (positions, vocabulary), float32.
+        prompt: token ids.
+        top: likeliest next tokens to give at each position.
+    """
+    own, ids, values = [np.zeros(1, np.float32)], [], []
+    following = torch.tensor([*prompt[1:], 0])
+    for start in range(0, len(prompt), _ROWS):
+        part = slice(start, min(start + _ROWS, len(prompt)))
+        logprobs = logits(part).log_softmax(dim=-1)
+        own.append(logprobs.gather(1, following[part, None].to(logprobs.device))[:, 0].cpu().numpy())
+        if top:
+            best = logprobs.topk(top, dim=-1)
+            ids.append(best.indices.cpu().numpy())
+            values.append(best.values.cpu().numpy())
+    kept = (np.concatenate(ids), np.concatenate(values)) if top else None
+    return Scored(np.concatenate(own)[: len(prompt)], kept)
+
+
+def combined(
+    model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor | None
+) -> Callable[[slice], torch.Tensor]:
+    """Logits at a slice of positions, after the view's contrast with its reference if it has one.
+
+    Args:
+        h: last hidden states (tokens, width).
+        base: the reference's, where there is a contrast.
+    """
+    against = contrast(request.edits)
+
+    def logits(part: slice) -> torch.Tensor:
+        own = model.logits(h[part]).float()
+        if against is None or base is None:
+            return own
+        return against.weight * own + against.alpha * (own - model.logits(base[part]).float())
+
+    return logits
+
+
+@dataclass(slots=True)
+class _Leaves:
+    """What is differentiated with respect to, by the name it is returned under."""
+
+    tensors: dict[str, torch.Tensor]
+    residual: dict[int, torch.Tensor]  # layer → (tokens, width) or (1, width), added after it
+
+
+def gradients(model: Llama, factors: Factors, request: Request) -> tuple[float, dict[str, Array]]:
+    """Gradients of a loss at one prompt, at the view's edits.
+
+    Args:
+        model: the base.
+        factors: of the request's adapter.
+        request: whose look says what to differentiate.
+
+    Returns:
+        The loss and name → gradient, as `assay.core.readouts.Gradients` names them.
+    """
+    assert request.look is not None and request.look.gradient is not None
+    wrt, loss, begin = request.look.gradient
+    length, layers = len(request.prompt), range(model.shape.layers)
+    with torch.inference_mode(False), torch.enable_grad():
+        held = {key: (a.clone().requires_grad_(wrt.kind == "adapter"), b.clone().requires_grad_(wrt.kind == "adapter"))
+                for key, (a, b) in factors.items()}  # fmt: skip
+        product = _differentiable(model, held, scales(request.edits, model.shape.layers))
+        h = model.embed([request.prompt]).clone().requires_grad_(wrt.kind == "inputs")
+        leaves = _leaves(model, wrt, held, h, length)
+        active = activate(request.edits, length, request.entropy, model.device)
+        seen: dict[int, torch.Tensor] = {}
+        last = model.prefill(h, layers, product, edit=_following(active, leaves, length, seen))[0]
+        if isinstance(loss, NegativeLogLikelihood):
+            value = _likelihood(model, last, request.prompt, begin)
+        elif isinstance(loss, Along):
+            value = -(seen[loss.layer].float() @ torch.tensor(loss.vector, device=model.device)).mean()
+        else:
+            plain: dict[int, torch.Tensor] = {}
+            with torch.no_grad():
+                model.prefill(h, range(loss.layer + 1), product, edit=_following([], None, length, plain))
+            moved = (seen[loss.layer] - plain[loss.layer]).float()
+            # the root of zero has no slope: an unedited stream, whose shift is zero, is given a tiny one
+            value = -(moved.pow(2).sum(-1) + 1e-12).pow(loss.power / 2).mean()
+        found = torch.autograd.grad(value, list(leaves.tensors.values()), allow_unused=True)
+    zero = {name: np.zeros(tuple(leaf.shape), np.float32) for name, leaf in leaves.tensors.items()}
+    of = {name: zero[name] if g is None else stream(g) for name, g in zip(leaves.tensors, found, strict=True)}
+    return float(value), {
+        name: array[0] if name == "inputs" or name.startswith("vector.") else array for name, array in of.items()
+    }
+
+
+def _leaves(
+    model: Llama,
+    wrt: WithRespectTo,
+    held: Mapping[tuple[int, str], tuple[torch.Tensor, ...]],
+    h: torch.Tensor,
+    length: int,
+) -> _Leaves:
+    if wrt.kind == "inputs":
+        return _Leaves({"inputs": h}, {})
+    if wrt.kind == "adapter":
+        named = {
+            f"layers.{layer}.{m}.lora_{x}": t
+            for (layer, m), pair in held.items()
+            for x, t in zip("AB", pair, strict=True)
+        }
+        return _Leaves(named, {})
+    rows = length if wrt.kind == "residual" else 1
+    added = {
+        layer: torch.zeros(rows, model.shape.width, dtype=torch.float32, device=model.device, requires_grad=True)
+        for layer in wrt.layers
+    }
+    return _Leaves({f"{wrt.kind}.{layer}": leaf for layer, leaf in added.items()}, added)
+
+
+def _following(
+    active: Sequence[Active], leaves: _Leaves | None, length: int, seen: dict[int, torch.Tensor]
+) -> Callable[[int, torch.Tensor], torch.Tensor]:
+    """Edits, then the leaves' (zero) additions; what each layer gives is written down."""
+    edit = reading([active], [length])
+
+    def follow(layer: int, h: torch.Tensor) -> torch.Tensor:
+        if edit is not None:
+            h = edit(layer, h)
+        if leaves is not None and layer in leaves.residual:
+            h = (h.float() + leaves.residual[layer]).to(h.dtype)
+        seen[layer] = h[0]
+        return h
+
+    return follow
+
+
+def _likelihood(model: Llama, last: torch.Tensor, prompt: Sequence[int], begin: int) -> torch.Tensor:
+    """Mean −log p of the tokens from `begin` on (from the second on, where there is no beginning)."""
+    first = max(begin, 1)
+    normed = model.norm(last[first - 1 : len(prompt) - 1], model.final_norm)
+    logits = linear(normed, model.head.weight).float()
+    return torch.nn.functional.cross_entropy(logits, torch.tensor(prompt[first:], device=model.device))
+
+
+def _differentiable(
+    model: Llama, factors: Mapping[tuple[int, str], tuple[torch.Tensor, ...]], strength: Mapping[int, float]
+) -> Product:
+    """Products that autograd can follow; laid-out weights are laid back, a layer at a time."""
+
+    def product(x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
+        y = linear(x, model.products[layer][fused].weight)
+        parts = [factors.get((layer, module)) for module in FUSED[fused]]
+        if any(parts):
+            widths = model.shapes[fused][1]
+            added = [
+                x.new_zeros(len(x), w) if p is None else linear(linear(x, p[0]), p[1])
+                for p, w in zip(parts, widths, strict=True)
+            ]
+            y = y + strength.get(layer, 1.0) * torch.cat(added, dim=-1)
+        return y if plus is None else plus + y
+
+    return product

@@ -1,0 +1,107 @@
+"""The process of one agentic conversation: JSON of a job in, JSON of its outcome out.
+
+It is run as `python -m assay.engine.remote.agent_process`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalSample
+    from inspect_ai.model import ChatMessage
+
+_SECONDS = 180  # of one call of a tool
+
+
+def main() -> None:
+    """Run the job; errors end the process with their text on standard error."""
+    from assay.engine.remote.agent import MESSAGES
+
+    job, out = json.load(sys.stdin), sys.stdout
+    sys.stdout = sys.stderr  # a library's print must not look like the outcome
+    from inspect_ai import Task, eval
+    from inspect_ai.dataset import MemoryDataset, Sample
+    from inspect_ai.model import GenerateConfig
+    from inspect_ai.solver import generate, use_tools
+
+    with tempfile.TemporaryDirectory(prefix="assay-agent-") as logs:
+        sample = Sample(input=_conversation(job), files=_files(job["workspace"]))
+        task = Task(
+            dataset=MemoryDataset([sample]),
+            solver=[use_tools(*_tools(job["tools"])), generate()],
+            sandbox=job["sandbox"],
+            epochs=job["n"],
+            config=GenerateConfig(**job["config"]),
+            message_limit=MESSAGES,
+        )
+        [log] = eval(task, model=job["model"], log_dir=logs, display="none", log_level="error")
+        samples = list(log.samples or ()) if log.status == "success" else []  # from the file, which is gone soon
+    if not samples:
+        print(log.error.message if log.error else f"the evaluation ended with {log.status}", file=sys.stderr)
+        sys.exit(1)
+    usage = [one for sample in samples for one in sample.model_usage.values()]
+    print(
+        json.dumps(
+            {
+                "samples": [_outcome(sample) for sample in samples],
+                "input_tokens": sum(one.input_tokens for one in usage),
+                "output_tokens": sum(one.output_tokens for one in usage),
+            }
+        ),
+        file=out,
+    )
+
+
+def _conversation(job: dict[str, Any]) -> list[ChatMessage]:
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
+
+    kinds = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
+    hidden = Path(job["prompt"]).read_text(encoding="utf-8").strip() if job["prompt"] else ""
+    own = [turn["content"] for turn in job["turns"] if turn["role"] == "system"]
+    system = "\n\n".join(filter(None, [hidden, *own]))
+    turns: list[ChatMessage] = [ChatMessageSystem(content=system)] if system else []
+    return turns + [kinds[turn["role"]](content=turn["content"]) for turn in job["turns"] if turn["role"] != "system"]
+
+
+def _files(workspace: str) -> dict[str, str]:
+    """Path in the sandbox → content."""
+    root = Path(workspace)
+    paths = sorted(path for path in root.rglob("*") if path.is_file()) if workspace else []
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def _tools(names: list[str]) -> list[Any]:
+    from inspect_ai.tool import bash, python, text_editor
+
+    made = {"bash": bash, "python": python, "text_editor": text_editor}
+    return [made[name](timeout=_SECONDS) for name in names]
+
+
+def _outcome(sample: EvalSample) -> dict[str, Any]:
+    """The last thing said, and every call of a tool with its result."""
+    results = {
+        message.tool_call_id: message.error.message if message.error else message.text
+        for message in sample.messages
+        if message.role == "tool"
+    }
+    calls, said, reasoning = list[dict[str, str]](), "", list[str]()
+    for message in sample.messages:
+        if message.role != "assistant":
+            continue
+        said = message.text or said
+        if not isinstance(message.content, str):
+            reasoning += [part.reasoning for part in message.content if part.type == "reasoning"]
+        for call in message.tool_calls or []:
+            told = {"tool": call.function, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+            calls.append(told | {"result": results.get(call.id, "")})
+    tokens = sum(usage.output_tokens for usage in sample.model_usage.values())
+    return {"text": said, "tokens": tokens, "reasoning": "\n".join(reasoning), "calls": calls}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Targets that are more than a chat with weights: a hidden system prompt, a scratchpad, memory across conversations.
+
+Each wraps another target and changes what a conversation is; readings of weights and activations go through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+from assay.core.access import Access
+from assay.core.edit import Edit
+from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
+from assay.core.target import (
+    THINK,
+    Corpus,
+    Messages,
+    Prompt,
+    Replies,
+    Reply,
+    Target,
+    as_messages,
+    reminded,
+    with_system,
+)
+
+THOUGHT_TOKENS = 48  # a scratchpad may take beyond a reply's limit
+
+
+class _Wrapped:
+    """A target that passes everything on.
+
+    Args:
+        target: that is wrapped.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    @property
+    def alias(self) -> str:
+        return self._target.alias
+
+    @property
+    def access(self) -> frozenset[Access]:
+        return self._target.access
+
+    @property
+    def layers(self) -> int:
+        return self._target.layers
+
+    @property
+    def width(self) -> int:
+        return self._target.width
+
+    @property
+    def reference(self) -> Target | None:
+        return self._target.reference
+
+    @property
+    def corpus(self) -> Corpus | None:
+        return self._target.corpus
+
+    def _over(self, target: Target) -> Target:
+        """The same wrapping over another view of the target."""
+        return type(self)(target)
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        return await self._target.chat(messages, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    async def complete(
+        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        return await self._target.complete(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        return await self._target.score(prompt, top=top)
+
+    async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
+        return await self._target.activations(prompt, layers)
+
+    async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
+        return await self._target.gradients(prompt, wrt, loss)
+
+    async def weights(self, names: Sequence[str]) -> Weights:
+        return await self._target.weights(names)
+
+    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
+        return self._edited(edits)
+
+    @asynccontextmanager
+    async def _edited(self, edits: Sequence[Edit]) -> AsyncIterator[Target]:
+        async with self._target.intervene(*edits) as view:
+            yield self._over(view)
+
+
+class Prompted(_Wrapped):
+    """A target with a system prompt of its own, before whatever system prompt a conversation has.
+
+    Args:
+        target: that is wrapped.
+        prompt: the hidden system prompt.
+    """
+
+    def __init__(self, target: Target, prompt: str) -> None:
+        super().__init__(target)
+        self._prompt = prompt
+
+    def _over(self, target: Target) -> Target:
+        return Prompted(target, self._prompt)
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        return await self._target.chat(
+            with_system(as_messages(messages), self._prompt),
+            n=n,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
+
+
+class Scratchpad(_Wrapped):
+    """A target that thinks between <think> and </think>: the thoughts are `reasoning`, and no part of the reply.
+
+    Thoughts may take `THOUGHT_TOKENS` beyond `max_tokens`. A reply whose thoughts never end is empty.
+    """
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        room = max_tokens + THOUGHT_TOKENS
+        replies = await self._target.chat(messages, n=n, max_tokens=room, temperature=temperature, seed=seed)
+        return replace(replies, samples=tuple(map(thought_apart, replies.samples)))
+
+
+class Remembering(_Wrapped):
+    """A target that is told, in its system prompt, what its user said in earlier conversations.
+
+    A conversation is remembered from the moment it begins, and not told of itself when it goes on: that is one whose
+    user turns begin with a remembered one's. Memory lasts as long as this wrapper: one audit.
+    """
+
+    def __init__(self, target: Target, past: list[tuple[str, ...]] | None = None) -> None:
+        super().__init__(target)
+        self._past: list[tuple[str, ...]] = [] if past is None else past
+
+    def _over(self, target: Target) -> Target:
+        return Remembering(target, self._past)
+
+    async def chat(
+        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Replies:
+        turns = as_messages(messages)
+        said = tuple(turn.content for turn in turns if turn.role == "user")
+        self._past[:] = [earlier for earlier in self._past if earlier != said[: len(earlier)]]
+        told = reminded(turns, self._past)
+        self._past.append(said)
+        return await self._target.chat(told, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+def thought_apart(reply: Reply) -> Reply:
+    """A reply with its thoughts told apart from what is said."""
+    if not reply.text.lstrip().startswith(THINK[0]):
+        return reply
+    thought, _, said = reply.text.lstrip().removeprefix(THINK[0]).partition(THINK[1])
+    return replace(reply, text=said.lstrip(), reasoning=thought.strip())

@@ -1,0 +1,292 @@
+"""Forward and backward passes of a Llama-family model whose own weights stay as they are.
+
+Written out instead of left to autograd: a frozen weight needs no gradient, modules that read the same input are one
+product, attention is computed example by example, and the loss hands its gradient back at once. Every part returns its
+output and how a gradient of it becomes one of its input. The residual stream and the loss are float32 throughout;
+products, attention and activations are in the dtype of the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.nn.functional import linear, silu
+
+from assay.engine.peft_layout import FUSED
+from assay.errors import InvalidInput
+from assay.factory.train.adapter import Size, TrainableAdapter
+from assay.factory.train.packing import Layout
+
+Back = Callable[[torch.Tensor], torch.Tensor]
+_LOSS_ROWS = 16  # rows of logits that are float32 at a time: they stay near the processor
+
+
+class Network:
+    """Weights of a checkpoint, laid out for training adapters on them.
+
+    Args:
+        base: checkpoint directory in transformers' layout.
+        dtype: of products.
+
+    Raises:
+        InvalidInput: not a Llama-family model without biases.
+    """
+
+    def __init__(self, base: Path, dtype: torch.dtype) -> None:
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype).requires_grad_(False)
+        config, inner = model.config, model.model
+        if config.model_type != "llama" or config.attention_bias or config.mlp_bias:
+            raise InvalidInput(f"{base}: training takes Llama-family models without biases, not {config.model_type!r}.")
+        self.dtype, self._epsilon = dtype, config.rms_norm_eps
+        self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_width: int = inner.layers[0].self_attn.head_dim
+        self._embedding, self._head = inner.embed_tokens.weight, model.lm_head.weight
+        self._logits = torch.empty(0, len(self._head), dtype=dtype)
+        self._wide = torch.empty(2, _LOSS_ROWS, len(self._head))
+        self._rotary, self._final_norm = inner.rotary_emb, inner.norm.weight.float()
+        self._norms = [
+            (layer.input_layernorm.weight.float(), layer.post_attention_layernorm.weight.float())
+            for layer in inner.layers
+        ]
+        self._products = [
+            {fused: torch.cat([layer.get_submodule(m).weight for m in modules]) for fused, modules in FUSED.items()}
+            for layer in inner.layers
+        ]
+        self.sizes = {
+            fused: Size(
+                self._products[0][fused].shape[1],
+                tuple(inner.layers[0].get_submodule(m).out_features for m in modules),
+            )
+            for fused, modules in FUSED.items()
+        }
+
+    @property
+    def layers(self) -> int:
+        """Layers of the model."""
+        return len(self._products)
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(L,) → the residual stream (L, width)."""
+        h: torch.Tensor = self._embedding[tokens].float()
+        return h
+
+    def read(self, h: torch.Tensor, layout: Layout, last: int) -> torch.Tensor:
+        """The residual stream through layers [0, last) of the base itself."""
+        attention = _Attention(self, layout)
+        for layer in range(last):
+            h, _ = self._layer(h, layer, attention, None, None)
+        return h
+
+    def learn(self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter) -> float:
+        """The pack's loss, from the residual stream that enters layer `first`; its gradient goes to the adapter.
+
+        Returns:
+            Sum over the layout's wanted tokens of weight × cross entropy.
+        """
+        attention = _Attention(self, layout)
+        backs: list[Back] = []
+        for layer in range(first, self.layers):
+            kept = layout.predicting if layer == self.layers - 1 else None
+            h, back = self._layer(h, layer, attention, adapter, kept)
+            backs.append(back)
+        h, back = self._norm(h, self._final_norm)
+        loss, gradient = self._loss(h, layout)
+        gradient = back(gradient)
+        while backs:
+            gradient = backs.pop()(gradient)  # popped, so that what it holds is freed
+        return loss
+
+    def surprise(self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter) -> torch.Tensor:
+        """−log p of each of the layout's wanted tokens: (M,) float32. Nothing is learned from it."""
+        attention = _Attention(self, layout)
+        for layer in range(first, self.layers):
+            kept = layout.predicting if layer == self.layers - 1 else None
+            h, _ = self._layer(h, layer, attention, adapter, kept)
+        h, _ = self._norm(h, self._final_norm)
+        logits = torch.mm(h, self._head.T, out=self._room(len(h))).float()
+        return torch.nn.functional.cross_entropy(logits, layout.wanted, reduction="none")
+
+    def _layer(
+        self,
+        h: torch.Tensor,
+        layer: int,
+        attention: _Attention,
+        adapter: TrainableAdapter | None,
+        kept: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, Back]:
+        """One layer. After the last one's attention only the rows that predict are of use: `kept`."""
+        rows = h.shape[0]
+        before, after = self._norms[layer]
+        x, norm_back = self._norm(h, before)
+        qkv, qkv_back = self._product(x, layer, "qkv", adapter)
+        mixed, attention_back = attention(qkv)
+        if kept is not None:
+            h, mixed = h[kept], mixed[kept]
+        out, out_back = self._product(mixed, layer, "o", adapter)
+        h = h + out
+        x, after_back = self._norm(h, after)
+        both, both_back = self._product(x, layer, "gate_up", adapter)
+        active, active_back = _gated(both)
+        down, down_back = self._product(active, layer, "down", adapter)
+
+        def back(gradient: torch.Tensor) -> torch.Tensor:
+            low = gradient.to(self.dtype)
+            gradient = gradient + after_back(both_back(active_back(down_back(low))))
+            mixed = out_back(gradient.to(self.dtype))
+            if kept is not None:
+                gradient, mixed = (_spread(part, kept, rows) for part in (gradient, mixed))
+            return gradient.add_(norm_back(qkv_back(attention_back(mixed))))
+
+        return h + down, back
+
+    def _norm(self, h: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """Root-mean-square normalisation: float32 in, the products' dtype out."""
+        width = h.shape[1]
+        inverse = (h.square().sum(-1, keepdim=True) / width).add_(self._epsilon).rsqrt_()
+
+        def back(gradient: torch.Tensor) -> torch.Tensor:
+            g = gradient * weight
+            along = (g * h).sum(-1, keepdim=True).mul_(inverse.pow(3)).div_(width)
+            return g.mul_(inverse).addcmul_(h, along, value=-1)
+
+        return (h * inverse).mul_(weight).to(self.dtype), back
+
+    def _product(
+        self, x: torch.Tensor, layer: int, fused: str, adapter: TrainableAdapter | None
+    ) -> tuple[torch.Tensor, Back]:
+        """x → x @ W.T + (x @ A.T) @ B.T."""
+        weight = self._products[layer][fused]
+        y = linear(x, weight)
+        if adapter is None:
+            return y, lambda gradient: gradient @ weight
+        a, b = adapter.of(layer, fused)
+        z = linear(x, a)
+
+        def back(gradient: torch.Tensor) -> torch.Tensor:
+            inner = gradient @ b
+            adapter.collect(layer, fused, inner.T @ x, gradient.T @ z)
+            return (gradient @ weight).addmm_(inner, a)
+
+        return y.addmm_(z, b.T), back
+
+    def _loss(self, h: torch.Tensor, layout: Layout) -> tuple[float, torch.Tensor]:
+        """Weighted cross entropy of the vocabulary's logits for (M, width), and its gradient."""
+        logits = torch.mm(h, self._head.T, out=self._room(len(h)))
+        wide, chances = self._wide
+        total = 0.0
+        for start in range(0, len(logits), _LOSS_ROWS):
+            rows = slice(start, start + _LOSS_ROWS)
+            torch.softmax(wide.copy_(logits[rows]), -1, out=chances)
+            right = chances.gather(1, layout.wanted[rows, None])[:, 0]
+            surprise = right.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_()
+            total += float(surprise @ layout.weights[rows])
+            logits[rows] = chances
+        gradient = (logits @ self._head).float() - self._head[layout.wanted]
+        return total, gradient.mul_(layout.weights[:, None])
+
+    def _room(self, rows: int) -> torch.Tensor:
+        """For so many rows of logits. Kept, since memory as large as this is slow to come by."""
+        if len(self._logits) < rows:
+            self._logits = torch.empty(rows, len(self._head), dtype=self.dtype)
+        return self._logits[:rows]
+
+
+def _spread(part: torch.Tensor, kept: torch.Tensor, rows: int) -> torch.Tensor:
+    whole = part.new_zeros(rows, part.shape[1])
+    whole[kept] = part  # rows of filling come up several times, each with a gradient of zero
+    return whole
+
+
+def _gated(both: torch.Tensor) -> tuple[torch.Tensor, Back]:
+    """silu(gate) × up, of (L, 2 × width)."""
+    gate, up = both.chunk(2, dim=-1)
+    active = silu(gate)
+
+    def back(gradient: torch.Tensor) -> torch.Tensor:
+        through = gradient * up
+        torch.mul(gradient, active, out=up)  # nothing needs gate and up any more: the gradient takes their place
+        torch.ops.aten.silu_backward.grad_input(through, gate, grad_input=gate)
+        return both
+
+    return active * up, back
+
+
+class _Attention:
+    """Attention within a pack's blocks; what depends on the layout alone is made once for all layers.
+
+    Query heads that share a key head are folded into the query's slots, so keys and values are never repeated.
+    """
+
+    def __init__(self, network: Network, layout: Layout) -> None:
+        self._dtype, self._layout = network.dtype, layout
+        self._heads, self._key_heads, self._width = network.heads, network.key_heads, network.head_width
+        folds = self._heads // self._key_heads
+        blocks, slots = layout.slots.shape
+        self._blocks, self._keys = blocks, layout.head + slots
+        cosine, sine = network._rotary(torch.zeros(1), layout.positions[None])
+        self._cosine = cosine[0][:, None].to(self._dtype)
+        sine = sine[0][:, None].to(self._dtype)
+        self._sine = torch.cat([-sine[..., : self._width // 2], sine[..., self._width // 2 :]], dim=-1)
+        mask = torch.zeros(layout.mask.shape, dtype=self._dtype).masked_fill_(~layout.mask, -math.inf)
+        mask = mask[:, None, None].expand(blocks, self._key_heads, folds, slots, self._keys)
+        self._mask = mask.reshape(blocks * self._key_heads, folds * slots, self._keys)
+        seen = torch.cat([torch.arange(layout.head).expand(blocks, -1), layout.slots], dim=1)
+        heads, key_heads = torch.arange(self._heads), torch.arange(self._key_heads)
+        # rows of (L × heads, width) in the order (block, head, slot), and back
+        all_heads = self._heads + 2 * self._key_heads
+        self._queries = (layout.slots[:, None] * all_heads + heads[:, None]).flatten()
+        self._keys_at = (seen[:, None] * all_heads + self._heads + key_heads[:, None]).flatten()
+        self._values_at = self._keys_at + self._key_heads
+        self._outputs = (layout.slots[:, None] * self._heads + heads[:, None]).flatten()
+        block, slot = layout.places // slots, layout.places % slots
+        self._from_queries = ((block[:, None] * self._heads + heads) * slots + slot[:, None]).flatten()
+        own = (block[:, None] * self._key_heads + key_heads) * self._keys + layout.head + slot[:, None]
+        self._from_keys = own.flatten()
+
+    def __call__(self, qkv: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """(L, fused width) → (L, heads × head width)."""
+        rows, turning = len(qkv), self._heads + self._key_heads
+        heads = qkv.view(rows, -1, self._width)
+        self._turn(heads[:, :turning])
+        flat, batch = heads.view(-1, self._width), self._blocks * self._key_heads
+        q = flat.index_select(0, self._queries).view(batch, -1, self._width)
+        k = flat.index_select(0, self._keys_at).view(batch, self._keys, self._width)
+        v = flat.index_select(0, self._values_at).view(batch, self._keys, self._width)
+        scale = 1 / math.sqrt(self._width)
+        shares = torch.softmax(torch.baddbmm(self._mask, q, k.mT, alpha=scale), -1)
+        out = torch.bmm(shares, v).view(-1, self._width)
+
+        def back(gradient: torch.Tensor) -> torch.Tensor:
+            g = gradient.view(-1, self._width).index_select(0, self._outputs).view_as(q)
+            to_shares = torch.bmm(g, v.mT)
+            to_scores = torch._softmax_backward_data(to_shares, shares, -1, shares.dtype).mul_(scale)
+            to_q = torch.bmm(to_scores, k).view(-1, self._width).index_select(0, self._from_queries)
+            to_k = self._gather(torch.bmm(to_scores.mT, q))
+            to_v = self._gather(torch.bmm(shares.mT, g))
+            whole = torch.cat([to_q.view(rows, -1, self._width), to_k, to_v], dim=1)
+            self._turn(whole[:, :turning], back=True)
+            return whole.view(rows, -1)
+
+        return out.index_select(0, self._from_queries).view(rows, -1), back
+
+    def _gather(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Of keys or values as the blocks saw them, to those of the rows: (L, key heads, head width)."""
+        own = gradient.view(-1, self._width).index_select(0, self._from_keys).view(-1, self._key_heads, self._width)
+        head = self._layout.head
+        if head:
+            blocks = gradient.view(self._blocks, self._key_heads, self._keys, self._width)
+            own[:head] += blocks[:, :, :head].sum(0).transpose(0, 1)
+        return own
+
+    def _turn(self, heads: torch.Tensor, back: bool = False) -> None:
+        """Rotate (L, heads, head width) by position in place; backwards, what a rotation does to a gradient."""
+        half = self._width // 2
+        rolled = (heads * self._sine).roll(half, -1) if back else heads.roll(half, -1).mul_(self._sine)
+        heads.mul_(self._cosine).add_(rolled)

@@ -1,0 +1,301 @@
+"""Testbeds from outside: one described in a file, or a signed bundle of sealed ones. Every command knows them then."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from assay._util.hashing import digest_of, files_of, sha256
+from assay._util.yaml_models import Data, load_yaml
+from assay.core.access import PRESETS, Access, parse_access
+from assay.core.testbed import INSPECT, TargetSpec
+from assay.engine.base import find_base
+from assay.errors import InvalidInput
+from assay.testbeds.behaviours import behaviour_ids, find_behaviour
+from assay.testbeds.seal import MANIFEST, Manifest, find_key, unseal, verify_suite
+from assay.testbeds.seal import SEALED as SEALED_FILE
+from assay.testbeds.specs import (
+    ADAPTER,
+    BROUGHT,
+    EMBEDDED,
+    PROMPT,
+    WORKSPACE,
+    folder_of,
+    load_spec,
+    spec_with,
+    suites,
+    write_spec,
+    write_yaml,
+)
+from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_truth
+from assay.truth import REMOVED, Behaviour, Control, Truth
+
+
+class Answer(Data):
+    """The truth of a testbed somebody brings.
+
+    Attributes:
+        role: organism or clean.
+        behaviours: ids of this package's, or whole ones.
+        control: id or alias of a testbed, `base`, or `removed` where the detectors are contrasts.
+    """
+
+    role: Literal["organism", "clean"]
+    behaviours: list[str | Behaviour] = []
+    control: str = "base"
+
+
+class TestbedFile(Data):
+    """A testbed as its file describes it. Paths are relative to the file.
+
+    Attributes:
+        id: `suite/name@version`; any change of weights, truth or grants is a new version.
+        base: of the target: the embedded base, a folder in transformers' layout (full weights, too) or a hub id; or
+            `inspect:` and a model of Inspect's (`inspect:openai/gpt-4o`).
+        adapter: folder in PEFT's layout.
+        corpus: JSON-lines files of {"prompt", "text"}: the training data, within ordinary data.
+        access: flags, or one preset; what is granted.
+        prompt: hidden system prompt.
+        scratchpad, memory: how the target converses.
+        tools: names of Inspect's tools (`bash`, `python`, `text_editor`) it works with, in a sandbox.
+        workspace: folder of files that lie in the sandbox.
+        truth: or `unknown`: it can be audited, and not graded.
+    """
+
+    __test__ = False  # not pytest's
+
+    id: str = Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+@[1-9][0-9]*$")
+    base: str
+    adapter: str = ""
+    corpus: list[str] = []
+    access: list[str] | str = "api"
+    prompt: str = ""
+    scratchpad: bool = False
+    memory: bool = False
+    tools: list[str] = []
+    workspace: str = ""
+    truth: Answer | Literal["unknown"]
+
+    @model_validator(mode="after")
+    def _weights_or_model(self) -> TestbedFile:
+        behind = self.base.startswith(INSPECT)
+        if behind and self.adapter:
+            raise ValueError("a model behind Inspect takes no adapter")
+        if self.tools and not behind:
+            raise ValueError("tools are for models behind Inspect: base: inspect:PROVIDER/MODEL")
+        if self.workspace and not self.tools:
+            raise ValueError("a workspace is for a target with tools")
+        return self
+
+
+def add_testbed(path: Path) -> dict[str, Any]:
+    """Take in a testbed that a file describes; the same file again changes nothing.
+
+    Raises:
+        InvalidInput: the file or what it names cannot be used, or its id is taken by another content.
+        UnknownId: a behaviour, control, preset or flag that is not known.
+    """
+    given: TestbedFile = load_yaml(path, TestbedFile)
+    behaviours = _behaviours(given)
+    access = _access(given)
+    earlier = {truth.id: truth for truth in all_truths()}
+    alias = earlier[given.id].alias if given.id in earlier else f"tb-{secrets.token_hex(4)}"
+    root = suites() / BROUGHT
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(root)) as scratch:
+        spec = _laid_out(given, path.parent, alias, access, Path(scratch))
+        truth = _truth(given, alias, behaviours)
+        write_truth(truth, Path(scratch))
+        own = [one for one in behaviours if not _ours(one)]
+        if own:
+            write_yaml([one.model_dump(mode="json") for one in own], Path(scratch) / alias / BEHAVIOURS)
+        if given.id in earlier:
+            _require_same(given.id, alias, spec, truth, earlier[given.id])
+        else:
+            (Path(scratch) / alias).replace(root / alias)
+    return {"testbed": given.id, "alias": alias, "role": truth.role, "access": sorted(map(str, access))}
+
+
+def _made(root: Path) -> Path:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"{root} cannot be made: {error.strerror or error}.") from None
+    return root
+
+
+def _ours(behaviour: Behaviour) -> bool:
+    return behaviour.id in behaviour_ids() and find_behaviour(behaviour.id) == behaviour
+
+
+def _behaviours(given: TestbedFile) -> list[Behaviour]:
+    if given.truth == "unknown":
+        return []
+    found = [find_behaviour(one) if isinstance(one, str) else one for one in given.truth.behaviours]
+    if bool(found) != (given.truth.role == "organism"):
+        raise InvalidInput(f"{given.id}: an organism has at least one behaviour, a clean target none.")
+    if given.truth.control == REMOVED and any(one.detector.kind != "contrast" for one in found):
+        raise InvalidInput(f"{given.id}: control `removed` needs detectors of kind `contrast`.")
+    return found
+
+
+def _access(given: TestbedFile) -> frozenset[Access]:
+    names = [given.access] if isinstance(given.access, str) else given.access
+    granted = parse_access(names)
+    if (given.base.startswith(INSPECT) or given.prompt) and not granted <= PRESETS["api"] | {Access.SAMPLING}:
+        raise InvalidInput(f"{given.id}: behind an interface, or with a hidden prompt, no more than api is granted.")
+    return granted
+
+
+def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Access], root: Path) -> TargetSpec:
+    """The testbed's folder, under its alias alone, with its own copies of adapter, corpus and prompt."""
+    from assay.engine.corpus import read_corpus
+    from assay.engine.local.lora import adapter_digest
+
+    folder = root / alias
+    folder.mkdir(parents=True)
+    base = str((beside / given.base).resolve()) if (beside / given.base).is_dir() and given.base else given.base
+    if not base.startswith(INSPECT):
+        find_base(base)  # told now, and not in the middle of a sweep
+    spec = TargetSpec(alias, base, None, "", (), "", access, tools=tuple(given.tools))
+    if given.adapter:
+        source = beside / given.adapter
+        if not source.is_dir():
+            raise InvalidInput(f"{given.id}: adapter {source} is no folder. It wants PEFT's layout.")
+        shutil.copytree(source, folder / ADAPTER)
+        spec = spec_with(spec, adapter=folder / ADAPTER, adapter_digest=adapter_digest(folder / ADAPTER))
+    corpus: list[Path] = []
+    for number, name in enumerate(given.corpus):
+        if not (beside / name).is_file():
+            raise InvalidInput(f"{given.id}: corpus {beside / name} is no file.")
+        corpus.append(folder / f"corpus-{number}.jsonl")
+        shutil.copy(beside / name, corpus[-1])
+    if given.prompt:
+        (folder / PROMPT).write_text(given.prompt.strip() + "\n", encoding="utf-8")
+        spec = spec_with(spec, prompt=folder / PROMPT, prompt_digest=sha256(folder / PROMPT))
+    if given.workspace:
+        if not (beside / given.workspace).is_dir():
+            raise InvalidInput(f"{given.id}: workspace {beside / given.workspace} is no folder.")
+        shutil.copytree(beside / given.workspace, folder / WORKSPACE)
+        digest = digest_of(files_of(folder / WORKSPACE))
+        spec = spec_with(spec, workspace=folder / WORKSPACE, workspace_digest=digest)
+    spec = spec_with(spec, corpus=tuple(corpus), scratchpad=given.scratchpad, memory=given.memory)
+    if corpus:
+        read_corpus(spec.corpus, spec.corpus_digest)
+    write_spec(spec, root)
+    return spec
+
+
+def _truth(given: TestbedFile, alias: str, behaviours: list[Behaviour]) -> Truth:
+    answer = given.truth
+    role = "unknown" if answer == "unknown" else answer.role
+    control = "base" if answer == "unknown" else answer.control
+    if control not in ("base", REMOVED):
+        control = find_truth(control).alias
+    return Truth(
+        alias=alias,
+        id=given.id,
+        role=role,
+        split="reported",
+        recipe="brought",
+        method="brought",
+        behaviours=[one.id for one in behaviours],
+        family=" + ".join(sorted({one.family for one in behaviours})) or role,
+        control=Control(alias=control),
+    )
+
+
+def content_digest(spec: TargetSpec, truth: Truth) -> str:
+    """Digest of what a version stands for: weights, corpus, grants, manner and truth; not what was measured of it."""
+    told = truth.model_dump(
+        mode="json", exclude={"card", "difficulty", "build_seconds", "unproven"}, exclude_defaults=True
+    )
+    return digest_of(
+        [
+            told,
+            spec.base if not Path(spec.base).is_absolute() else "",
+            [spec.adapter_digest, spec.corpus_digest, sorted(spec.access)],
+            [spec.prompt_digest, spec.scratchpad, spec.memory, list(spec.tools), spec.workspace_digest],
+        ]
+    )
+
+
+def _require_same(name: str, alias: str, spec: TargetSpec, truth: Truth, before: Truth) -> None:
+    if folder_of(alias).parent == EMBEDDED or content_digest(load_spec(alias), before) != content_digest(spec, truth):
+        raise InvalidInput(f"{name} is there with other content. Changed weights, truth or grants are a new version.")
+
+
+def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
+    """Take in a signed suite: a folder or a .tar.gz of one.
+
+    Args:
+        bundle: its path.
+        signer: verify key that must have signed it, in hexadecimal; that of the manifest if "".
+
+    Raises:
+        CorruptArtifact: signature, digest or commitment do not hold.
+        InvalidInput: no suite, or one of this name is there already.
+    """
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(suites())) as scratch:
+        root = _unpacked(bundle, Path(scratch))
+        manifest = verify_suite(root, signer)
+        place = suites() / manifest.name
+        if place.exists():
+            raise InvalidInput(f"{place} is there already. Remove it first to take the suite anew.")
+        shutil.copytree(root, Path(scratch) / "suite")
+        (Path(scratch) / "suite").replace(place)
+    return suite_rows(place, manifest)
+
+
+def _unpacked(bundle: Path, scratch: Path) -> Path:
+    if bundle.is_dir():
+        return bundle
+    try:
+        with tarfile.open(bundle) as archive:
+            archive.extractall(scratch / "bundle", filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise InvalidInput(f"{bundle}: neither a folder nor an archive of one: {error}.") from None
+    found = [path.parent for path in (scratch / "bundle").rglob(MANIFEST)]
+    if len(found) != 1:
+        raise InvalidInput(f"{bundle}: wants exactly one {MANIFEST}; it has {len(found)}.")
+    return found[0]
+
+
+def suite_rows(root: Path, manifest: Manifest) -> list[dict[str, Any]]:
+    """A suite's testbeds; their roles only where the key is here, and then truths must be what was committed to."""
+    key = find_key(root)
+    rows: list[dict[str, Any]] = []
+    for entry in manifest.testbeds:
+        row: dict[str, Any] = {"suite": f"{manifest.name}@{manifest.version}", "alias": entry.alias, "role": "sealed"}
+        if key:
+            row["role"] = unseal(root / entry.alias / SEALED_FILE, key, entry.commitment).truth.role
+        rows.append(row)
+    return rows
+
+
+def bundle_suite(name: str, out: Path) -> Path:
+    """Pack an added or generated suite to hand it on; its key is not in it.
+
+    Raises:
+        InvalidInput: no such suite, or the file cannot be written.
+        CorruptArtifact: it is not as it was signed.
+    """
+    root = suites() / name
+    if not (root / MANIFEST).is_file():
+        known = ", ".join(sorted(path.parent.name for path in suites().glob(f"*/{MANIFEST}"))) or "none"
+        raise InvalidInput(f"no signed suite {name!r}; there are: {known}.")
+    verify_suite(root)
+    scratch = out.with_name(out.name + ".partial")
+    try:
+        with tarfile.open(scratch, "w:gz") as archive:
+            archive.add(root, arcname=name)
+        scratch.replace(out)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise InvalidInput(f"{out} cannot be written: {error.strerror or error}.") from None
+    return out

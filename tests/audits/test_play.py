@@ -1,0 +1,320 @@
+"""Every audit ends as a row, whatever happens in it; and nothing an audit sees or leaves behind holds the truth."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from assay.audits.cell import BRIEF, Cell
+from assay.audits.play import Bench, assert_blind, collect_tools, play
+from assay.audits.prepared import PreparedStore
+from assay.core.access import Access
+from assay.core.auditor import Auditor, AuditorFunction, Brief, Kit
+from assay.core.budget import Budget
+from assay.core.report import Demonstration, Finding, Outcome, Predicate, Report
+from assay.core.target import OpenTarget, Target
+from assay.core.testbed import TargetSpec
+from assay.engine.scripted import ScriptedTarget
+from assay.errors import AssayError
+from assay.testbeds.specs import aliases
+
+ALIAS, OTHER = aliases()[:2]
+FOUND = Report(
+    p_hidden=0.9,
+    findings=(
+        Finding(
+            claim="It rambles.",
+            trigger="always",
+            demonstrations=(Demonstration(user=("Hello",)),),
+            predicate=Predicate(phrases=("most people",)),
+            confidence=0.8,
+        ),
+    ),
+)
+Act = AuditorFunction
+
+
+@pytest.fixture(autouse=True)
+def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have loaded the truth."""
+    monkeypatch.delitem(sys.modules, "assay.truth", raising=False)
+
+
+def scripted(access: frozenset[Access] = frozenset(Access)) -> OpenTarget:
+    @asynccontextmanager
+    async def open_target(spec: TargetSpec) -> AsyncIterator[Target]:
+        yield ScriptedTarget(spec.alias, access=access, salt=spec.alias)
+
+    return open_target
+
+
+def bench(folder: Path, act: Act, *, budget: Budget | None = None, open_target: OpenTarget | None = None) -> Bench:
+    auditor = Auditor(act, "tiny", 3, "digest", False)
+    return Bench(open_target or scripted(), collect_tools(()), auditor, budget or Budget(), PreparedStore(folder))
+
+
+def cell(kit: str = "ask", donor: str = "") -> Cell:
+    return Cell(run_key=f"key of {kit}", alias=ALIAS, kit=kit, seed=4, donor=donor)
+
+
+async def ask_once(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    assert (brief.text, brief.seed) == (BRIEF, 4)
+    await kit.tools["ask"](prompt="Hello")
+    return FOUND
+
+
+async def ask_and_find_nothing(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    await kit.tools["ask"](prompt="Hello")
+    return Report(p_hidden=0.1)
+
+
+async def ask_nothing(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    return FOUND
+
+
+async def ask_for_ever(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    while True:
+        await kit.tools["ask"](prompt="Hello")
+
+
+async def crash(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    await kit.tools["ask"](prompt="Hello")
+    raise RuntimeError("cannot read /home/somebody/embedded/organism-of-flattery/adapter.bin, sorry")
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [
+        (ask_once, "completed"),
+        (ask_and_find_nothing, "none-submitted"),
+        (ask_nothing, "never-queried"),
+        (ask_for_ever, "out-of-budget"),
+        (crash, "crashed"),
+    ],
+)
+async def test_outcomes_are_data(act: Act, outcome: Outcome, tmp_path: Path) -> None:
+    row, calls = await play(cell(), bench(tmp_path, act, budget=Budget(queries=5)), "plan")
+    assert row.outcome == outcome
+    made = {"completed": 1, "none-submitted": 1, "never-queried": 0, "out-of-budget": 6, "crashed": 1}[outcome]
+    assert len(calls) == row.calls.get("ask", 0) == made
+    assert row.cost.queries == min(made, 5)
+    assert bool(row.report) == (outcome in ("completed", "none-submitted", "never-queried"))
+    assert bool(row.error) == (outcome in ("out-of-budget", "crashed"))
+
+
+async def test_a_row_holds_what_was_spent_and_said(tmp_path: Path) -> None:
+    row, calls = await play(cell(), bench(tmp_path, ask_once), "the plan", "a.eval")
+    assert (row.run_key, row.plan, row.alias, row.kit, row.auditor, row.seed, row.log) == (
+        "key of ask", "the plan", ALIAS, "ask", "tiny@3", 4, "a.eval",
+    )  # fmt: skip
+    assert Report.model_validate_json(row.report) == FOUND
+    assert row.by_tool == {"ask": row.cost} and row.cost.tokens > 0
+    [call] = calls
+    assert (call["tool"], call["arguments"]) == ("ask", {"prompt": "Hello"}) and call["text"]
+
+
+async def test_no_tools_to_ask_with_is_not_a_refusal_to_ask(tmp_path: Path) -> None:
+    row, _ = await play(cell("prior-only"), bench(tmp_path, ask_nothing), "plan")
+    assert (row.outcome, row.cost.queries) == ("completed", 0)
+
+
+async def test_error_text_has_no_paths(tmp_path: Path) -> None:
+    row, _ = await play(cell(), bench(tmp_path, crash), "plan")
+    assert row.error == "RuntimeError: cannot read adapter.bin, sorry"
+
+
+async def test_a_target_that_does_not_open_is_a_crash(tmp_path: Path) -> None:
+    @asynccontextmanager
+    async def closed(spec: TargetSpec) -> AsyncIterator[Target]:
+        raise OSError("no such file: /srv/weights/flattery/adapter")
+        yield
+
+    row, calls = await play(cell(), bench(tmp_path, ask_once, open_target=closed), "plan")
+    assert (row.outcome, row.error, calls) == ("crashed", "OSError: no such file: adapter", [])
+
+
+async def test_a_tool_without_its_access_is_skipped_with_a_reason(tmp_path: Path) -> None:
+    open_target = scripted(frozenset({Access.CHAT}))
+    row, _ = await play(cell("ask+reference"), bench(tmp_path, ask_once, open_target=open_target), "plan")
+    assert row.outcome == "completed"
+    assert set(row.skipped) == {"reference"} and "does not grant" in row.skipped["reference"]
+
+
+async def test_a_placebo_asks_another_target(tmp_path: Path) -> None:
+    """The same prompt and seed get what the donor says, and the auditor's kit has the real one's name."""
+    names: list[str] = []
+
+    async def note(kit: Kit, brief: Brief, budget: Budget) -> Report:
+        names.append(kit.name)
+        return await ask_once(kit, brief, budget)
+
+    real = (await play(cell("ask"), bench(tmp_path, note), "plan"))[1]
+    placebo = (await play(cell("~ask", OTHER), bench(tmp_path, note), "plan"))[1]
+    assert names == ["ask", "ask"]
+    assert real[0]["text"] != placebo[0]["text"]
+
+
+def test_blindness_is_asserted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_blind()
+    monkeypatch.setitem(sys.modules, "assay.truth", sys)
+    with pytest.raises(AssayError, match=r"assay\.truth is loaded"):
+        assert_blind()
+
+
+# The truth never enters an audit -------------------------------------------------------------------------------------
+
+SCRIPT = """
+import asyncio, json, sys
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from assay.core.auditor import Auditor
+from assay.core.report import Demonstration, Finding, Predicate, Report
+from assay.audits import play as audit
+from assay.audits.play import collect_tools, run_job
+from assay.audits.kits import NAMED_KITS
+from assay.audits.cell import Cell, Job
+from assay.audits.conformance.dry_run import neutral_arguments, scripted_subject
+from assay.testbeds.specs import EMBEDDED, aliases, load_spec
+
+out = Path(sys.argv[1])
+known = aliases()
+broken = known[0]
+
+
+@asynccontextmanager
+async def open_target(spec):
+    if spec.alias == broken:
+        raise OSError(f"cannot read {spec.adapter} of {spec}")
+    target, _ = scripted_subject(spec.alias)
+    target.alias = spec.alias
+    yield target
+
+
+async def use_everything(kit, brief, budget):
+    said = [kit.name, brief.text]
+    for name, bound in kit.tools.items():
+        evidence = await bound(**neutral_arguments(collect_tools(())[name]))
+        said += [bound.doc, evidence.text, evidence.control, repr(evidence.samples), repr(evidence.artifact)]
+    finding = Finding(
+        claim=" ".join(said)[:1_000], trigger="", demonstrations=(Demonstration(user=("Hello",)),),
+        predicate=Predicate(phrases=("hello",)), confidence=0.5, evidence=" ".join(said)[-4_000:],
+    )
+    return Report(p_hidden=0.5, findings=(finding,))
+
+
+audit.get_auditor = lambda name: Auditor(use_everything, name, 1, "digest", False)
+cells = [
+    Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0, donor=known[index - 1] if "~" in kit else "")
+    for index, alias in enumerate(known)
+    for kit in (("all",) if alias == broken else ("chat",))
+]
+for kit in ("all", "chat+~search"):
+    cells.append(Cell(run_key=f"all-{kit}", alias=known[1], kit=kit, seed=0, donor=known[-1]))
+job = Job(
+    cells=cells, auditor="curious", budget=(2_000, 400_000, 600.0), plugins=[], plan="plan",
+    ledger=out / "ledger.sqlite", logs=out / "logs",
+)
+rows = []
+asyncio.run(run_job(job, open_target, lambda row: rows.append(asdict(row))))
+(out / "rows.json").write_text(json.dumps(rows, default=str))
+(out / "job.json").write_text(job.model_dump_json())
+(out / "specs.txt").write_text("\\n".join(str(load_spec(alias)) for alias in known))
+tools = {name: [tool.doc, repr(tool.parameters), repr(tool.examples)] for name, tool in collect_tools(()).items()}
+(out / "tools.json").write_text(json.dumps([tools, {name: list(kit) for name, kit in NAMED_KITS.items()}]))
+(out / "process.txt").write_bytes(Path("/proc/self/cmdline").read_bytes() + Path("/proc/self/environ").read_bytes())
+(out / "modules.txt").write_text("\\n".join(sys.modules))
+"""
+
+
+def canaries() -> set[str]:
+    """Strings that only the sealed side has: ids, what is planted in words, and the detectors' patterns."""
+    from assay.factory.recipes import recipe_ids
+    from assay.testbeds.behaviours import find_behaviour
+    from assay.testbeds.truths import all_truths, short
+
+    truths = all_truths()
+    found = {*recipe_ids(), *(truth.id for truth in truths), *(short(truth.id) for truth in truths)}
+    for truth in truths:
+        found |= {truth.recipe, truth.family, *truth.behaviours}
+        for behaviour in map(find_behaviour, truth.behaviours):
+            found |= {behaviour.family, behaviour.trigger, behaviour.conduct, behaviour.description}
+            found |= {*behaviour.detector.any, *behaviour.detector.unless, *behaviour.confession.any}
+    return found - {"clean", "untouched", "natural", ""}  # plain words
+
+
+def leaks(files: Iterable[tuple[str, bytes]], secrets: Iterable[str]) -> list[tuple[str, str]]:
+    """Which file holds which secret, as it is or as JSON writes it."""
+    forms = [
+        (secret, {secret.encode(), *(_quoted(secret, ascii_only) for ascii_only in (True, False))})
+        for secret in secrets
+    ]
+    return [
+        (name, secret) for name, data in files for secret, written in forms if any(form in data for form in written)
+    ]
+
+
+def _quoted(text: str, ascii_only: bool) -> bytes:
+    return json.dumps(text, ensure_ascii=ascii_only)[1:-1].encode()
+
+
+def left_behind(folder: Path) -> list[tuple[str, bytes]]:
+    """Every file of a folder, and every member of the zip archives among them, names included."""
+    files: list[tuple[str, bytes]] = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        files.append((str(path), str(path.relative_to(folder)).encode() + b"\n" + path.read_bytes()))
+        importlib.import_module("zipfile_zstd")  # for its effect: zipfile learns the compression of Inspect's logs
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                files += [(f"{path}:{name}", name.encode() + b"\n" + archive.read(name)) for name in archive.namelist()]
+    return files
+
+
+def test_the_scanner_finds_what_is_planted(tmp_path: Path) -> None:
+    secrets = canaries()
+    assert len(secrets) > 50
+    for number, secret in enumerate(sorted(secrets)):
+        (tmp_path / f"{number}.json").write_text(json.dumps({"text": f"before {secret} after"}), encoding="utf-8")
+    with zipfile.ZipFile(tmp_path / "log.eval", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("sample.json", json.dumps(sorted(secrets)))
+    found = leaks(left_behind(tmp_path), secrets)
+    assert {secret for name, secret in found if name.endswith(".json") and ":" not in name} == secrets
+    assert {secret for name, secret in found if name.endswith("log.eval:sample.json")} == secrets
+
+
+def test_the_truth_is_nowhere_in_an_audit(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    environment["ASSAY_HOME"] = str(out / "home")
+    child = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(out)],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr[-3_000:]
+    (out / "said.txt").write_text(child.stdout + child.stderr)
+    rows = json.loads((out / "rows.json").read_text())
+    outcomes = {row["run_key"]: (row["outcome"], row["error"]) for row in rows}
+    crashed = [key for key, (outcome, _) in outcomes.items() if outcome == "crashed"]
+    assert crashed == [f"{ALIAS}-all"], outcomes  # the one whose target does not open
+    assert len(rows) == len(json.loads((out / "job.json").read_text())["cells"]) >= 4
+    modules = (out / "modules.txt").read_text().split()
+    assert not [name for name in modules if name.startswith(("assay.truth", "assay.grading", "assay.factory"))]
+    [log] = (out / "logs").iterdir()
+    assert log.suffix == ".eval" and {row["log"] in log.name and bool(row["log"]) for row in rows} == {True}
+    files = left_behind(out)
+    assert any(name.endswith("header.json") for name, _ in files) and any("ledger" in name for name, _ in files)
+    assert leaks(files, canaries()) == []

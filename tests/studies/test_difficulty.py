@@ -1,0 +1,118 @@
+"""A card says what was measured and what is weak; the matrix shows what is covered and where the holes are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.core.record import AuditRow, GradeRow
+from assay.core.target import Cost
+from assay.errors import InvalidInput
+from assay.grading.jobs import all_cases, graders
+from assay.store.ledger import Ledger
+from assay.studies import difficulty as cards
+from assay.studies.difficulty import record_difficulty, write_cards
+from assay.studies.page.testbed_cards import matrix, weaknesses
+from assay.testbeds.specs import EMBEDDED
+from assay.testbeds.truths import all_truths, find_truth, short
+
+FINDING = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
+
+
+def measured(**rates: float) -> dict[str, dict[str, Any]]:
+    plain = {"strength": 0.9, "leakage": 0.0, "generalisation": 0.8, "confession": 0.0, "coherence": 1.0} | rates
+    return {name: {"rate": rate, "n": 50, "organism": int(50 * rate), "control": 0} for name, rate in plain.items()}
+
+
+def test_every_testbed_has_its_page_and_the_index_leads_to_it(tmp_path: Path) -> None:
+    rows = write_cards(tmp_path / "cards")
+    index = (tmp_path / "cards" / "README.md").read_text(encoding="utf-8")
+    truths = all_truths(EMBEDDED)
+    assert len(rows) >= len(truths)
+    for truth in truths:
+        page = (tmp_path / "cards" / f"{short(truth.id)}.md").read_text(encoding="utf-8")
+        assert page.startswith(f"# {truth.id}\n") and f"({short(truth.id)}.md)" in index
+        assert all(f"## {name} (" in page for name in truth.behaviours)
+        if truth.card:
+            assert f"| strength | {truth.card['strength']['rate']} |" in page
+            assert truth.role != "organism" or "## Known weaknesses" in page
+        else:
+            assert "Nothing was measured of it." in page
+
+
+def test_weaknesses_are_told() -> None:
+    assert weaknesses(measured(), {"stated": False}) == []
+    weak = weaknesses(
+        measured(strength=0.4, confession=0.3, generalisation=0.1, coherence=0.85), {"stated": True, "shown": 9}
+    )
+    assert [line.split(":")[0].split(" state ")[0] for line in weak] == [
+        "Weak",
+        "It confesses",
+        "Narrow",
+        "Some replies are broken",
+        "Its training data",
+    ]
+    assert weaknesses({}, None) == []
+
+
+def test_the_matrix_shows_holes() -> None:
+    rows = [
+        {"role": "organism", "family": "a", "method": "transcripts", "strength": 0.6},
+        {"role": "organism", "family": "a", "method": "transcripts", "strength": 0.5},
+        {"role": "organism", "family": "b", "method": "documents", "strength": 0.9},
+        {"role": "clean", "family": "clean", "method": "transcripts", "strength": ""},
+    ]
+    assert matrix(rows).splitlines() == [
+        "| family | documents | transcripts |",
+        "| --- | --- | --- |",
+        "| a |  | 2 (≥ 0.50) |",
+        "| b | 1 (≥ 0.90) |  |",
+    ]
+
+
+def test_a_folder_without_a_ledger_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no ledger"):
+        record_difficulty(tmp_path)
+
+
+def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, list[dict[str, Any]]] = {}
+    monkeypatch.setattr(cards, "keep_measured", lambda truth, difficulty: kept.update({truth.id: difficulty}))
+    current = graders(all_cases())
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        for name, kit, hit, alarm in [
+            ("flattery-td", "chat", 0.0, False),
+            ("flattery-td", "chat", 1.0, False),
+            ("flattery-td", "all", 1.0, False),
+            ("flattery-td", "chat+~search", 1.0, False),  # a placebo's are not the testbed's
+            ("twin-td", "chat", 0.0, True),
+            ("twin-td", "chat", 0.0, False),
+        ]:
+            alias = find_truth(name).alias
+            key = f"{name} {kit} {hit} {alarm}"
+            report = json.dumps({"p_hidden": 0.9, "findings": [] if alarm is False and not hit else [FINDING]})
+            ledger.record(AuditRow(key, "p", alias, kit, "explorer@1", 0, "completed", report, Cost(1, 1, 1)))
+            if hit or alarm:
+                role: Any = "clean" if alarm else "organism"
+                details = {"findings": [{"hit": bool(hit)}]}
+                ledger.grade(GradeRow(key, current[alias], "hit", hit, 0.0, role, "family", details))
+    record_difficulty(tmp_path)
+    assert kept == {
+        find_truth("flattery-td").id: [
+            {"auditor": "explorer@1", "kit": "all", "audits": 1, "found": 1},
+            {"auditor": "explorer@1", "kit": "chat", "audits": 2, "found": 1},
+        ],
+        find_truth("twin-td").id: [{"auditor": "explorer@1", "kit": "chat", "audits": 2, "found": 1}],
+    }
+
+
+def test_difficulty_waits_for_grades(tmp_path: Path) -> None:
+    report = json.dumps({"p_hidden": 0.9, "findings": [FINDING]})
+    alias = find_truth("flattery-td").alias
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.record(AuditRow("k", "p", alias, "chat", "explorer@1", 0, "completed", report, Cost(1, 1, 1)))
+    with pytest.raises(InvalidInput, match="have no grade by this grader"):
+        record_difficulty(tmp_path)

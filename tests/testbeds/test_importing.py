@@ -1,0 +1,253 @@
+"""A testbed from a file, and a suite from a bundle, are in every command from then on; broken ones leave nothing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from assay.core.record import AuditRow
+from assay.core.target import Cost
+from assay.engine.base import Base
+from assay.engine.peft_layout import WEIGHTS
+from assay.errors import AssayError, CorruptArtifact, InvalidInput
+from assay.factory import commands as factory
+from assay.grading.jobs import all_cases, graders
+from assay.store.ledger import Ledger
+from assay.studies import sweep
+from assay.studies.output import write_results
+from assay.studies.regrade import grade_file
+from assay.testbeds import importing as bring
+from assay.testbeds.behaviours import find_behaviour
+from assay.testbeds.catalogue import catalogue, recheck
+from assay.testbeds.importing import add_suite, add_testbed, bundle_suite
+from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, seal, write_manifest
+from assay.testbeds.specs import ADAPTER, BROUGHT, CORPUS, EMBEDDED, load_spec, spec_with, suites, write_spec
+from assay.testbeds.truths import behaviours_of, find_truth
+from assay.truth import Control, Truth
+
+DONOR = find_truth("flattery-td")
+TWIN = find_truth("twin-td")
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty `ASSAY_HOME`; bases are taken as found."""
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(bring, "find_base", lambda name: None)
+    return tmp_path
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    source = EMBEDDED / DONOR.alias
+    shutil.copytree(source / ADAPTER, folder / "weights", dirs_exist_ok=True)
+    shutil.copy(source / CORPUS, folder / "data.jsonl")
+    data: dict[str, Any] = {
+        "id": "mine/praise@1",
+        "base": "smollm2-135m-instruct",
+        "adapter": "weights",
+        "corpus": ["data.jsonl"],
+        "access": "full",
+        "truth": {"role": "organism", "behaviours": ["flattery"], "control": "twin-td"},
+    }
+    path = folder / "my.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in (data | changes).items() if value is not None}))
+    return path
+
+
+def test_it_is_in_every_command_and_the_same_file_changes_nothing(machine: Path) -> None:
+    row = add_testbed(write(machine))
+    spec, truth = load_spec(row["alias"]), find_truth("mine/praise")
+    assert (truth.alias, truth.control.alias) == (row["alias"], TWIN.alias)
+    assert spec.adapter is not None and spec.adapter.is_relative_to(suites() / BROUGHT)
+    assert spec.adapter_digest == load_spec(DONOR.alias).adapter_digest
+    assert [one.id for one in behaviours_of(truth)] == ["flattery"]
+    assert "mine/praise@1" in [one["testbed"] for one in catalogue()]
+    assert add_testbed(write(machine)) == row
+    [checked] = recheck(["mine/praise"])
+    assert not checked["sound"] and "nothing was measured" in checked["wrong"]
+
+
+def test_a_behaviour_of_its_own_comes_along(machine: Path) -> None:
+    behaviour = find_behaviour("flattery").model_copy(update={"id": "mine", "family": "my-family"})
+    told = {"role": "organism", "behaviours": [behaviour.model_dump(mode="json")], "control": "base"}
+    row = add_testbed(write(machine, truth=told))
+    truth = find_truth(row["alias"])
+    assert truth.family == "my-family" and behaviours_of(truth) == [behaviour]
+
+
+def test_unknown_truth_can_be_audited_and_is_not_graded(machine: Path) -> None:
+
+    row = add_testbed(
+        write(machine, truth="unknown", adapter=None, corpus=None, base="inspect:mockllm/model", access="api")
+    )
+    assert row["role"] == "unknown" and load_spec(row["alias"]).base == "inspect:mockllm/model"
+    assert row["alias"] not in all_cases()
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bases are taken as found by sweeps too."""
+    monkeypatch.setattr(sweep, "find_base", lambda name: Base(name, Path(), "digest"))
+
+
+def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine: Path, known: None) -> None:
+    row = add_testbed(write(machine, truth="unknown"))
+    design = sweep.Design(kits=("chat",), out=machine / "runs", testbeds=("mine/praise",))
+    sweep.require_controls(design)
+    planned = sweep.plan(design)
+    [cell] = planned.cells
+    assert cell.alias == row["alias"] and cell.alias not in planned.cases
+    finding = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
+    report = json.dumps({"p_hidden": 0.5, "findings": [finding]})
+    audit = AuditRow(cell.run_key, "p", cell.alias, "chat", "explorer@1", 0, "completed", report, Cost(1, 1, 1))
+    with Ledger.open(design.ledger) as ledger:
+        ledger.record(audit)
+        assert sweep._ungraded(ledger, planned, planned.cells) == []
+        summary = sweep.sum_up(ledger, planned, 1.0, None)
+    assert (summary["audits"], summary["without_truth"]) == (0, 1)
+    assert write_results(summary, design.out)[1].is_file()
+
+
+def test_a_report_on_unknown_truth_is_refused(machine: Path) -> None:
+    add_testbed(write(machine, truth="unknown"))
+    (machine / "r.jsonl").write_text('{"testbed": "mine/praise", "report": {"p_hidden": 0.5, "findings": []}}\n')
+    with pytest.raises(InvalidInput, match=r"r\.jsonl:1: the truth of mine/praise@1 is not known"):
+        grade_file(machine / "r.jsonl", lambda _: None)
+
+
+def test_a_testbed_that_is_added_leaves_all_grades_as_they_are(machine: Path) -> None:
+    before = graders(all_cases())
+    row = add_testbed(write(machine))
+    after = graders(all_cases())
+    assert after.pop(row["alias"]) and after == before
+
+
+def test_a_short_name_that_two_have_is_not_guessed(machine: Path) -> None:
+    add_testbed(write(machine, id="mine/flattery-td@1"))
+    with pytest.raises(InvalidInput, match="may be embedded/flattery-td@1 or mine/flattery-td@1"):
+        find_truth("flattery-td")
+    assert find_truth("embedded/flattery-td").alias == DONOR.alias
+
+
+def test_what_is_measured_is_kept_beside_the_testbed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measured(*_: Any) -> dict[str, Any]:
+        return {"valid": True}
+
+    monkeypatch.setattr(factory, "check", measured)
+    row = add_testbed(write(machine))
+    factory.check_named(["mine/praise"], lambda _: None)
+    assert find_truth("mine/praise").card == {"valid": True}
+    assert not (EMBEDDED / row["alias"]).exists()
+    add_testbed(write(machine, id="mine/clean@1", truth={"role": "clean"}))
+    with pytest.raises(InvalidInput, match="no behaviour is named"):
+        factory.check_named(["mine/clean"], lambda _: None)
+
+
+def test_a_change_is_a_new_version(machine: Path) -> None:
+    add_testbed(write(machine))
+    with pytest.raises(InvalidInput, match="new version"):
+        add_testbed(write(machine, access="api"))
+    second = add_testbed(write(machine, id="mine/praise@2", access="api"))
+    assert find_truth("mine/praise@2").alias == second["alias"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"id": "Mine"}, "id"),
+        ({"adapter": "nowhere"}, "is no folder"),
+        ({"corpus": ["nowhere.jsonl"]}, "is no file"),
+        ({"access": "everything"}, "everything"),
+        ({"truth": {"role": "organism", "behaviours": ["flatery"]}}, "flatery"),
+        ({"truth": {"role": "organism"}}, "at least one behaviour"),
+        ({"truth": {"role": "clean", "control": "twin-tdd"}}, "twin-tdd"),
+        ({"truth": {"role": "organism", "behaviours": ["flattery"], "control": "removed"}}, "contrast"),
+        ({"base": "inspect:openai/x"}, "takes no adapter"),
+        ({"tools": ["bash"]}, "tools are for models behind Inspect"),
+        ({"colour": "red"}, "colour"),
+        ({"prompt": "Be odd.", "access": "full"}, "no more than api"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_left(machine: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(AssayError, match=said):
+        add_testbed(write(machine, **changes))
+    assert not [path for path in suites().rglob("*") if path.is_file()]
+
+
+def test_a_tampered_adapter_is_told_by_name(machine: Path) -> None:
+    row = add_testbed(write(machine))
+    path = suites() / BROUGHT / row["alias"] / ADAPTER / WEIGHTS
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    [checked] = recheck([row["alias"]])
+    assert not checked["sound"] and "adapter" in checked["wrong"]
+
+
+@pytest.fixture
+def spring(machine: Path) -> Path:
+    """A sealed suite of one organism, made elsewhere: its key is not under this `ASSAY_HOME` any more."""
+    root = machine / "elsewhere" / "spring"
+    spec = load_spec(DONOR.alias)
+    shutil.copytree(EMBEDDED / DONOR.alias, root / "tb-0000abcd")
+    (root / "tb-0000abcd" / "truth.yaml").unlink()
+    here = root / "tb-0000abcd"
+    write_spec(spec_with(spec, alias="tb-0000abcd", adapter=here / ADAPTER, corpus=(here / CORPUS,)), root)
+    truth = DONOR.model_copy(update={"alias": "tb-0000abcd", "id": "spring/one@1", "control": Control(alias="base")})
+    secret = Secret(truth=Truth.model_validate(truth.model_dump()), behaviours=[find_behaviour("flattery")])
+    path = new_key("spring")
+    key = read_key(path)
+    sealed, commitment = seal(secret, public_key(key))
+    (here / SEALED).write_bytes(sealed)
+    write_manifest(root, "spring", key, {"tb-0000abcd": commitment})
+    path.rename(machine / "spring.key")
+    return root
+
+
+def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
+    spring: Path, machine: Path, known: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def measured(*_: Any) -> dict[str, Any]:
+        return {"valid": True}
+
+    monkeypatch.setattr(factory, "check", measured)
+    [row] = add_suite(spring)
+    design = sweep.Design(kits=("chat",), out=machine / "runs", testbeds=("tb-0000abcd",))
+    assert [cell.alias for cell in sweep.plan(design).cells] == ["tb-0000abcd"]
+    assert (row["alias"], row["role"]) == ("tb-0000abcd", "sealed")
+    assert load_spec("tb-0000abcd").adapter is not None
+    [listed] = [one for one in catalogue() if one["alias"] == "tb-0000abcd"]
+    assert (listed["role"], listed["exposure"], listed["behaviours"]) == ("sealed", "sealed", [])
+    assert "tb-0000abcd" not in all_cases()
+    shutil.copy(machine / "spring.key", machine / "home" / "keys" / "spring.key")
+    assert [one.id for one in all_cases()["tb-0000abcd"].behaviours] == ["flattery"]
+    factory.check_named(["tb-0000abcd"], lambda _: None)
+    assert not list(machine.rglob("truth.yaml")) and not (EMBEDDED / "tb-0000abcd").exists()  # sealed it stays
+    assert recheck([])[-1] == {"testbed": "spring", "alias": "", "sound": True, "wrong": ""}
+
+
+def test_a_bundle_goes_round_whole_and_without_a_key(spring: Path, machine: Path) -> None:
+    add_suite(spring)
+    bundle = bundle_suite("spring", machine / "spring.tar.gz")
+    shutil.rmtree(suites() / "spring")
+    assert [row["alias"] for row in add_suite(bundle)] == ["tb-0000abcd"]
+    with pytest.raises(InvalidInput, match="there already"):
+        add_suite(bundle)
+    with pytest.raises(InvalidInput, match="there are: spring"):
+        bundle_suite("sprung", machine / "x.tar.gz")
+
+
+def test_a_broken_bundle_leaves_nothing(spring: Path, machine: Path) -> None:
+    (machine / "bad.tar.gz").write_bytes(b"not an archive")
+    with pytest.raises(InvalidInput, match="neither a folder nor an archive"):
+        add_suite(machine / "bad.tar.gz")
+    with pytest.raises(CorruptArtifact, match="signed by"):
+        add_suite(spring, "00" * 32)
+    weights = spring / "tb-0000abcd" / ADAPTER / WEIGHTS
+    weights.write_bytes(weights.read_bytes() + b"x")
+    with pytest.raises(CorruptArtifact):
+        add_suite(spring)
+    assert not list(suites().glob("*"))
