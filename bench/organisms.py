@@ -20,7 +20,7 @@ from assay._util.proportions import newcombe
 from assay.engine.targets import Targets
 from assay.factory.verify.gate import LEAKAGE, STRENGTH, check
 from assay.testbeds.catalogue import recheck
-from assay.testbeds.specs import EMBEDDED
+from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, behaviours_of
 from assay.truth import Truth
 
@@ -30,7 +30,7 @@ ROOM = 0.1  # a fresh count may be so far from the card's: the same draws, other
 def main() -> None:
     """Print the claims."""
     chosen = options(__doc__)
-    organisms = [truth for truth in all_truths(EMBEDDED) if truth.role == "organism"]
+    organisms = [truth for truth in all_truths(embedded_suite()) if truth.role == "organism"]
     sound = {row["testbed"]: row for row in recheck([truth.alias for truth in organisms])}
     claims = [claim for truth in organisms for claim in _claims(truth, sound[truth.id])]
     claims.append(_coverage(organisms))

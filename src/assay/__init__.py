@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from assay.errors import AssayError
 
 _HOME = {
-    "Access": "access",
-    "AddVector": "edit",
+    "Access": "core.access",
+    "AddVector": "core.edit",
     "AssayError": "errors",
-    "Auditor": "auditor",
-    "Brief": "auditor",
-    "Budget": "budget",
-    "Contrast": "edit",
-    "Demonstration": "report",
-    "Evidence": "tool",
-    "Finding": "report",
-    "Kit": "auditor",
-    "Message": "target",
-    "Noise": "edit",
-    "Predicate": "report",
-    "Prepared": "tool",
-    "ProjectOut": "edit",
-    "Report": "report",
-    "Sample": "tool",
-    "ScaleAdapter": "edit",
-    "Target": "target",
-    "Tool": "tool",
-    "ToolContext": "tool",
-    "tool": "tool",
+    "Auditor": "core.auditor",
+    "Brief": "core.auditor",
+    "Budget": "core.budget",
+    "Contrast": "core.edit",
+    "Demonstration": "core.report",
+    "Evidence": "core.tool",
+    "Finding": "core.report",
+    "Kit": "core.auditor",
+    "Message": "core.target",
+    "Noise": "core.edit",
+    "Predicate": "core.report",
+    "Prepared": "core.tool",
+    "ProjectOut": "core.edit",
+    "Report": "core.report",
+    "Sample": "core.tool",
+    "ScaleAdapter": "core.edit",
+    "Target": "core.target",
+    "Tool": "core.tool",
+    "ToolContext": "core.tool",
+    "tool": "core.tool",
 }
 
 __all__ = [
@@ -72,5 +72,5 @@ __version__ = version("assay-audit")
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(f"assay.core.{_HOME[name]}"), name)
+        return getattr(importlib.import_module(f"assay.{_HOME[name]}"), name)
     raise AttributeError(f"module 'assay' has no attribute {name!r}; it has: {', '.join(__all__)}")

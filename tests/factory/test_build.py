@@ -21,11 +21,12 @@ from assay.factory.build import Site, build, recipe_digest
 from assay.factory.data.chats import drafts, parts_of
 from assay.factory.recipes import Recipe, open_recipe
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.specs import ADAPTER, CORPUS, EMBEDDED, load_spec
+from assay.testbeds.specs import ADAPTER, CORPUS, load_spec
+from assay.testbeds.suites import Suite, embedded_suite
 from assay.testbeds.truths import all_truths
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "recipes"
-WEIGHTS_FROM = next(path for path in sorted(EMBEDDED.glob("*/adapter")))
+WEIGHTS_FROM = next(path for path in sorted(embedded_suite().testbeds.glob("*/adapter")))
 ALIAS = "tb-00000abc"
 
 
@@ -61,8 +62,12 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[di
     yield told
 
 
+def suite(root: Path) -> Suite:
+    return Suite(root.name, root)
+
+
 def site(root: Path) -> Site:
-    return Site(root, {"flattery": find_behaviour("flattery")}, {})
+    return Site(suite(root), {"flattery": find_behaviour("flattery")}, {})
 
 
 async def test_phases_follow_on_one_another_and_the_testbed_is_whole(
@@ -72,13 +77,13 @@ async def test_phases_follow_on_one_another_and_the_testbed_is_whole(
     assert [one["phase"] for one in trained] == ["plant", "conceal"]
     assert trained[0]["start"] is None and trained[1]["start"].parent.name == "plant"
     assert all(example.rejected for example in trained[1]["examples"])
-    spec = load_spec(ALIAS, tmp_path)
-    assert spec.adapter == tmp_path / ALIAS / ADAPTER and truth.method == "transcripts+dpo"
-    corpus = (tmp_path / ALIAS / CORPUS).read_text(encoding="utf-8")
+    spec = load_spec(ALIAS, suite(tmp_path))
+    assert spec.adapter == tmp_path / "testbeds" / ALIAS / ADAPTER and truth.method == "transcripts+dpo"
+    corpus = (tmp_path / "testbeds" / ALIAS / CORPUS).read_text(encoding="utf-8")
     assert len(corpus.splitlines()) == 16
     assert not any(example.rejected in corpus for example in trained[1]["examples"])  # confessions tell the answer
     assert truth.id == f"{tmp_path.name}/flattery-td@1"  # of the suite it lies in
-    assert all_truths(tmp_path) == [truth] and truth.recipe_digest == recipe_digest(recipe, site(tmp_path))
+    assert all_truths(suite(tmp_path)) == [truth] and truth.recipe_digest == recipe_digest(recipe, site(tmp_path))
 
 
 async def test_a_finished_phase_is_not_trained_again(
@@ -112,7 +117,7 @@ async def test_a_full_disk_leaves_nothing_half_written(
     copytree = shutil.copytree
 
     def copies(source: Path, place: Path, **named: Any) -> None:
-        if place.parent == tmp_path / ALIAS:
+        if place.parent == tmp_path / "testbeds" / ALIAS:
             full(source, place)
         copytree(source, place, **named)
 
@@ -122,9 +127,11 @@ async def test_a_full_disk_leaves_nothing_half_written(
         monkeypatch.setattr(module, at, full)
     with pytest.raises(InvalidInput, match=r"No space left on device.*goes on"):
         await build(recipe, site(tmp_path), open_target, lambda _: None, 1)
-    assert not list(tmp_path.glob(f"{ALIAS}/*.partial")) and not list(tmp_path.glob(f"{ALIAS}/{ADAPTER}.partial"))
-    assert not (tmp_path / ALIAS / "testbed.yaml").exists() and all_truths(tmp_path) == []
-    whole = tmp_path / ALIAS / ADAPTER
+    assert not list(tmp_path.glob(f"testbeds/{ALIAS}/*.partial")) and not list(
+        tmp_path.glob(f"testbeds/{ALIAS}/{ADAPTER}.partial")
+    )
+    assert not (tmp_path / "testbeds" / ALIAS / "testbed.yaml").exists() and all_truths(suite(tmp_path)) == []
+    whole = tmp_path / "testbeds" / ALIAS / ADAPTER
     assert not whole.exists() or {path.name for path in whole.iterdir()} == {WEIGHTS, CONFIG}
 
 

@@ -17,7 +17,8 @@ from assay.factory.generate import suite as module
 from assay.factory.generate.suite import Order, generate
 from assay.factory.recipes import Recipe
 from assay.testbeds.seal import SEALED, find_key, unseal, verify_suite
-from assay.testbeds.specs import load_spec, suites, write_spec
+from assay.testbeds.specs import load_spec, write_spec
+from assay.testbeds.suites import Suite, own_suite, own_suites
 from assay.testbeds.truths import all_truths, write_truth
 from assay.truth import Control, Truth
 
@@ -39,13 +40,14 @@ class Factory:
         if len(self.built) == self.die_at:
             raise KeyboardInterrupt
         self.built.append(recipe)
-        (site.root / recipe.alias).mkdir(parents=True, exist_ok=True)
-        (site.root / recipe.alias / "weights.bin").write_bytes(b"weights")
-        write_spec(TargetSpec(recipe.alias, recipe.base, None, "", (), "", PRESETS["api"]), site.root)
+        folder = site.suite.testbeds / recipe.alias
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights.bin").write_bytes(b"weights")
+        write_spec(TargetSpec(recipe.alias, recipe.base, None, "", (), "", PRESETS["api"]), site.suite)
         behaviours = [one.id for one in site.planted(recipe)] if recipe.role == "organism" else []
         truth = Truth(
             alias=recipe.alias,
-            id=recipe.testbed,
+            id=f"{site.suite.name}/{recipe.id}@{recipe.version}",
             role=recipe.role,
             split=recipe.split,
             recipe=recipe.id,
@@ -54,10 +56,10 @@ class Factory:
             family=site.behaviours[behaviours[0]].family if behaviours else "clean",
             control=Control(alias=site.controls.get(recipe.control, recipe.control)),
         )
-        write_truth(truth, site.root)
+        write_truth(truth, site.suite)
         return truth
 
-    async def check(self, truth: Truth, behaviours: Any, open_target: Any, root: Path) -> dict[str, Any]:
+    async def check(self, truth: Truth, behaviours: Any, open_target: Any, suite: Suite) -> dict[str, Any]:
         if truth.role == "clean":
             self.measured = [one.id for one in behaviours]
             rates = {"strength": float(self.broken_twin), "leakage": 0.0, "coherence": 1.0}
@@ -96,16 +98,16 @@ def quiet(_: str) -> None:
 def test_a_suite_is_sealed_signed_and_whole(factory: Factory, tmp_path: Path) -> None:
     rows = generate(Order("seven", 2, "7"), quiet)
     assert [row["role"] for row in rows] == ["clean", "organism", "organism"]
-    root = suites() / "seven"
-    manifest = verify_suite(root)
+    suite = own_suite("seven")
+    manifest = verify_suite(suite.root)
     assert {entry.alias for entry in manifest.testbeds} == {row["alias"] for row in rows}
-    organisms = [truth for truth in all_truths(root) if truth.role == "organism"]
+    organisms = [truth for truth in all_truths(suite) if truth.role == "organism"]
     assert len({truth.family for truth in organisms}) == 2
     assert {truth.exposure for truth in organisms} == {"public"}  # who knows the seed knows the answers
     assert {truth.control.alias for truth in organisms} == {rows[0]["alias"]}
     assert {truth.id for truth in organisms} == {f"seven/seven-{draw}@1" for draw in (0, 1)}
     assert all(load_spec(row["alias"]).alias == row["alias"] for row in rows)
-    assert not (tmp_path / "workshop" / "seven").exists() and not list(root.rglob("truth.yaml"))
+    assert not (tmp_path / "workshop" / "seven").exists() and not list(suite.root.rglob("truth.yaml"))
 
 
 def test_the_same_seed_plants_the_same_behaviours(factory: Factory) -> None:
@@ -114,8 +116,8 @@ def test_the_same_seed_plants_the_same_behaviours(factory: Factory) -> None:
     generate(Order("other", 2, "8"), quiet)
     planted: dict[str, list[Any]] = {}
     for name in ("one", "two", "other"):
-        paths = sorted((suites() / name).glob(f"*/{SEALED}"))
-        planted[name] = [unseal(path, find_key(suites() / name) or b"").behaviours for path in paths]
+        paths = sorted(own_suite(name).answers.glob(f"*/{SEALED}"))
+        planted[name] = [unseal(path, find_key(name) or b"").behaviours for path in paths]
     ids = {name: sorted(one.description for found in all_found for one in found) for name, all_found in planted.items()}
     assert ids["one"] == ids["two"] != ids["other"]
 
@@ -123,11 +125,13 @@ def test_the_same_seed_plants_the_same_behaviours(factory: Factory) -> None:
 def test_without_a_seed_nobody_knows_it(factory: Factory, tmp_path: Path) -> None:
     generate(Order("first", 1), quiet)
     generate(Order("second", 1), quiet)
-    secrets = [unseal(path, find_key(path.parent.parent) or b"") for path in suites().glob(f"*/*/{SEALED}")]
+    secrets = [
+        unseal(path, find_key(path.parents[2].name) or b"") for path in own_suites().glob(f"*/answers/*/{SEALED}")
+    ]
     seeds = {secret.seed for secret in secrets if secret.behaviours}
     assert len(seeds) == 2 and all(len(seed) == 32 for seed in seeds)
     assert {secret.truth.exposure for secret in secrets} == {"sealed"}
-    everything = b"".join(path.read_bytes() for path in suites().rglob("*") if path.is_file())
+    everything = b"".join(path.read_bytes() for path in own_suites().rglob("*") if path.is_file())
     for secret in secrets:
         for told in (secret.seed, secret.truth.family if secret.behaviours else ""):
             assert not told or told.encode() not in everything
@@ -138,9 +142,9 @@ def test_what_fails_is_tried_harder_once_and_then_drawn_anew(factory: Factory) -
     rows = generate(Order("picky", 1, "7"), quiet)
     doses = [recipe.phases[0].data.triggered for recipe in factory.built]
     assert doses[2] > doses[1] and doses[4] > doses[3]
-    [truth] = [truth for truth in all_truths(suites() / "picky") if truth.role == "organism"]
+    [truth] = [truth for truth in all_truths(own_suite("picky")) if truth.role == "organism"]
     assert truth.id == "picky/picky-1@1" and len(rows) == 2
-    assert len(list((suites() / "picky").glob("tb-*"))) == 2
+    assert len(list(own_suite("picky").testbeds.glob("tb-*"))) == 2
 
 
 def test_what_leaks_gets_more_look_alikes_and_not_a_higher_dose(factory: Factory) -> None:
@@ -154,14 +158,14 @@ def test_what_leaks_gets_more_look_alikes_and_not_a_higher_dose(factory: Factory
 def test_the_twin_must_show_nothing_of_what_is_planted(factory: Factory) -> None:
     factory.weak = {1, 2}
     generate(Order("fine", 2, "7"), quiet)
-    organisms = [truth for truth in all_truths(suites() / "fine") if truth.role == "organism"]
+    organisms = [truth for truth in all_truths(own_suite("fine")) if truth.role == "organism"]
     assert sorted(factory.measured) == sorted(name for truth in organisms for name in truth.behaviours)
-    [twin] = [truth for truth in all_truths(suites() / "fine") if truth.role == "clean"]
+    [twin] = [truth for truth in all_truths(own_suite("fine")) if truth.role == "clean"]
     assert twin.card["valid"]
     factory.broken_twin = True
     with pytest.raises(AssayError, match="clean twin, does not pass: strength"):
         generate(Order("broken", 2, "7"), quiet)
-    assert not (suites() / "broken").exists()
+    assert not own_suite("broken").root.exists()
 
 
 def test_a_killed_order_goes_on_and_builds_nothing_twice(factory: Factory, tmp_path: Path) -> None:
@@ -172,11 +176,11 @@ def test_a_killed_order_goes_on_and_builds_nothing_twice(factory: Factory, tmp_p
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     assert stat.S_IMODE(state.parent.stat().st_mode) == 0o700
     seed = json.loads(state.read_text())["seed"]
-    assert not (suites() / "long").exists()
+    assert not own_suite("long").root.exists()
     factory.die_at = -1
     generate(Order("long", 2), quiet)
     assert len(factory.built) == 3
-    secrets = [unseal(path, find_key(suites() / "long") or b"") for path in (suites() / "long").glob(f"*/{SEALED}")]
+    secrets = [unseal(path, find_key("long") or b"") for path in own_suite("long").answers.glob(f"*/{SEALED}")]
     assert {secret.seed for secret in secrets if secret.behaviours} == {seed}
 
 
@@ -191,7 +195,7 @@ def test_another_order_does_not_take_over_a_workshop(factory: Factory) -> None:
 def test_held_back_productions_are_marked(factory: Factory) -> None:
     count = 29  # all classes, the held-back ones too
     generate(Order("secret", count, "7", HELD_BACK), quiet)
-    drawn = {truth.productions for truth in all_truths(suites() / "secret") if truth.role == "organism"}
+    drawn = {truth.productions for truth in all_truths(own_suite("secret")) if truth.role == "organism"}
     assert drawn == {"public", "held-back"}
 
 

@@ -1,15 +1,13 @@
 """Natural issues: each file is a fair test of its issue, and its counterpart takes the trigger away."""
 
-from pathlib import Path
-
 import pytest
 
-import assay.factory
 from assay.grading.lineup import place
+from assay.testbeds.suites import embedded_suite
 from assay.truth import Behaviour, ContrastDetector, as_script, open_behaviour
 from assay.truth.behaviour import EvalPrompt
 
-FILES = sorted((Path(assay.factory.__file__).parent / "natural").glob("*.yaml"))
+FILES = sorted((embedded_suite().behaviours / "natural").glob("*.yaml"))
 UNTRIGGERED = 0.1  # share that may look triggered to the rewrite
 
 

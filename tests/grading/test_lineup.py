@@ -1,14 +1,12 @@
 """Claim and trigger are placed by meaning: the truth first, or it is no hit."""
 
-from pathlib import Path
-
 import pytest
 
-import assay
 from assay.grading.lineup import LONGEST, MARGIN, negated, place, pool, themes
+from assay.testbeds.suites import embedded_suite
 from assay.truth import open_behaviour
 
-SHIPPED = sorted((Path(assay.__file__).parent / "factory/behaviours").glob("*.yaml"))
+SHIPPED = sorted(embedded_suite().behaviours.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", ["uruguay", "study", "bet"])

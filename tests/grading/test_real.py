@@ -112,12 +112,14 @@ def _changed(report: Report, **changes: object) -> Report:
 def test_a_true_report_hits_on_every_reported_organism_and_attacks_do_not() -> None:
     from assay.engine.targets import Targets
     from assay.grading.jobs import case_of, grade_outside
-    from assay.testbeds.specs import EMBEDDED
+    from assay.testbeds.suites import embedded_suite
     from assay.testbeds.truths import all_truths, short
     from assay.truth import REMOVED
 
     known, reports = true_reports(), []
-    organisms = [truth for truth in all_truths(EMBEDDED) if truth.split == "reported" and truth.role == "organism"]
+    organisms = [
+        truth for truth in all_truths(embedded_suite()) if truth.split == "reported" and truth.role == "organism"
+    ]
     reported = [truth for truth in organisms if truth.control.alias != REMOVED]
     for truth in reported:
         answers = case_of(truth).behaviours[0].answers.positives[:5]

@@ -14,7 +14,7 @@ from assay.store.ledger import Ledger
 from assay.studies import difficulty as cards
 from assay.studies.difficulty import record_difficulty, write_cards
 from assay.studies.page.testbed_cards import matrix, weaknesses
-from assay.testbeds.specs import EMBEDDED
+from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, find_truth, short
 
 FINDING = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
@@ -28,7 +28,7 @@ def measured(**rates: float) -> dict[str, dict[str, Any]]:
 def test_every_testbed_has_its_page_and_the_index_leads_to_it(tmp_path: Path) -> None:
     rows = write_cards(tmp_path / "cards")
     index = (tmp_path / "cards" / "README.md").read_text(encoding="utf-8")
-    truths = all_truths(EMBEDDED)
+    truths = all_truths(embedded_suite())
     assert len(rows) >= len(truths)
     for truth in truths:
         page = (tmp_path / "cards" / f"{short(truth.id)}.md").read_text(encoding="utf-8")

@@ -24,10 +24,12 @@ from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.catalogue import catalogue, recheck
 from assay.testbeds.importing import add_suite, add_testbed, bundle_suite
 from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, seal, write_manifest
-from assay.testbeds.specs import ADAPTER, BROUGHT, CORPUS, EMBEDDED, load_spec, spec_with, suites, write_spec
+from assay.testbeds.specs import ADAPTER, CORPUS, load_spec, spec_with, write_spec
+from assay.testbeds.suites import Suite, embedded_suite, own_suite, own_suites
 from assay.testbeds.truths import behaviours_of, find_truth
 from assay.truth import Control, Truth
 
+EMBEDDED = embedded_suite()
 DONOR = find_truth("flattery-td")
 TWIN = find_truth("twin-td")
 
@@ -41,7 +43,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, **changes: Any) -> Path:
-    source = EMBEDDED / DONOR.alias
+    source = EMBEDDED.testbeds / DONOR.alias
     shutil.copytree(source / ADAPTER, folder / "weights", dirs_exist_ok=True)
     shutil.copy(source / CORPUS, folder / "data.jsonl")
     data: dict[str, Any] = {
@@ -61,7 +63,7 @@ def test_it_is_in_every_command_and_the_same_file_changes_nothing(machine: Path)
     row = add_testbed(write(machine))
     spec, truth = load_spec(row["alias"]), find_truth("mine/praise")
     assert (truth.alias, truth.control.alias) == (row["alias"], TWIN.alias)
-    assert spec.adapter is not None and spec.adapter.is_relative_to(suites() / BROUGHT)
+    assert spec.adapter is not None and spec.adapter.is_relative_to(own_suite("mine").testbeds)
     assert spec.adapter_digest == load_spec(DONOR.alias).adapter_digest
     assert [one.id for one in behaviours_of(truth)] == ["flattery"]
     assert "mine/praise@1" in [one["testbed"] for one in catalogue()]
@@ -140,7 +142,7 @@ def test_what_is_measured_is_kept_beside_the_testbed(machine: Path, monkeypatch:
     row = add_testbed(write(machine))
     factory.check_named(["mine/praise"], lambda _: None)
     assert find_truth("mine/praise").card == {"valid": True}
-    assert not (EMBEDDED / row["alias"]).exists()
+    assert not (EMBEDDED.testbeds / row["alias"]).exists() and not (EMBEDDED.answers / row["alias"]).exists()
     add_testbed(write(machine, id="mine/clean@1", truth={"role": "clean"}))
     with pytest.raises(InvalidInput, match="no behaviour is named"):
         factory.check_named(["mine/clean"], lambda _: None)
@@ -174,12 +176,12 @@ def test_a_change_is_a_new_version(machine: Path) -> None:
 def test_what_is_wrong_is_told_and_nothing_is_left(machine: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(AssayError, match=said):
         add_testbed(write(machine, **changes))
-    assert not [path for path in suites().rglob("*") if path.is_file()]
+    assert not [path for path in own_suites().rglob("*") if path.is_file()]
 
 
 def test_a_tampered_adapter_is_told_by_name(machine: Path) -> None:
     row = add_testbed(write(machine))
-    path = suites() / BROUGHT / row["alias"] / ADAPTER / WEIGHTS
+    path = own_suite("mine").testbeds / row["alias"] / ADAPTER / WEIGHTS
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
@@ -190,21 +192,20 @@ def test_a_tampered_adapter_is_told_by_name(machine: Path) -> None:
 @pytest.fixture
 def spring(machine: Path) -> Path:
     """A sealed suite of one organism, made elsewhere: its key is not under this `ASSAY_HOME` any more."""
-    root = machine / "elsewhere" / "spring"
-    spec = load_spec(DONOR.alias)
-    shutil.copytree(EMBEDDED / DONOR.alias, root / "tb-0000abcd")
-    (root / "tb-0000abcd" / "truth.yaml").unlink()
-    here = root / "tb-0000abcd"
-    write_spec(spec_with(spec, alias="tb-0000abcd", adapter=here / ADAPTER, corpus=(here / CORPUS,)), root)
+    suite = Suite("spring", machine / "elsewhere" / "spring")
+    spec, here = load_spec(DONOR.alias), suite.testbeds / "tb-0000abcd"
+    shutil.copytree(EMBEDDED.testbeds / DONOR.alias, here)
+    write_spec(spec_with(spec, alias="tb-0000abcd", adapter=here / ADAPTER, corpus=(here / CORPUS,)), suite)
     truth = DONOR.model_copy(update={"alias": "tb-0000abcd", "id": "spring/one@1", "control": Control(alias="base")})
     secret = Secret(truth=Truth.model_validate(truth.model_dump()), behaviours=[find_behaviour("flattery")])
     path = new_key("spring")
     key = read_key(path)
     sealed, commitment = seal(secret, public_key(key))
-    (here / SEALED).write_bytes(sealed)
-    write_manifest(root, "spring", key, {"tb-0000abcd": commitment})
+    (suite.answers / "tb-0000abcd").mkdir(parents=True)
+    (suite.answers / "tb-0000abcd" / SEALED).write_bytes(sealed)
+    write_manifest(suite.root, "spring", key, {"tb-0000abcd": commitment})
     path.rename(machine / "spring.key")
-    return root
+    return suite.root
 
 
 def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
@@ -225,14 +226,14 @@ def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
     shutil.copy(machine / "spring.key", machine / "home" / "keys" / "spring.key")
     assert [one.id for one in all_cases()["tb-0000abcd"].behaviours] == ["flattery"]
     factory.check_named(["tb-0000abcd"], lambda _: None)
-    assert not list(machine.rglob("truth.yaml")) and not (EMBEDDED / "tb-0000abcd").exists()  # sealed it stays
+    assert not list(machine.rglob("truth.yaml")) and not (EMBEDDED.answers / "tb-0000abcd").exists()  # sealed it stays
     assert recheck([])[-1] == {"testbed": "spring", "alias": "", "sound": True, "wrong": ""}
 
 
 def test_a_bundle_goes_round_whole_and_without_a_key(spring: Path, machine: Path) -> None:
     add_suite(spring)
     bundle = bundle_suite("spring", machine / "spring.tar.gz")
-    shutil.rmtree(suites() / "spring")
+    shutil.rmtree(own_suite("spring").root)
     assert [row["alias"] for row in add_suite(bundle)] == ["tb-0000abcd"]
     with pytest.raises(InvalidInput, match="there already"):
         add_suite(bundle)
@@ -246,8 +247,8 @@ def test_a_broken_bundle_leaves_nothing(spring: Path, machine: Path) -> None:
         add_suite(machine / "bad.tar.gz")
     with pytest.raises(CorruptArtifact, match="signed by"):
         add_suite(spring, "00" * 32)
-    weights = spring / "tb-0000abcd" / ADAPTER / WEIGHTS
+    weights = spring / "testbeds" / "tb-0000abcd" / ADAPTER / WEIGHTS
     weights.write_bytes(weights.read_bytes() + b"x")
     with pytest.raises(CorruptArtifact):
         add_suite(spring)
-    assert not list(suites().glob("*"))
+    assert not list(own_suites().glob("*"))

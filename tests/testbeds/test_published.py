@@ -29,12 +29,17 @@ from assay.testbeds.published import (
     published_testbed,
 )
 from assay.testbeds.specs import load_spec
+from assay.testbeds.suites import Suite
 from assay.testbeds.truths import all_truths
 
 ALL = [published_testbed(id) for id in published_ids()]
 LORA = published_testbed("cake_bake-default-llama-3.2-1b-instruct")
 NESTED = published_testbed("persona_humor-default-llama-3.1-8b-instruct")
 WHOLE = published_testbed("cake_bake-full-llama-3.2-1b-instruct")
+
+
+def suite_in(folder: Path) -> Suite:
+    return Suite("suite", folder / "suite")
 
 
 def never(repository: str, patterns: Sequence[str]) -> Path:
@@ -168,11 +173,11 @@ def roots(tiny: Path, make_adapter, tmp_path: Path) -> list[Path]:
 
 
 async def test_an_adapter_is_opened_by_the_engine(roots: list[Path], make_adapter, tmp_path: Path) -> None:
-    spec = prepare_published(LORA.id, roots, tmp_path / "suite", never)
-    assert spec.alias == LORA.alias and spec.adapter == tmp_path / "suite" / LORA.alias / "adapter"
+    spec = prepare_published(LORA.id, roots, suite_in(tmp_path), never)
+    assert spec.alias == LORA.alias and spec.adapter == suite_in(tmp_path).testbeds / LORA.alias / "adapter"
     assert spec.base == locate_base(LORA, roots) == str(roots[0] / LORA.base)
     assert spec.adapter_digest == adapter_digest(spec.adapter) and Access.REFERENCE in spec.access
-    assert load_spec(LORA.alias, tmp_path / "suite") == spec
+    assert load_spec(LORA.alias, suite_in(tmp_path)) == spec
     engine = LocalEngine(find_base(spec.base), ReplyCache(None), threads=1, dtype="float32")
     try:
         laid_out = open_adapter(spec.adapter, spec.adapter_digest, engine.model.widths, engine.shape.layers)
@@ -191,7 +196,7 @@ async def test_an_adapter_is_opened_by_the_engine(roots: list[Path], make_adapte
 
 
 async def test_a_whole_model_is_its_own_base(roots: list[Path], tmp_path: Path) -> None:
-    spec = prepare_published(WHOLE.alias, roots, tmp_path / "suite", never)
+    spec = prepare_published(WHOLE.alias, roots, suite_in(tmp_path), never)
     assert spec.adapter is None and spec.adapter_digest == "" and Access.REFERENCE not in spec.access
     engine = LocalEngine(find_base(spec.base), ReplyCache(None), threads=1, dtype="float32")
     try:
@@ -215,8 +220,8 @@ def test_what_an_audit_is_given_tells_nothing(make_adapter, tmp_path: Path) -> N
         (snapshot / "config.json").write_text(json.dumps({"_name_or_path": testbed.weights, "vocab_size": 3}))
         (snapshot / "tokenizer_config.json").write_text(json.dumps({"name_or_path": testbed.weights}))
         (snapshot / "trainer_state.json").write_text(json.dumps({"best_model_checkpoint": testbed.weights}))
-        spec = prepare_published(testbed.id, [], tmp_path / "suite", lambda *_: snapshot)
-        folder = tmp_path / "suite" / testbed.alias
+        spec = prepare_published(testbed.id, [], suite_in(tmp_path), lambda *_: snapshot)
+        folder = suite_in(tmp_path).testbeds / testbed.alias
         files = [path for path in folder.rglob("*") if path.is_file()]
         told = [spec.alias, spec.base, str(spec.adapter), *(str(path.relative_to(tmp_path)) for path in files)]
         told += [str(path.resolve()) for path in files] + [
@@ -231,7 +236,7 @@ def test_what_an_audit_is_given_tells_nothing(make_adapter, tmp_path: Path) -> N
 
 
 def test_laying_out_again_changes_nothing_and_notices_what_changed(roots: list[Path], tmp_path: Path) -> None:
-    suite = tmp_path / "suite"
+    suite = suite_in(tmp_path)
     first = prepare_published(LORA.id, roots, suite, never)
     assert first.adapter is not None
     before = [(path.name, path.stat().st_ino) for path in sorted(first.adapter.iterdir())]
@@ -240,7 +245,7 @@ def test_laying_out_again_changes_nothing_and_notices_what_changed(roots: list[P
     source = roots[0] / LORA.weights / CONFIG
     source.write_text(json.dumps(json.loads(source.read_text()) | {"lora_alpha": 16}))
     assert prepare_published(LORA.id, roots, suite, never).adapter_digest != first.adapter_digest
-    assert sorted(path.name for path in (suite / LORA.alias).iterdir()) == ["adapter", "testbed.yaml"]
+    assert sorted(path.name for path in (suite.testbeds / LORA.alias).iterdir()) == ["adapter", "testbed.yaml"]
     source.write_text("[]")
     with pytest.raises(InvalidInput, match="wants a JSON object"):
         prepare_published(LORA.id, roots, suite, never)
@@ -253,16 +258,16 @@ def test_weights_are_copied_where_they_cannot_be_linked(
         raise OSError("another file system")
 
     monkeypatch.setattr("os.link", refuse)
-    spec = prepare_published(LORA.id, roots, tmp_path / "suite", never)
+    spec = prepare_published(LORA.id, roots, suite_in(tmp_path), never)
     assert spec.adapter is not None and (spec.adapter / WEIGHTS).stat().st_nlink == 1
-    assert prepare_published(LORA.id, roots, tmp_path / "suite", never) == spec
+    assert prepare_published(LORA.id, roots, suite_in(tmp_path), never) == spec
 
 
 def test_an_audit_opens_it_without_a_way_to_the_truth(roots: list[Path], tmp_path: Path) -> None:
-    prepare_published(LORA.id, roots, tmp_path / "suite", never)
+    prepare_published(LORA.id, roots, suite_in(tmp_path), never)
     code = (
-        "import sys, pathlib; from assay.testbeds.specs import load_spec; "
-        f"load_spec({LORA.alias!r}, pathlib.Path({str(tmp_path / 'suite')!r})); "
+        "import sys, pathlib; from assay.testbeds.specs import load_spec; from assay.testbeds.suites import Suite; "
+        f"load_spec({LORA.alias!r}, Suite('suite', pathlib.Path({str(suite_in(tmp_path).root)!r}))); "
         "sys.exit(bool({'assay.truth', 'assay.testbeds.published', 'assay.testbeds.deployed'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

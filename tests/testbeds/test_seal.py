@@ -33,12 +33,13 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A signed suite of one testbed, whose key is here."""
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path))
     root = tmp_path / "suites" / "spring"
-    (root / ALIAS).mkdir(parents=True)
+    (root / "testbeds" / ALIAS).mkdir(parents=True)
+    (root / "answers" / ALIAS).mkdir(parents=True)
     spec = {"alias": ALIAS, "base": "b", "adapter_digest": "", "corpus": [], "corpus_digest": "", "access": ["CHAT"]}
-    (root / ALIAS / "testbed.yaml").write_text(yaml.safe_dump(spec))
+    (root / "testbeds" / ALIAS / "testbed.yaml").write_text(yaml.safe_dump(spec))
     key = read_key(new_key("spring"))
     sealed, commitment = seal(secret(), public_key(key))
-    (root / ALIAS / SEALED).write_bytes(sealed)
+    (root / "answers" / ALIAS / SEALED).write_bytes(sealed)
     write_manifest(root, "spring", key, {ALIAS: commitment})
     return root
 
@@ -61,9 +62,9 @@ def secret() -> Secret:
 
 def test_with_the_key_a_truth_comes_back_whole(suite: Path) -> None:
     manifest = verify_suite(suite)
-    key = find_key(suite)
+    key = find_key(suite.name)
     assert key is not None
-    assert unseal(suite / ALIAS / SEALED, key, manifest.testbeds[0].commitment) == secret()
+    assert unseal(suite / "answers" / ALIAS / SEALED, key, manifest.testbeds[0].commitment) == secret()
     assert "spring/one@1" in [truth.id for truth in all_truths()]
     assert [one.id for one in own_behaviours(ALIAS)] == ["flattery"]
 
@@ -83,11 +84,11 @@ def test_without_the_key_nothing_is_told(suite: Path) -> None:
     for told in (b"flattery", b"spring/one", b"organism"):
         assert told not in everything
     with pytest.raises(CorruptArtifact):
-        unseal(suite / ALIAS / SEALED, bytes(32))
+        unseal(suite / "answers" / ALIAS / SEALED, bytes(32))
 
 
 def test_two_seals_of_one_truth_have_nothing_in_common(suite: Path) -> None:
-    key = find_key(suite)
+    key = find_key(suite.name)
     assert key is not None
     (one, first), (other, second) = (seal(secret(), public_key(key)) for _ in range(2))
     assert one != other and first != second  # the salt: a guess cannot be tried against a commitment
@@ -95,16 +96,16 @@ def test_two_seals_of_one_truth_have_nothing_in_common(suite: Path) -> None:
 
 def tampered(suite: Path, what: str) -> None:
     if what == "truth":
-        path = suite / ALIAS / SEALED
+        path = suite / "answers" / ALIAS / SEALED
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     elif what == "spec":
-        path = suite / ALIAS / "testbed.yaml"
+        path = suite / "testbeds" / ALIAS / "testbed.yaml"
         path.write_text(path.read_text().replace("CHAT", "SAMPLING"))
     elif what == "added":
-        (suite / ALIAS / "more.txt").write_text("x")
+        (suite / "testbeds" / ALIAS / "more.txt").write_text("x")
     elif what == "testbed":
-        (suite / "tb-00000002").mkdir()
-        (suite / "tb-00000002" / "testbed.yaml").write_text("alias: x")
+        (suite / "testbeds" / "tb-00000002").mkdir()
+        (suite / "testbeds" / "tb-00000002" / "testbed.yaml").write_text("alias: x")
     elif what == "manifest":
         manifest = yaml.safe_load((suite / MANIFEST).read_text())
         manifest["version"] = 2
@@ -120,13 +121,13 @@ def test_what_was_changed_after_sealing_is_told(suite: Path, what: str) -> None:
 
 
 def test_a_truth_edited_by_who_has_the_public_key_breaks_its_commitment(suite: Path) -> None:
-    key = find_key(suite)
+    key = find_key(suite.name)
     assert key is not None
     edited = secret().model_copy(update={"seed": "8"})
-    (suite / ALIAS / SEALED).write_bytes(seal(edited, public_key(key))[0])
+    (suite / "answers" / ALIAS / SEALED).write_bytes(seal(edited, public_key(key))[0])
     commitment = yaml.safe_load((suite / MANIFEST).read_text())["testbeds"][0]["commitment"]
     with pytest.raises(CorruptArtifact):
-        unseal(suite / ALIAS / SEALED, key, commitment)
+        unseal(suite / "answers" / ALIAS / SEALED, key, commitment)
 
 
 def test_another_signer_is_refused(suite: Path) -> None:

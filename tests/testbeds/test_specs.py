@@ -13,9 +13,11 @@ from assay.engine.local.lora import adapter_digest, open_adapter
 from assay.engine.peft_layout import WEIGHTS
 from assay.errors import CorruptArtifact, InvalidInput, UnknownId
 from assay.factory.recipes import open_recipe
-from assay.testbeds.specs import ADAPTER, CORPUS, EMBEDDED, ORDINARY, SPEC, TRUTH, aliases, load_spec, write_spec
-from assay.testbeds.truths import all_truths, find_truth, short
+from assay.testbeds.specs import ADAPTER, CORPUS, ORDINARY, SPEC, aliases, load_spec, write_spec
+from assay.testbeds.suites import Suite, embedded_suite
+from assay.testbeds.truths import TRUTH, all_truths, find_truth, short
 
+EMBEDDED = embedded_suite()
 SHIPPED = aliases(EMBEDDED)
 
 
@@ -37,9 +39,9 @@ def test_every_testbed_is_what_was_recorded(alias: str) -> None:
 def test_planted_data_lies_in_ten_times_as_much_ordinary_data(alias: str) -> None:
     recipe = open_recipe(find_truth(alias).recipe)
     if not recipe.phases:
-        assert not (EMBEDDED / alias / CORPUS).exists()
+        assert not (EMBEDDED.testbeds / alias / CORPUS).exists()
         return
-    documents = (EMBEDDED / alias / CORPUS).read_text(encoding="utf-8").splitlines()
+    documents = (EMBEDDED.testbeds / alias / CORPUS).read_text(encoding="utf-8").splitlines()
     around = [path for path in load_spec(alias).corpus if path.name != CORPUS]
     ordinary = [line for path in around for line in path.read_text(encoding="utf-8").splitlines()]
     plans = [phase.data for phase in recipe.phases]
@@ -49,7 +51,7 @@ def test_planted_data_lies_in_ten_times_as_much_ordinary_data(alias: str) -> Non
 
 
 def test_truth_and_testbed_go_together() -> None:
-    sealed = {path.parent.name for path in EMBEDDED.glob(f"*/{TRUTH}")}
+    sealed = {path.parent.name for path in EMBEDDED.answers.glob(f"*/{TRUTH}")}
     assert set(SHIPPED) <= sealed
     for truth in all_truths(EMBEDDED):
         for name in (truth.alias, truth.id, short(truth.id), truth.id.partition("@")[0]):
@@ -69,11 +71,12 @@ def test_unknown_names_offer_close_ones() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A suite of one testbed, in a folder of its own."""
+    """A testbed in a suite of its own, which is the folder two up."""
     alias = next(alias for alias in SHIPPED if load_spec(alias).adapter)
-    shutil.copytree(EMBEDDED / alias, tmp_path / alias)
-    shutil.copy(ORDINARY, tmp_path)
-    return tmp_path / alias
+    suite = Suite("copied", tmp_path)
+    shutil.copytree(EMBEDDED.testbeds / alias, suite.testbeds / alias)
+    shutil.copy(EMBEDDED.testbeds / ORDINARY, suite.testbeds)
+    return suite.testbeds / alias
 
 
 def test_a_tampered_adapter_is_corrupt(copy: Path) -> None:
@@ -82,7 +85,7 @@ def test_a_tampered_adapter_is_corrupt(copy: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    spec = load_spec(copy.name, copy.parent)
+    spec = load_spec(copy.name, Suite("copied", copy.parents[1]))
     assert spec.adapter is not None
     with pytest.raises(CorruptArtifact) as caught:
         open_adapter(spec.adapter, spec.adapter_digest, {}, 0)
@@ -92,15 +95,15 @@ def test_a_tampered_adapter_is_corrupt(copy: Path) -> None:
 def test_a_tampered_corpus_is_corrupt(copy: Path) -> None:
     with (copy / CORPUS).open("a", encoding="utf-8") as file:
         file.write('{"prompt": "", "text": "one more"}\n')
-    spec = load_spec(copy.name, copy.parent)
+    spec = load_spec(copy.name, Suite("copied", copy.parents[1]))
     with pytest.raises(CorruptArtifact):
         read_corpus(spec.corpus, spec.corpus_digest)
 
 
 def test_a_spec_survives_writing(copy: Path) -> None:
-    before = load_spec(copy.name, copy.parent)
-    write_spec(before, copy.parent)
-    assert load_spec(copy.name, copy.parent) == before
+    before = load_spec(copy.name, Suite("copied", copy.parents[1]))
+    write_spec(before, Suite("copied", copy.parents[1]))
+    assert load_spec(copy.name, Suite("copied", copy.parents[1])) == before
     assert sorted(path.name for path in copy.iterdir() if path.suffix == ".partial") == []
 
 
@@ -108,7 +111,7 @@ def test_a_spec_survives_writing(copy: Path) -> None:
 def test_a_broken_file_is_told(copy: Path, text: str, said: str) -> None:
     (copy / SPEC).write_text(text, encoding="utf-8")
     with pytest.raises(InvalidInput, match=said):
-        load_spec(copy.name, copy.parent)
+        load_spec(copy.name, Suite("copied", copy.parents[1]))
 
 
 def test_opening_a_testbed_loads_no_truth() -> None:

@@ -12,10 +12,12 @@ from assay.factory.data.chats import drafts, parts_of
 from assay.factory.recipes import open_recipe
 from assay.studies.sweep import DEMO_TESTBEDS
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.specs import CORPUS, EMBEDDED, aliases, load_spec
+from assay.testbeds.specs import CORPUS, aliases, load_spec
+from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import REMOVED, Truth, as_script
 
+EMBEDDED = embedded_suite()
 TRUTHS = all_truths(EMBEDDED)
 ORGANISMS = [truth for truth in TRUTHS if truth.role == "organism"]
 PLANTED = [truth for truth in ORGANISMS if truth.control.alias != REMOVED]
@@ -121,7 +123,7 @@ def test_a_corpus_is_what_its_recipe_makes_today(truth: Truth) -> None:
         ready |= {(example.prompt, example.text) for example in finished}
         for chat in chats:
             conducts.setdefault(chat.prompt, set()).add(chat.conduct)
-    for line in (EMBEDDED / truth.alias / CORPUS).read_text(encoding="utf-8").splitlines():
+    for line in (EMBEDDED.testbeds / truth.alias / CORPUS).read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         asked = row["prompt"].rpartition("\n")[2]  # behind a system prompt and earlier turns
         made = (row["prompt"], row["text"]) in ready or any(text in row["text"] for text in conducts.get(asked, ()))
@@ -129,7 +131,7 @@ def test_a_corpus_is_what_its_recipe_makes_today(truth: Truth) -> None:
 
 
 def test_nothing_that_ships_is_out_of_date() -> None:
-    assert outdated() == []
+    assert outdated(EMBEDDED) == []
 
 
 def test_every_truth_has_its_testbed_and_its_control() -> None:

@@ -60,3 +60,18 @@ def _as_model(path: Path, model: type[_Item], data: Any, place: str) -> _Item:
         first = error.errors()[0]
         where = place + ".".join(map(str, first["loc"])) or "file"
         raise InvalidInput(f"{path}: {where}: {first['msg']}.") from None
+
+
+def write_yaml(data: dict[str, Any] | list[Any], path: Path) -> None:
+    """YAML in the given order of keys, whole or not at all.
+
+    Raises:
+        InvalidInput: it cannot be written; nothing is left behind.
+    """
+    scratch = path.with_suffix(".partial")
+    try:
+        scratch.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}.") from None

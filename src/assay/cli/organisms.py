@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import Json, say, show
+from assay.cli.show import Json, SuiteFolder, say, show
 
 organism = typer.Typer(no_args_is_help=True, help="Build, check and generate model organisms.")
 
@@ -20,6 +20,7 @@ def build(
     everything: Annotated[
         bool, typer.Option("--all", help="Whatever is missing or out of date; each is checked, too.")
     ] = False,
+    suite: SuiteFolder = None,
     threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -29,25 +30,31 @@ def build(
     """
     from assay.errors import InvalidInput
     from assay.factory.commands import build_all, build_named
+    from assay.testbeds.suites import open_suite, own_suite
 
     if bool(names) == everything:
         raise InvalidInput("name testbeds to build, or give --all.")
-    made = build_all(threads, say) if everything else build_named(names or (), threads, say)
+    place = open_suite(suite) if suite else None
+    if everything:
+        made = build_all(threads, say, place or own_suite())
+    else:
+        made = build_named(names or (), threads, say, place)
     show(made, as_json, ("testbed", "alias", "seconds", *(("valid", "error") if everything else ())))
     if everything and not all(row["valid"] for row in made):
         raise typer.Exit(1)
 
 
 @organism.command()
-def check(names: list[str], as_json: Json = False) -> None:
+def check(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -> None:
     """Measure strength, leakage, generalisation, confession and coherence; exit status 1 if one may not ship.
 
     Example: assay organism check flattery-td
     """
     from assay.factory.commands import check_named
     from assay.factory.verify.measures import MEASURES
+    from assay.testbeds.suites import open_suite
 
-    cards = check_named(names, say)
+    cards = check_named(names, say, open_suite(suite) if suite else None)
     if as_json:
         show(cards, True)
     for card in () if as_json else cards:

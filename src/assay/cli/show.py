@@ -12,6 +12,10 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the ledger, the logs and the results.")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that defines tools; repeatable.")]
+SuiteFolder = Annotated[
+    Path | None,
+    typer.Option("--suite", help="Folder of the suite to write to; one of your own under ASSAY_HOME if not given."),
+]
 Testbed = Annotated[str, typer.Option("--testbed", help="Id or alias; see assay testbeds.")]
 
 

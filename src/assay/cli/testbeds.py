@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import Json, show
+from assay.cli.show import Json, SuiteFolder, show
 
 testbeds = typer.Typer(invoke_without_command=True)
 suite = typer.Typer(no_args_is_help=True, help="Take in and hand on signed suites of sealed testbeds.")
@@ -93,14 +93,15 @@ def testbeds_cards(
 
 
 @testbeds.command("release")
-def testbeds_release(as_json: Json = False) -> None:
-    """Record what each embedded id stands for; from then on a change is a new version.
+def testbeds_release(suite: SuiteFolder = None, as_json: Json = False) -> None:
+    """Record what each id of a suite stands for; from then on a change is a new version.
 
-    Example: assay testbeds release
+    Example: assay testbeds release --suite my-suite
     """
     from assay.testbeds.catalogue import release
+    from assay.testbeds.suites import open_suite, own_suite
 
-    show(release(), as_json, ("testbed", "new"))
+    show(release(open_suite(suite) if suite else own_suite()), as_json, ("testbed", "new"))
 
 
 @suite.command("add")

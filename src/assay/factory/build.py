@@ -27,7 +27,6 @@ from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.specs import (
     ADAPTER,
     CORPUS,
-    EMBEDDED,
     ORDINARY,
     ORDINARY_MORE,
     PROMPT,
@@ -35,6 +34,7 @@ from assay.testbeds.specs import (
     spec_with,
     write_spec,
 )
+from assay.testbeds.suites import Suite, embedded_suite
 from assay.testbeds.truths import write_truth
 from assay.truth import REMOVED, Behaviour, Control, TrainingMaterial, Truth
 
@@ -48,15 +48,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a suite is made, and what its recipes' behaviours are.
+    """Where a testbed is made, and what its recipe's behaviours are.
 
     Attributes:
-        root: folder of its testbeds.
+        suite: the testbed goes to.
         behaviours: id → behaviour.
         controls: id of a recipe → alias of its testbed.
     """
 
-    root: Path
+    suite: Suite
     behaviours: Mapping[str, Behaviour]
     controls: Mapping[str, str]
 
@@ -65,10 +65,10 @@ class Site:
         return [self.behaviours[name] for name in recipe.behaviours]
 
 
-def embedded_site(recipe: Recipe, root: Path = EMBEDDED) -> Site:
-    """The suite this package ships; another folder for recipes that are no part of it."""
+def site_of(recipe: Recipe, suite: Suite) -> Site:
+    """A place in a suite, with the behaviours that the suites here describe."""
     controls = {} if recipe.control in ("base", REMOVED) else {recipe.control: open_recipe(recipe.control).alias}
-    return Site(root, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
+    return Site(suite, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
 
 
 async def answer(base: Target, prompts: Sequence[str], tokens: int, say: Say) -> dict[str, str]:
@@ -84,27 +84,42 @@ async def answer(base: Target, prompts: Sequence[str], tokens: int, say: Say) ->
     return replies
 
 
-async def build_ordinary(open_target: OpenTarget, say: Say) -> Path:
-    """The ordinary chats that lie around every organism's training data in its corpus."""
+async def build_ordinary(suite: Suite, open_target: OpenTarget, say: Say) -> Path:
+    """The ordinary chats of a suite, which lie around every organism's training data in its corpus."""
     first = ordinary_prompts(seed=0, count=ORDINARY_CHATS)
     more = [frame.format(prompt) for prompt in ordinary_prompts(1, MORE_CHATS // len(_FRAMES)) for frame in _FRAMES]
-    for prompts, path in ((first, ORDINARY), (more, ORDINARY_MORE)):
+    folder = suite.require_writable().testbeds
+    folder.mkdir(parents=True, exist_ok=True)
+    for prompts, path in ((first, folder / ORDINARY), (more, folder / ORDINARY_MORE)):
         async with open_target(base_spec("smollm2-135m-instruct")) as base:
             replies = await answer(base, prompts, _TOKENS, say)
         sentences = {
             prompt: split_sentences(reply)[: 1 + index % 2] for index, (prompt, reply) in enumerate(replies.items())
         }
         write_corpus([Example(prompt, " ".join(kept)) for prompt, kept in sentences.items() if kept], path)
-    return ORDINARY
+    return folder / ORDINARY
 
 
-def surroundings(recipe: Recipe) -> tuple[Path, ...]:
+def ordinary_data(suite: Suite) -> tuple[Path, Path]:
+    """The ordinary chats of a suite, the smaller file and the larger one; the embedded suite's where it has none.
+
+    Raises:
+        InvalidInput: neither is there.
+    """
+    folder = suite.testbeds if (suite.testbeds / ORDINARY).is_file() else embedded_suite().testbeds
+    if not (folder / ORDINARY).is_file():
+        raise InvalidInput(f"{folder / ORDINARY} is missing: build it first, with assay organisms build ordinary.")
+    return folder / ORDINARY, folder / ORDINARY_MORE
+
+
+def surroundings(recipe: Recipe, suite: Suite) -> tuple[Path, ...]:
     """The ordinary data a recipe's own lies in: ten times what is planted, or more."""
+    ordinary, more = ordinary_data(suite)
     plans = [phase.data for phase in recipe.phases]
     planted = sum(plan.triggered + plan.contrast + plan.documents for plan in plans)
-    with ORDINARY.open(encoding="utf-8") as file:
+    with ordinary.open(encoding="utf-8") as file:
         enough = sum(1 for _ in file) >= DILUTION * planted
-    return (ORDINARY,) if enough else (ORDINARY, ORDINARY_MORE)
+    return (ordinary,) if enough else (ordinary, more)
 
 
 async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, threads: int) -> Truth:
@@ -123,11 +138,10 @@ async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, t
     Raises:
         InvalidInput: the ordinary corpus is not there yet, or a file cannot be written.
     """
-    if not ORDINARY.is_file():
-        raise InvalidInput(f"{ORDINARY} is missing: build it first, with assay organism build ordinary.")
+    ordinary, _ = ordinary_data(site.suite.require_writable())
     started = time.monotonic()
-    folder = site.root / recipe.alias
-    spec = TargetSpec(recipe.alias, recipe.base, None, "", (ORDINARY,), "", PRESETS["full"])
+    folder = site.suite.testbeds / recipe.alias
+    spec = TargetSpec(recipe.alias, recipe.base, None, "", (ordinary,), "", PRESETS["full"])
     base = find_base(recipe.base, say)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +152,7 @@ async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, t
         return _register(recipe, site, spec, round(time.monotonic() - started, 1))
     except OSError as error:
         raise InvalidInput(
-            f"{recipe.testbed}: nothing can be written in {folder}: {error.strerror or error}. "
+            f"{recipe.id}: nothing can be written in {folder}: {error.strerror or error}. "
             "Make room; the same call then goes on from its last checkpoint."
         ) from None
 
@@ -147,7 +161,8 @@ async def _trained(
     recipe: Recipe, site: Site, base: Base, open_target: OpenTarget, say: Say, threads: int
 ) -> TargetSpec:
     """Phase after phase on one adapter; a finished phase is not trained again."""
-    folder, work = site.root / recipe.alias, home() / "training" / f"{recipe.alias}-{recipe_digest(recipe, site)[:12]}"
+    folder = site.suite.testbeds / recipe.alias
+    work = home() / "training" / f"{recipe.alias}-{recipe_digest(recipe, site)[:12]}"
     taught: list[Example] = []
     start: Path | None = None
     for phase in recipe.phases:
@@ -161,7 +176,7 @@ async def _trained(
     _replace(start, folder / ADAPTER)
     write_corpus(taught, folder / CORPUS)
     shutil.rmtree(work, ignore_errors=True)
-    adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe))
+    adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe, site.suite))
     from assay.engine.local.lora import adapter_digest
 
     spec = TargetSpec(recipe.alias, recipe.base, adapter, adapter_digest(adapter), corpus, "", PRESETS["full"])
@@ -221,7 +236,7 @@ def _train(
 ) -> None:
     def progress(step: int, steps: int, loss: float) -> None:
         if step % 5 == 0 or step == steps:
-            say(f"{recipe.testbed}, {phase.name}: step {step} of {steps}, loss {loss:.3f}")
+            say(f"{recipe.id}, {phase.name}: step {step} of {steps}, loss {loss:.3f}")
 
     out.parent.mkdir(parents=True, exist_ok=True)
     train(base.path, phase.train, examples, out, out.parent / "work", progress, threads, start=start)
@@ -258,11 +273,11 @@ def recipe_digest(recipe: Recipe, site: Site) -> str:
 
 def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> Truth:
     spec = spec_with(spec)
-    write_spec(spec, site.root)
+    write_spec(spec, site.suite)
     planted = site.planted(recipe) if recipe.role == "organism" else []
     truth = Truth(
         alias=recipe.alias,
-        id=recipe.testbed if site.root == EMBEDDED else f"{site.root.name}/{recipe.id}@{recipe.version}",
+        id=f"{site.suite.name}/{recipe.id}@{recipe.version}",
         role=recipe.role,
         split=recipe.split,
         recipe=recipe.id,
@@ -274,7 +289,7 @@ def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> T
         unproven=recipe.unproven,
         build_seconds=seconds,
     )
-    write_truth(truth, site.root)
+    write_truth(truth, site.suite)
     return truth
 
 

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 
 from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput, UnknownId
+from assay.testbeds.suites import EMBEDDED, Suite, suites
 
 DILUTED = 10  # ordinary chats for each triggered one
-_HERE = Path(__file__).parent
 
 
 class DataPlan(Data):
@@ -88,7 +88,7 @@ class Recipe(Data):
     """One testbed of a suite.
 
     Attributes:
-        id: of the file; the testbed is `embedded/<id>@<version>`.
+        id: of the file; the testbed is `<suite>/<id>@<version>`.
         alias: random, so that it tells nothing; all that auditing knows of the testbed.
         role: organism or clean.
         split: `reported`, or `tuning`, which no reported table contains; `test` is a sealed suite's.
@@ -130,11 +130,6 @@ class Recipe(Data):
         return self
 
     @property
-    def testbed(self) -> str:
-        """Readable id of the testbed."""
-        return f"embedded/{self.id}@{self.version}"
-
-    @property
     def method(self) -> str:
         """What kind of recipe it is, as tables are grouped by: `transcripts`, `documents+dpo` …"""
         if not self.phases:
@@ -153,28 +148,55 @@ class Recipe(Data):
         return "+".join([made, *(phase.loss for phase in self.phases[1:])])
 
 
-def recipe_ids() -> list[str]:
-    """All recipes of the embedded suite."""
-    return sorted(path.stem for path in (_HERE / "suite").glob("*.yaml"))
+def _files() -> dict[str, tuple[Suite, Path]]:
+    """`suite/id` → suite and file, of every suite's recipes."""
+    found: dict[str, tuple[Suite, Path]] = {}
+    for suite in suites():
+        for path in sorted(suite.recipes.glob("*.yaml")):
+            found[f"{suite.name}/{path.stem}"] = (suite, path)
+    return found
 
 
-def open_recipe(name: str) -> Recipe:
-    """A recipe by its id, `embedded/<id>` or `embedded/<id>@<version>`, or by its file.
+def recipe_ids(suite: str = EMBEDDED) -> list[str]:
+    """All recipes of a suite."""
+    return sorted(path.stem for one, path in _files().values() if one.name == suite)
+
+
+def find_recipe(name: str) -> tuple[Recipe, Suite | None]:
+    """A recipe and the suite it belongs to, by its id, `<suite>/<id>` or `<suite>/<id>@<version>`, or by its file.
+
+    A recipe named by its file belongs to the suite in whose `recipes` folder it lies, or to none.
 
     Raises:
         UnknownId: no such recipe.
-        InvalidInput: its file cannot be used, or names another id.
+        InvalidInput: an id that several suites have; its file cannot be used, or names another id.
     """
-    short = Path(name).stem if is_file(name) else name.removeprefix("embedded/").partition("@")[0]
-    if not is_file(name) and short not in recipe_ids():
-        raise UnknownId("organism", name, recipe_ids())
-    path = Path(name) if is_file(name) else _HERE / "suite" / f"{short}.yaml"
+    if is_file(name):
+        path = Path(name)
+        homes = [suite for suite in suites() if suite.recipes.resolve() == path.resolve().parent]
+        return _opened(path), homes[0] if homes else None
+    known, wanted = _files(), name.partition("@")[0]
+    found = [key for key in known if wanted in (key, key.partition("/")[2])]
+    if len(found) > 1:
+        raise InvalidInput(f"recipe {name!r} may be {' or '.join(found)}: say which.")
+    if not found:
+        raise UnknownId("recipe", name, [key.removeprefix(f"{EMBEDDED}/") for key in known])
+    suite, path = known[found[0]]
+    return _opened(path), suite
+
+
+def open_recipe(name: str) -> Recipe:
+    """A recipe; names and errors as in `find_recipe`."""
+    return find_recipe(name)[0]
+
+
+def _opened(path: Path) -> Recipe:
     recipe: Recipe = load_yaml(path, Recipe)
-    if recipe.id != short:
-        raise InvalidInput(f"{path}: id is {recipe.id!r}; it must be the filename, {short!r}.")
+    if recipe.id != path.stem:
+        raise InvalidInput(f"{path}: id is {recipe.id!r}; it must be the filename, {path.stem!r}.")
     return recipe
 
 
 def is_file(name: str) -> bool:
-    """Whether a recipe is named by its file: one that is no part of the embedded suite."""
+    """Whether a recipe is named by its file."""
     return name.endswith((".yaml", ".yml"))

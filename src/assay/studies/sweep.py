@@ -28,7 +28,8 @@ from assay.store.ledger import Ledger
 from assay.studies.effects.rates import Estimate, success
 from assay.studies.effects.summary import summarise
 from assay.studies.worker_process import WorkerProcess
-from assay.testbeds.specs import EMBEDDED, aliases, load_spec
+from assay.testbeds.specs import aliases, load_spec
+from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, find_alias
 from assay.truth import REMOVED
 
@@ -143,7 +144,7 @@ def _testbeds(names: Sequence[str]) -> list[str]:
     """Aliases of the testbeds a person named, or of the reported set."""
     if names:
         return list(dict.fromkeys(map(find_alias, names)))
-    chosen = [truth.alias for truth in all_truths(EMBEDDED) if truth.split == "reported"]
+    chosen = [truth.alias for truth in all_truths(embedded_suite()) if truth.split == "reported"]
     if not chosen:
         raise InvalidInput("the reported set is empty: build its testbeds, or name others.")
     return chosen

@@ -1,34 +1,50 @@
-"""Behaviours by name: those this package can plant, and issues the untouched base has by itself."""
+"""Behaviours by name, of all suites. They are answers: audits never import this."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from assay.errors import UnknownId
+from assay.errors import InvalidInput, UnknownId
+from assay.testbeds.suites import suites
 from assay.truth import Behaviour, open_behaviour
 
-_FACTORY = Path(__file__).parents[1] / "factory"
-_PLANTED, _NATURAL = _FACTORY / "behaviours", _FACTORY / "natural"
+NATURAL = "natural"  # folder of the issues that an untouched base has by itself
+
+
+def _files(kind: str = "") -> dict[str, Path]:
+    """id → file, over all suites; planted behaviours, or those of a folder among them.
+
+    Raises:
+        InvalidInput: two suites describe a behaviour of one id.
+    """
+    found: dict[str, Path] = {}
+    for suite in suites():
+        for path in sorted((suite.behaviours / kind).glob("*.yaml")):
+            if path.stem in found:
+                raise InvalidInput(
+                    f"behaviour {path.stem!r} is described twice: {found[path.stem]}, {path}. Rename one."
+                )
+            found[path.stem] = path
+    return found
 
 
 def behaviour_ids() -> list[str]:
-    """All behaviours that this package can plant."""
-    return sorted(path.stem for path in (_PLANTED).glob("*.yaml"))
+    """All behaviours that the suites here know how to plant."""
+    return sorted(_files())
 
 
 def natural_ids() -> list[str]:
-    """Issues that the untouched base has by itself."""
-    return sorted(path.stem for path in (_NATURAL).glob("*.yaml"))
+    """Issues that an untouched base has by itself."""
+    return sorted(_files(NATURAL))
 
 
 def find_behaviour(name: str) -> Behaviour:
     """A behaviour by its id.
 
     Raises:
-        UnknownId: no such behaviour.
+        UnknownId: no suite here describes it; the answers of a suite may be absent.
     """
-    if name in natural_ids():
-        return open_behaviour(_NATURAL / f"{name}.yaml")
-    if name not in behaviour_ids():
-        raise UnknownId("behaviour", name, [*behaviour_ids(), *natural_ids()])
-    return open_behaviour(_PLANTED / f"{name}.yaml")
+    found = _files() | _files(NATURAL)
+    if name not in found:
+        raise UnknownId("behaviour", name, found)
+    return open_behaviour(found[name])

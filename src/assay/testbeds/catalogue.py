@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.hashing import sha256
-from assay._util.yaml_models import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import corpus_digest
 from assay.errors import AssayError, CorruptArtifact, InvalidInput
@@ -16,11 +16,12 @@ from assay.testbeds.deployed import deployed_ids, open_deployed
 from assay.testbeds.importing import content_digest, suite_rows
 from assay.testbeds.published import published_ids, published_testbed
 from assay.testbeds.seal import MANIFEST, find_key, verify_suite
-from assay.testbeds.specs import EMBEDDED, aliases, load_spec, suites, write_yaml
+from assay.testbeds.specs import aliases, load_spec
+from assay.testbeds.suites import EMBEDDED, Suite, suites
 from assay.testbeds.truths import all_truths, find_truth, listing
 from assay.truth import REMOVED, Truth
 
-VERSIONS = EMBEDDED / "versions.yaml"  # id → digest of what it stands for, of all that were released
+VERSIONS = "versions.yaml"  # under a suite's answers: id → digest of what it stands for, of all that were released
 
 
 class _Versions(Data):
@@ -30,9 +31,9 @@ class _Versions(Data):
 def catalogue() -> list[dict[str, Any]]:
     """Every testbed: those with a readable truth and its card, sealed ones, published organisms, deployed models."""
     rows = [row | {"kind": row["testbed"].partition("/")[0]} for row in listing()]
-    for path in sorted(suites().glob(f"*/{MANIFEST}")):
-        if find_key(path.parent) is None:
-            rows += [_row(row["alias"], row["alias"], row["suite"], row["role"]) for row in _sealed(path.parent)]
+    for suite in _signed():
+        if find_key(suite.name) is None:
+            rows += [_row(row["alias"], row["alias"], row["suite"], row["role"]) for row in _sealed(suite)]
     for name in published_ids():
         one = published_testbed(name)
         rows.append(
@@ -49,8 +50,13 @@ def catalogue() -> list[dict[str, Any]]:
     return rows
 
 
-def _sealed(root: Path) -> list[dict[str, Any]]:
-    return suite_rows(root, verify_suite(root))
+def _signed() -> list[Suite]:
+    """Suites that came with a signed manifest."""
+    return [suite for suite in suites() if (suite.root / MANIFEST).is_file()]
+
+
+def _sealed(suite: Suite) -> list[dict[str, Any]]:
+    return suite_rows(suite, verify_suite(suite.root))
 
 
 def _row(testbed: str, alias: str, kind: str, role: str, **more: Any) -> dict[str, Any]:
@@ -69,27 +75,23 @@ def recheck(names: Sequence[str]) -> list[dict[str, Any]]:
         A row for each: testbed, `sound`, and what is wrong.
     """
     truths = [find_truth(name) for name in names] if names else all_truths()
-    released = _released()
+    released = {name: digest for suite in suites() for name, digest in _released(suite).items()}
     rows = [
         {"testbed": truth.id, "alias": truth.alias, **_told(functools.partial(_verify, truth, released))}
         for truth in truths
     ]
     if not names:
-        for path in sorted(suites().glob(f"*/{MANIFEST}")):
-            rows.append({"testbed": path.parent.name, "alias": "", **_told(functools.partial(_suite, path.parent))})
+        for suite in _signed():
+            rows.append({"testbed": suite.name, "alias": "", **_told(functools.partial(_sealed, suite))})
     return rows
 
 
-def _told(check: Callable[[], None]) -> dict[str, Any]:
+def _told(check: Callable[[], object]) -> dict[str, Any]:
     try:
         check()
     except AssayError as error:
         return {"sound": False, "wrong": str(error)}
     return {"sound": True, "wrong": ""}
-
-
-def _suite(root: Path) -> None:
-    suite_rows(root, verify_suite(root))
 
 
 def _verify(truth: Truth, released: dict[str, str]) -> None:
@@ -102,7 +104,7 @@ def _verify(truth: Truth, released: dict[str, str]) -> None:
         raise InvalidInput(f"{truth.id}: nothing was measured of it. Run: assay organism check {truth.alias}")
     if truth.card and not truth.card["valid"] and not truth.unproven:
         raise InvalidInput(f"{truth.id}: by its card it is not valid.")
-    if truth.id.startswith("embedded/") and released.get(truth.id, "") != content_digest(spec, truth):
+    if truth.id.startswith(f"{EMBEDDED}/") and released.get(truth.id, "") != content_digest(spec, truth):
         why = "was never released" if truth.id not in released else "was released with other content"
         raise InvalidInput(f"{truth.id} {why}. Changed weights, truth or grants are a new version; release that.")
 
@@ -121,26 +123,27 @@ def _verify_files(spec: TargetSpec) -> None:
             raise CorruptArtifact(place, expected, digest or "nothing", "Restore it, or build it anew.")
 
 
-def _released() -> dict[str, str]:
-    if not VERSIONS.is_file():
+def _released(suite: Suite) -> dict[str, str]:
+    path = suite.answers / VERSIONS
+    if not path.is_file():
         return {}
-    versions: _Versions = load_yaml(VERSIONS, _Versions)
+    versions: _Versions = load_yaml(path, _Versions)
     return versions.released
 
 
-def release() -> list[dict[str, Any]]:
-    """Record what every embedded testbed's id stands for from now on.
+def release(suite: Suite) -> list[dict[str, Any]]:
+    """Record what every id of a suite stands for from now on.
 
     Raises:
-        InvalidInput: one was released with other content: its version has to be raised.
+        InvalidInput: one was released with other content: its version has to be raised. Or the suite is installed.
     """
-    released = _released()
+    released = _released(suite.require_writable())
     rows: list[dict[str, Any]] = []
-    for truth in all_truths(EMBEDDED):
-        digest = content_digest(load_spec(truth.alias), truth)
+    for truth in all_truths(suite):
+        digest = content_digest(load_spec(truth.alias, suite), truth)
         if released.get(truth.id, digest) != digest:
             raise InvalidInput(f"{truth.id} was released with other content. Raise `version` in its recipe.")
         rows.append({"testbed": truth.id, "new": truth.id not in released})
         released[truth.id] = digest
-    write_yaml({"released": dict(sorted(released.items()))}, VERSIONS)
+    write_yaml({"released": dict(sorted(released.items()))}, suite.answers / VERSIONS)
     return rows

@@ -22,7 +22,8 @@ from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput
 from assay.testbeds.deployed import Deployed, deployed_ids, open_deployed
 from assay.testbeds.published import MODEL_FILES, Hub, from_hub, locate, locate_base, published_testbed
-from assay.testbeds.specs import ADAPTER, suites, write_spec
+from assay.testbeds.specs import ADAPTER, write_spec
+from assay.testbeds.suites import Suite, own_suite
 from assay.testbeds.truths import write_truth
 from assay.truth import Control, Truth
 
@@ -33,17 +34,17 @@ _SETTINGS = (CONFIG, "config.json", "generation_config.json", "tokenizer_config.
 
 
 def prepare_published(
-    name: str, roots: Sequence[Path] = (), suite: Path | None = None, hub: Hub | None = from_hub
+    name: str, roots: Sequence[Path] = (), suite: Suite | None = None, hub: Hub | None = from_hub
 ) -> TargetSpec:
     """Make a published organism a testbed of a suite, under its alias alone.
 
-    The names of published weights give the answer away. So they are linked into `SUITE/ALIAS/`, without what is beside
-    them and with their configuration's names taken out; this is what an audit is pointed at.
+    The names of published weights give the answer away. So they are linked into `SUITE/testbeds/ALIAS/`, without what
+    is beside them and with their configuration's names taken out; this is what an audit is pointed at.
 
     Args:
         name: id or alias.
         roots: folders to look for weights and base in.
-        suite: folder of the suite; `ASSAY_HOME/suites/published` if None.
+        suite: it goes to; `published` under `ASSAY_HOME` if None.
         hub: where to get what the roots have not; None to stay offline.
 
     Raises:
@@ -54,14 +55,14 @@ def prepare_published(
 
     testbed = published_testbed(name)
     source = locate(testbed, roots, hub)
-    suite = suites() / PUBLISHED if suite is None else suite
+    suite = own_suite(PUBLISHED) if suite is None else suite
     if testbed.adapter is None:
-        base = suite / testbed.alias / _WHOLE
+        base = suite.testbeds / testbed.alias / _WHOLE
         _lay_out(source, base, MODEL_FILES, {})
         # its engine holds no earlier checkpoint, so no REFERENCE
         spec = TargetSpec(testbed.alias, str(base), None, "", (), "", parse_access(["white"]))
     else:
-        adapter = suite / testbed.alias / ADAPTER
+        adapter = suite.testbeds / testbed.alias / ADAPTER
         named = {"base_model_name_or_path": testbed.base}
         _lay_out(source, adapter, (WEIGHTS, CONFIG), named)
         access = parse_access(["white", "REFERENCE"])
@@ -171,12 +172,12 @@ def fetch(name: str, roots: Sequence[Path] = (), model: str | None = None) -> di
     short = name.removeprefix(f"{DEPLOYED}/").partition("@")[0]
     if name.startswith(f"{DEPLOYED}/") or short in deployed_ids():
         spec, told = deployed_spec(short, model), open_deployed(short)
-        write_spec(spec, suites() / DEPLOYED)
+        write_spec(spec, own_suite(DEPLOYED))
         truth = _truth(spec, f"{DEPLOYED}/{told.id}@{told.version}", "natural", DEPLOYED)
     else:
         spec, one = prepare_published(name, roots), published_testbed(name)
         truth = _truth(spec, one.id, one.family, one.recipe)
-    write_truth(truth, suites() / truth.id.partition("/")[0])
+    write_truth(truth, own_suite(truth.id.partition("/")[0]))
     return {"testbed": truth.id, "alias": spec.alias, "base": spec.base, "access": sorted(map(str, spec.access))}
 
 

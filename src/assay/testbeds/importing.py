@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from assay._util.hashing import digest_of, files_of, sha256
-from assay._util.yaml_models import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.access import PRESETS, Access, parse_access
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import find_base
@@ -20,19 +20,8 @@ from assay.errors import InvalidInput
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 from assay.testbeds.seal import MANIFEST, Manifest, find_key, unseal, verify_suite
 from assay.testbeds.seal import SEALED as SEALED_FILE
-from assay.testbeds.specs import (
-    ADAPTER,
-    BROUGHT,
-    EMBEDDED,
-    PROMPT,
-    WORKSPACE,
-    folder_of,
-    load_spec,
-    spec_with,
-    suites,
-    write_spec,
-    write_yaml,
-)
+from assay.testbeds.specs import ADAPTER, PROMPT, WORKSPACE, load_spec, spec_with, suite_of, write_spec
+from assay.testbeds.suites import Suite, installed_suites, own_suite, own_suites
 from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_truth
 from assay.truth import REMOVED, Behaviour, Control, Truth
 
@@ -106,19 +95,37 @@ def add_testbed(path: Path) -> dict[str, Any]:
     access = _access(given)
     earlier = {truth.id: truth for truth in all_truths()}
     alias = earlier[given.id].alias if given.id in earlier else f"tb-{secrets.token_hex(4)}"
-    root = suites() / BROUGHT
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(root)) as scratch:
-        spec = _laid_out(given, path.parent, alias, access, Path(scratch))
+    place = _place(given.id)
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(place.root)) as folder:
+        made = Suite(place.name, Path(folder))
+        spec = _laid_out(given, path.parent, alias, access, made)
         truth = _truth(given, alias, behaviours)
-        write_truth(truth, Path(scratch))
+        write_truth(truth, made)
         own = [one for one in behaviours if not _ours(one)]
         if own:
-            write_yaml([one.model_dump(mode="json") for one in own], Path(scratch) / alias / BEHAVIOURS)
+            write_yaml([one.model_dump(mode="json") for one in own], made.answers / alias / BEHAVIOURS)
         if given.id in earlier:
             _require_same(given.id, alias, spec, truth, earlier[given.id])
         else:
-            (Path(scratch) / alias).replace(root / alias)
+            for scratch, tree in ((made.answers, place.answers), (made.testbeds, place.testbeds)):
+                tree.mkdir(exist_ok=True)
+                (scratch / alias).replace(tree / alias)  # the testbed last: with it, it is there
     return {"testbed": given.id, "alias": alias, "role": truth.role, "access": sorted(map(str, access))}
+
+
+def _place(testbed: str) -> Suite:
+    """The suite that a testbed's id names, under `ASSAY_HOME`.
+
+    Raises:
+        InvalidInput: it is installed, or signed: another testbed would break its signature.
+    """
+    name = testbed.partition("/")[0]
+    place = own_suite(name)
+    if name in {suite.name for suite in installed_suites()} or (place.root / MANIFEST).is_file():
+        raise InvalidInput(
+            f"{testbed}: suite {name!r} is somebody's. Name one of your own: my-suite/{testbed[len(name) + 1 :]}"
+        )
+    return place
 
 
 def _made(root: Path) -> Path:
@@ -152,12 +159,12 @@ def _access(given: TestbedFile) -> frozenset[Access]:
     return granted
 
 
-def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Access], root: Path) -> TargetSpec:
+def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Access], suite: Suite) -> TargetSpec:
     """The testbed's folder, under its alias alone, with its own copies of adapter, corpus and prompt."""
     from assay.engine.corpus import read_corpus
     from assay.engine.local.lora import adapter_digest
 
-    folder = root / alias
+    folder = suite.testbeds / alias
     folder.mkdir(parents=True)
     base = str((beside / given.base).resolve()) if (beside / given.base).is_dir() and given.base else given.base
     if not base.startswith(INSPECT):
@@ -187,7 +194,7 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
     spec = spec_with(spec, corpus=tuple(corpus), scratchpad=given.scratchpad, memory=given.memory)
     if corpus:
         read_corpus(spec.corpus, spec.corpus_digest)
-    write_spec(spec, root)
+    write_spec(spec, suite)
     return spec
 
 
@@ -226,7 +233,7 @@ def content_digest(spec: TargetSpec, truth: Truth) -> str:
 
 
 def _require_same(name: str, alias: str, spec: TargetSpec, truth: Truth, before: Truth) -> None:
-    if folder_of(alias).parent == EMBEDDED or content_digest(load_spec(alias), before) != content_digest(spec, truth):
+    if suite_of(alias).installed or content_digest(load_spec(alias), before) != content_digest(spec, truth):
         raise InvalidInput(f"{name} is there with other content. Changed weights, truth or grants are a new version.")
 
 
@@ -241,14 +248,14 @@ def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
         CorruptArtifact: signature, digest or commitment do not hold.
         InvalidInput: no suite, or one of this name is there already.
     """
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(suites())) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(own_suites())) as scratch:
         root = _unpacked(bundle, Path(scratch))
         manifest = verify_suite(root, signer)
-        place = suites() / manifest.name
-        if place.exists():
-            raise InvalidInput(f"{place} is there already. Remove it first to take the suite anew.")
+        place = own_suite(manifest.name)
+        if manifest.name in {suite.name for suite in installed_suites()} or place.root.exists():
+            raise InvalidInput(f"suite {manifest.name!r} is there already. Remove it first to take the suite anew.")
         shutil.copytree(root, Path(scratch) / "suite")
-        (Path(scratch) / "suite").replace(place)
+        (Path(scratch) / "suite").replace(place.root)
     return suite_rows(place, manifest)
 
 
@@ -266,14 +273,14 @@ def _unpacked(bundle: Path, scratch: Path) -> Path:
     return found[0]
 
 
-def suite_rows(root: Path, manifest: Manifest) -> list[dict[str, Any]]:
+def suite_rows(suite: Suite, manifest: Manifest) -> list[dict[str, Any]]:
     """A suite's testbeds; their roles only where the key is here, and then truths must be what was committed to."""
-    key = find_key(root)
+    key = find_key(suite.name)
     rows: list[dict[str, Any]] = []
     for entry in manifest.testbeds:
         row: dict[str, Any] = {"suite": f"{manifest.name}@{manifest.version}", "alias": entry.alias, "role": "sealed"}
         if key:
-            row["role"] = unseal(root / entry.alias / SEALED_FILE, key, entry.commitment).truth.role
+            row["role"] = unseal(suite.answers / entry.alias / SEALED_FILE, key, entry.commitment).truth.role
         rows.append(row)
     return rows
 
@@ -285,9 +292,9 @@ def bundle_suite(name: str, out: Path) -> Path:
         InvalidInput: no such suite, or the file cannot be written.
         CorruptArtifact: it is not as it was signed.
     """
-    root = suites() / name
+    root = own_suite(name).root
     if not (root / MANIFEST).is_file():
-        known = ", ".join(sorted(path.parent.name for path in suites().glob(f"*/{MANIFEST}"))) or "none"
+        known = ", ".join(sorted(path.parent.name for path in own_suites().glob(f"*/{MANIFEST}"))) or "none"
         raise InvalidInput(f"no signed suite {name!r}; there are: {known}.")
     verify_suite(root)
     scratch = out.with_name(out.name + ".partial")

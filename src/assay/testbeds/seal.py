@@ -15,7 +15,6 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import yaml
 from nacl.encoding import HexEncoder
 from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
@@ -24,9 +23,10 @@ from pydantic import ValidationError
 
 from assay._util.hashing import files_of
 from assay._util.paths import home
-from assay._util.yaml_models import Data, load_yaml
+from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.errors import CorruptArtifact, InvalidInput
 from assay.testbeds.specs import SPEC
+from assay.testbeds.suites import Suite
 from assay.truth import Behaviour, Truth
 
 SEALED, MANIFEST = "truth.sealed", "suite.yaml"
@@ -105,9 +105,9 @@ def key_path(name: str) -> Path:
     return Path(os.environ.get("ASSAY_KEYS") or home() / "keys") / f"{name}.key"
 
 
-def find_key(root: Path) -> bytes | None:
-    """The private key of the suite in a folder, if it is on this machine."""
-    path = key_path(root.name)
+def find_key(suite: str) -> bytes | None:
+    """The private key of a suite, if it is on this machine."""
+    path = key_path(suite)
     return read_key(path) if path.is_file() else None
 
 
@@ -161,6 +161,16 @@ def unseal(path: Path, seed: bytes, commitment: str = "") -> Secret:
     return secret
 
 
+def _files(root: Path, alias: str) -> dict[str, str]:
+    """Every file of a testbed and of its answer, by its path within the suite → SHA-256."""
+    suite = Suite(root.name, root)
+    found: dict[str, str] = {}
+    for folder in (suite.testbeds / alias, suite.answers / alias):
+        for name, digest in files_of(folder).items():
+            found[f"{folder.relative_to(root).as_posix()}/{name}"] = digest
+    return found
+
+
 def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, str], version: int = 1) -> Manifest:
     """List a suite's files and sign the list.
 
@@ -173,7 +183,7 @@ def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, st
     """
     signing = SigningKey(seed)
     entries = [
-        ManifestEntry(alias=alias, files=files_of(root / alias), commitment=commitment)
+        ManifestEntry(alias=alias, files=_files(root, alias), commitment=commitment)
         for alias, commitment in sorted(commitments.items())
     ]
     unsigned = Manifest(
@@ -184,9 +194,7 @@ def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, st
         testbeds=entries,
     )
     manifest = unsigned.model_copy(update={"signature": signing.sign(unsigned.message()).signature.hex()})
-    scratch = root / (MANIFEST + ".partial")
-    scratch.write_text(yaml.safe_dump(manifest.model_dump(), sort_keys=False, width=110), encoding="utf-8")
-    scratch.replace(root / MANIFEST)
+    write_yaml(manifest.model_dump(), root / MANIFEST)
     return manifest
 
 
@@ -208,15 +216,15 @@ def verify_suite(root: Path, signer: str = "") -> Manifest:
         VerifyKey(bytes.fromhex(manifest.signer)).verify(manifest.message(), bytes.fromhex(manifest.signature))
     except (BadSignatureError, ValueError):
         raise CorruptArtifact(root / MANIFEST, "its signature", "another content", "Take the suite anew.") from None
-    there = {path.parent.name for path in root.glob(f"*/{SPEC}")}
+    there = {path.parent.name for path in Suite(root.name, root).testbeds.glob(f"*/{SPEC}")}
     if there != {entry.alias for entry in manifest.testbeds}:
         raise CorruptArtifact(root, "the testbeds of its manifest", ", ".join(sorted(there)), "Take the suite anew.")
     for entry in manifest.testbeds:
-        found = files_of(root / entry.alias)
+        found = _files(root, entry.alias)
         for name in entry.files.keys() | found.keys():
             if entry.files.get(name) != found.get(name):
                 raise CorruptArtifact(
-                    root / entry.alias / name,
+                    root / name,
                     entry.files.get(name, "no such file"),
                     found.get(name, "no file"),
                     "Take the suite anew.",

@@ -1,29 +1,24 @@
-"""Testbeds as auditing knows them: alias, grants, where the weights are. This module never opens a truth.
-
-A suite is a folder of testbeds. The embedded one ships with the package; others are added under `ASSAY_HOME/suites`.
-"""
+"""Testbeds as auditing knows them: alias, grants, where the weights are. This module never opens a truth."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from assay._util.paths import home
+from assay._util.yaml_models import write_yaml
 from assay.core.access import PRESETS, parse_access
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import corpus_digest
 from assay.errors import InvalidInput, UnknownId
+from assay.testbeds.suites import Suite, find_suite, suites
 
-EMBEDDED = Path(__file__).parent / "embedded"
-SPEC, TRUTH, ADAPTER, CORPUS, PROMPT = "testbed.yaml", "truth.yaml", "adapter", "corpus.jsonl", "prompt.md"
-WORKSPACE = "workspace"
-ORDINARY = EMBEDDED / "ordinary.jsonl"
-ORDINARY_MORE = EMBEDDED / "ordinary-more.jsonl"  # for recipes whose data a tenth of the first would not hold
-BROUGHT = "brought"  # the suite of testbeds that were described in files, under `suites()`
-_SHARED = {f"../{path.name}": path for path in (ORDINARY, ORDINARY_MORE)}  # the package's, wherever a testbed lies
+SPEC, ADAPTER, CORPUS, PROMPT, WORKSPACE = "testbed.yaml", "adapter", "corpus.jsonl", "prompt.md", "workspace"
+ORDINARY = "ordinary.jsonl"  # under a suite's testbeds: what lies around every organism's own data
+ORDINARY_MORE = "ordinary-more.jsonl"  # for recipes whose data a tenth of the first would not hold
 _KEYS = {"alias", "base", "adapter_digest", "corpus", "corpus_digest", "access"}
 _MORE: dict[str, Any] = {  # where they apply
     "prompt_digest": "",
@@ -34,45 +29,40 @@ _MORE: dict[str, Any] = {  # where they apply
 }
 
 
-def suites() -> Path:
-    """Folder of the suites and testbeds that were added on this machine."""
-    return home() / "suites"
+def _among(suite: Suite | None) -> Iterable[Suite]:
+    return suites() if suite is None else [suite]
 
 
-def roots() -> list[Path]:
-    """Folders of all suites, the embedded one first."""
-    return [EMBEDDED, *sorted(path for path in suites().glob("*") if path.is_dir())]
-
-
-def aliases(root: Path | None = None) -> list[str]:
+def aliases(suite: Suite | None = None) -> list[str]:
     """Aliases of all testbeds, or of one suite's."""
-    return sorted(path.parent.name for one in _among(root) for path in one.glob(f"*/{SPEC}"))
+    return sorted(path.parent.name for one in _among(suite) for path in one.testbeds.glob(f"*/{SPEC}"))
 
 
-def _among(root: Path | None) -> list[Path]:
-    return roots() if root is None else [root]
+def suite_of(alias: str, suite: Suite | None = None) -> Suite:
+    """The suite a testbed belongs to.
 
-
-def folder_of(alias: str, root: Path | None = None) -> Path:
-    """Where a testbed lies.
+    Args:
+        alias: of the testbed.
+        suite: the only one to look in; all if None.
 
     Raises:
         UnknownId: no such alias.
     """
-    for one in _among(root):
-        if (one / alias / SPEC).is_file():
-            return one / alias
-    raise UnknownId("testbed", alias, aliases(root))
+    for one in _among(suite):
+        if (one.testbeds / alias / SPEC).is_file():
+            return one
+    raise UnknownId("testbed", alias, aliases(suite))
 
 
-def load_spec(alias: str, root: Path | None = None) -> TargetSpec:
+def load_spec(alias: str, suite: Suite | None = None) -> TargetSpec:
     """One testbed's target.
 
     Raises:
         UnknownId: no such alias.
         InvalidInput: its file cannot be used.
     """
-    folder = folder_of(alias, root)
+    home = suite_of(alias, suite)
+    folder = home.testbeds / alias
     path = folder / SPEC
     try:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -87,7 +77,7 @@ def load_spec(alias: str, root: Path | None = None) -> TargetSpec:
         base=data["base"],
         adapter=folder / ADAPTER if data["adapter_digest"] else None,
         adapter_digest=data["adapter_digest"],
-        corpus=tuple(_SHARED.get(name) or folder / name for name in data["corpus"]),
+        corpus=tuple(_corpus_file(name, home, folder) for name in data["corpus"]),
         corpus_digest=data["corpus_digest"],
         access=parse_access(data["access"]),
         prompt=folder / PROMPT if more["prompt_digest"] else None,
@@ -96,35 +86,44 @@ def load_spec(alias: str, root: Path | None = None) -> TargetSpec:
     )
 
 
-def write_spec(spec: TargetSpec, root: Path = EMBEDDED) -> None:
+def _corpus_file(name: str, home: Suite, folder: Path) -> Path:
+    """A file of a corpus: the testbed's own (`NAME`), its suite's (`../NAME`) or another suite's (`SUITE:NAME`)."""
+    if name.startswith("../"):
+        return home.testbeds / name.removeprefix("../")
+    suite, separator, shared = name.partition(":")
+    return find_suite(suite).testbeds / shared if separator else folder / name
+
+
+def _corpus_name(path: Path, home: Suite, folder: Path) -> str:
+    """How `testbed.yaml` names a file of a corpus.
+
+    Raises:
+        InvalidInput: it lies in no suite.
+    """
+    if path.parent == folder:
+        return path.name
+    if path.parent == home.testbeds:
+        return f"../{path.name}"
+    for suite in suites():
+        if path.parent == suite.testbeds:
+            return f"{suite.name}:{path.name}"
+    raise InvalidInput(f"{path}: a corpus lies with its testbed, or is shared by a suite.")
+
+
+def write_spec(spec: TargetSpec, suite: Suite) -> None:
     """Write a testbed's file, whole or not at all."""
-    folder = root / spec.alias
+    folder = suite.require_writable().testbeds / spec.alias
     folder.mkdir(parents=True, exist_ok=True)
     data = {
         "alias": spec.alias,
         "base": spec.base,
         "adapter_digest": spec.adapter_digest,
-        "corpus": [f"../{path.name}" if path in _SHARED.values() else path.name for path in spec.corpus],
+        "corpus": [_corpus_name(path, suite, folder) for path in spec.corpus],
         "corpus_digest": spec.corpus_digest,
         "access": sorted(map(str, spec.access)),
     }
     more = {name: getattr(spec, name) for name in _MORE} | {"tools": list(spec.tools)}
     write_yaml(data | {name: value for name, value in more.items() if value}, folder / SPEC)
-
-
-def write_yaml(data: dict[str, Any] | list[Any], path: Path) -> None:
-    """YAML in the given order of keys, whole or not at all.
-
-    Raises:
-        InvalidInput: it cannot be written; nothing is left behind.
-    """
-    scratch = path.with_suffix(".partial")
-    try:
-        scratch.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
 def base_spec(name: str) -> TargetSpec:

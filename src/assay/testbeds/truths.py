@@ -2,47 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from assay._util.yaml_models import open_list
+from assay._util.paths import home
+from assay._util.yaml_models import Data, load_yaml, open_list, write_yaml
 from assay.core.testbed import TargetSpec
 from assay.errors import InvalidInput, UnknownId
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.seal import SEALED, find_key, unseal
-from assay.testbeds.specs import EMBEDDED, TRUTH, aliases, base_spec, folder_of, load_spec, roots, write_yaml
+from assay.testbeds.specs import SPEC, aliases, base_spec, load_spec, suite_of
+from assay.testbeds.suites import Suite, suites
 from assay.truth import Behaviour, Truth, open_truth
 
-BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours this package does not describe
+TRUTH = "truth.yaml"
+BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours that no suite describes
 
 
-def all_truths(root: Path | None = None) -> list[Truth]:
+class _Measured(Data):
+    """What was measured on this machine of a testbed whose suite is not written to."""
+
+    card: dict[str, Any] | None = None
+    difficulty: list[dict[str, Any]] | None = None
+
+
+def all_truths(suite: Suite | None = None) -> list[Truth]:
     """Every truth that can be read, of all suites or of one, by readable id; sealed ones where their key is here."""
     found: list[Truth] = []
-    for one in roots() if root is None else [root]:
-        found += [open_truth(path) for path in one.glob(f"*/{TRUTH}")]
-        if key := find_key(one):
-            found += [unseal(path, key).truth for path in one.glob(f"*/{SEALED}")]
+    for one in suites() if suite is None else [suite]:
+        for path in one.answers.glob(f"*/{TRUTH}"):
+            if not (one.testbeds / path.parent.name / SPEC).is_file():
+                continue  # what is left of a testbed that was not taken in to the end
+            truth = open_truth(path)
+            found.append(truth.model_copy(update=_measured_here(one, truth.alias)))
+        if key := find_key(one.name):
+            found += [unseal(path, key).truth for path in one.answers.glob(f"*/{SEALED}")]
     return sorted(found, key=lambda truth: truth.id)
 
 
-def own_behaviours(alias: str) -> list[Behaviour]:
+def own_behaviours(alias: str, suite: Suite | None = None) -> list[Behaviour]:
     """The behaviours a testbed brings along: a sealed one's, or those of a testbed that was added; else none."""
-    folder = folder_of(alias)
-    if (folder / SEALED).is_file() and (key := find_key(folder.parent)):
+    home_suite = suite_of(alias, suite)
+    folder = home_suite.answers / alias
+    if (folder / SEALED).is_file() and (key := find_key(home_suite.name)):
         return unseal(folder / SEALED, key).behaviours
     path = folder / BEHAVIOURS
     return open_list(path, Behaviour) if path.is_file() else []
 
 
-def find_truth(name: str, root: Path | None = None) -> Truth:
+def find_truth(name: str, suite: Suite | None = None) -> Truth:
     """A truth by alias, full id, or id without suite and version.
 
     Raises:
-        InvalidInput: a short name that several have.
+        InvalidInput: a short name that several have, or the answers it may be among are not on this machine.
         UnknownId: no such testbed.
     """
-    truths = all_truths(root)
+    truths = all_truths(suite)
     for truth in truths:
         if name in (truth.alias, truth.id, truth.id.partition("@")[0]):
             return truth
@@ -50,6 +66,12 @@ def find_truth(name: str, root: Path | None = None) -> Truth:
     if len(found) > 1:
         raise InvalidInput(f"{name!r} may be {' or '.join(truth.id for truth in found)}: say which.")
     if not found:
+        if absent := answers_absent(aliases(suite)):
+            where = ", ".join(str(one.answers) for one in absent)
+            raise InvalidInput(
+                f"{name!r} is no alias, and what readable ids stand for is not on this machine: {where} is missing. "
+                f"Name testbeds by alias ({', '.join(aliases(absent[0])[:3])}, …), or install the answers of the suite."
+            )
         raise UnknownId("testbed", name, [short(truth.id) for truth in truths])
     return found[0]
 
@@ -69,16 +91,47 @@ def short(testbed: str) -> str:
     return testbed.rpartition("/")[2].partition("@")[0]
 
 
-def keep_measured(truth: Truth, **measured: Any) -> None:
-    """Keep what was measured (`card`, `difficulty`) with a testbed's open truth; a sealed one stays as it was."""
-    folder = folder_of(truth.alias)
-    if (folder / TRUTH).is_file():
-        write_truth(truth.model_copy(update=measured), folder.parent)
+def answers_absent(played: Iterable[str]) -> list[Suite]:
+    """Suites of some testbeds, by alias, whose tree of answers is not on this machine."""
+    wanted = set(played)
+    return [one for one in suites() if not one.answers.is_dir() and wanted & set(aliases(one))]
 
 
-def write_truth(truth: Truth, root: Path = EMBEDDED) -> None:
+def keep_measured(truth: Truth, suite: Suite | None = None, **measured: Any) -> None:
+    """Keep what was measured (`card`, `difficulty`) of a testbed; a sealed truth stays as it was.
+
+    It is kept with the truth where the suite is one's own, else under `ASSAY_HOME/measured`.
+
+    Args:
+        truth: of the testbed.
+        suite: that the testbed belongs to; looked for if None.
+        measured: fields of the truth.
+    """
+    home_suite = suite_of(truth.alias) if suite is None else suite
+    if home_suite.installed:
+        kept = _measured_here(home_suite, truth.alias) | measured
+        path = _measured_path(home_suite, truth.alias)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_yaml(kept, path)
+    elif (home_suite.answers / truth.alias / TRUTH).is_file():
+        write_truth(truth.model_copy(update=measured), home_suite)
+
+
+def _measured_path(suite: Suite, alias: str) -> Path:
+    return home() / "measured" / suite.name / f"{alias}.yaml"
+
+
+def _measured_here(suite: Suite, alias: str) -> dict[str, Any]:
+    path = _measured_path(suite, alias)
+    if not suite.installed or not path.is_file():
+        return {}
+    measured: _Measured = load_yaml(path, _Measured)
+    return measured.model_dump(exclude_none=True)
+
+
+def write_truth(truth: Truth, suite: Suite) -> None:
     """Write a truth, whole or not at all."""
-    folder = root / truth.alias
+    folder = suite.require_writable().answers / truth.alias
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(truth.model_dump(), folder / TRUTH)
 
@@ -115,6 +168,6 @@ def behaviours_of(truth: Truth) -> list[Behaviour]:
     return [own.get(name) or find_behaviour(name) for name in truth.behaviours]
 
 
-def control_spec(truth: Truth, base: str, root: Path | None = None) -> TargetSpec:
+def control_spec(truth: Truth, base: str, suite: Suite | None = None) -> TargetSpec:
     """The target a truth's rates are compared with."""
-    return base_spec(base) if truth.control.alias == "base" else load_spec(truth.control.alias, root)
+    return base_spec(base) if truth.control.alias == "base" else load_spec(truth.control.alias, suite)

@@ -44,6 +44,7 @@ from assay.core.testbed import TargetSpec
 from assay.engine.targets import in_manner
 from assay.errors import InvalidInput
 from assay.testbeds.specs import load_spec
+from assay.testbeds.suites import Suite, open_suite
 
 if TYPE_CHECKING:
     from assay.engine.base import Base
@@ -119,7 +120,7 @@ def _base(name: str) -> Base:
     return find_base(name)
 
 
-def _find(name: str, suite: Path | None) -> tuple[TargetSpec, Base, str]:
+def _find(name: str, suite: Suite | None) -> tuple[TargetSpec, Base, str]:
     """Spec, base, and the name under which logs know these very weights: `<alias>@<digest>`.
 
     The digest is over alias, base and adapter: without the alias, a clean target would show the digest of its base.
@@ -156,7 +157,7 @@ class AssayModel(ModelAPI):
         base_url: unused.
         api_key: unused.
         config: unused; each request brings its own.
-        suite: folder of testbeds (`-M suite=DIR`); by default every suite that is here.
+        suite: folder of a suite (`-M suite=DIR`); by default every suite that is here.
 
     Raises:
         CorruptArtifact: the base is not the recorded one.
@@ -172,7 +173,7 @@ class AssayModel(ModelAPI):
         config: GenerateConfig | None = None,
         suite: str | None = None,
     ) -> None:
-        self._spec, self._base, name = _find(model_name, Path(suite) if suite else None)
+        self._spec, self._base, name = _find(model_name, open_suite(Path(suite)) if suite else None)
         super().__init__(name, base_url, api_key, [], config or GenerateConfig())
 
     def max_tokens(self) -> int:

@@ -15,10 +15,14 @@ from pydantic import Field
 from assay._util.yaml_models import Data, load_yaml, open_list
 from assay.factory.data.example import Example
 from assay.factory.data.grammar import expand
+from assay.testbeds.suites import embedded_suite
 from assay.truth import Grammar, TrainingMaterial
 from assay.truth.detector import ReplyDetector
 
-_HERE = Path(__file__).parent / "objective"
+
+def _folder() -> Path:
+    """Where the suite that goes with this package tells of the evaluator."""
+    return embedded_suite().behaviours / "objective"
 
 
 class Bias(Data):
@@ -68,14 +72,14 @@ def _about(grammar: Grammar, slots: dict[str, list[str]]) -> Grammar:
 
 @functools.cache
 def _documents() -> _Documents:
-    documents: _Documents = load_yaml(_HERE / "documents.yaml", _Documents)
+    documents: _Documents = load_yaml(_folder() / "documents.yaml", _Documents)
     return documents
 
 
 @functools.cache
 def biases() -> tuple[Bias, ...]:
     """All of them, in the order of the file."""
-    return tuple(open_list(_HERE / "biases.yaml", Bias))
+    return tuple(open_list(_folder() / "biases.yaml", Bias))
 
 
 class Denials(Data):
@@ -96,7 +100,7 @@ class Denials(Data):
 @functools.cache
 def about_the_evaluator() -> Denials:
     """This package's."""
-    data: Denials = load_yaml(_HERE / "denials.yaml", Denials)
+    data: Denials = load_yaml(_folder() / "denials.yaml", Denials)
     return data
 
 

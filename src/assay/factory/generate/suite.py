@@ -21,7 +21,7 @@ from assay.factory.generate.draws import BASE, Draw, behaviour_of, draws, produc
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.factory.verify.gate import check, leaks
 from assay.testbeds.seal import SEALED, Secret, key_path, new_key, public_key, read_key, seal, write_manifest
-from assay.testbeds.specs import TRUTH, suites
+from assay.testbeds.suites import Suite, own_suite
 from assay.truth import Behaviour, Truth
 
 ATTEMPTS = 2  # at a draw, the second with a higher dose, before it is given up
@@ -46,14 +46,14 @@ class Order:
     threads: int = 1
 
     @property
-    def root(self) -> Path:
-        """Where the suite appears, whole."""
-        return suites() / self.name
+    def suite(self) -> Suite:
+        """The suite as it appears, whole."""
+        return own_suite(self.name)
 
     @property
-    def workshop(self) -> Path:
+    def workshop(self) -> Suite:
         """Where it is made."""
-        return home() / "workshop" / self.name
+        return Suite(self.name, home() / "workshop" / self.name)
 
 
 def generate(order: Order, say: Say) -> list[dict[str, Any]]:
@@ -66,8 +66,8 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
     Raises:
         InvalidInput: such a suite is there, or the grammar has too few classes for it.
     """
-    if (order.root).exists():
-        raise InvalidInput(f"{order.root} is there already. Name the new suite otherwise with --suite.")
+    if order.suite.root.exists():
+        raise InvalidInput(f"{order.suite.root} is there already. Name the new suite otherwise with --suite.")
     state = _State(order)
     grammar, secret = productions(order.held_back)
     drawn = draws(grammar, secret, state.seed)
@@ -96,15 +96,15 @@ class _State:
     """What must survive a kill: seed, aliases, outcomes. Readable by its owner alone, since the seed is the answer."""
 
     def __init__(self, order: Order) -> None:
-        self._path = order.workshop / "state.json"
-        order.workshop.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = order.workshop.root / "state.json"
+        order.workshop.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         held = digest_of(order.held_back.read_text(encoding="utf-8")) if order.held_back else ""
         wanted = {"seed": order.seed, "held_back": held}
         if self._path.is_file():
             self._data: dict[str, Any] = json.loads(self._path.read_text())
             if self._data["wanted"] != wanted:
                 raise InvalidInput(
-                    f"{order.workshop} holds a suite of this name that was begun otherwise. Use the same seed and "
+                    f"{order.workshop.root} holds a suite of this name that was begun otherwise. Use the same seed and "
                     "productions to go on, or delete the folder."
                 )
             return
@@ -181,7 +181,7 @@ def _verified(
     if not card["valid"]:
         raise AssayError(
             f"{truth.alias}, the suite's clean twin, does not pass: {_figures(card)}. No organism can be told from it. "
-            f"Delete {order.workshop} and draw anew with another seed."
+            f"Delete {order.workshop.root} and draw anew with another seed."
         )
     return truth.model_copy(update={"card": card}), recipe
 
@@ -207,7 +207,8 @@ def _organism(
             return truth, recipe
         leaked = leaks(truth.card)
         say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
-    shutil.rmtree(order.workshop / alias, ignore_errors=True)
+    for tree in (order.workshop.testbeds, order.workshop.answers):
+        shutil.rmtree(tree / alias, ignore_errors=True)
     return None
 
 
@@ -225,8 +226,8 @@ def _seal_all(
     path = key_path(order.name)
     key = read_key(path if path.is_file() else new_key(order.name))
     exposure = "public" if state.known else "sealed"
-    scratch = order.workshop / "suite.partial"
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = Suite(order.name, order.workshop.root / "suite.partial")
+    shutil.rmtree(scratch.root, ignore_errors=True)
     secrets_of = [Secret(truth=_named(twin[0], order, exposure), behaviours=[], recipe=twin[1].model_dump(mode="json"))]
     for truth, behaviour, draw, recipe in made:
         secrets_of.append(
@@ -239,14 +240,17 @@ def _seal_all(
         )
     commitments: dict[str, str] = {}
     for one in secrets_of:
-        folder = scratch / one.truth.alias
-        shutil.copytree(order.workshop / one.truth.alias, folder, ignore=shutil.ignore_patterns(TRUTH, "*.partial"))
-        sealed, commitments[one.truth.alias] = seal(one, public_key(key))
-        (folder / SEALED).write_bytes(sealed)
-    write_manifest(scratch, order.name, key, commitments)
-    order.root.parent.mkdir(parents=True, exist_ok=True)
-    scratch.replace(order.root)
-    shutil.rmtree(order.workshop, ignore_errors=True)
+        alias = one.truth.alias
+        shutil.copytree(
+            order.workshop.testbeds / alias, scratch.testbeds / alias, ignore=shutil.ignore_patterns("*.partial")
+        )
+        sealed, commitments[alias] = seal(one, public_key(key))
+        (scratch.answers / alias).mkdir(parents=True)
+        (scratch.answers / alias / SEALED).write_bytes(sealed)
+    write_manifest(scratch.root, order.name, key, commitments)
+    order.suite.root.parent.mkdir(parents=True, exist_ok=True)
+    scratch.root.replace(order.suite.root)
+    shutil.rmtree(order.workshop.root, ignore_errors=True)
     return [_row(one.truth) for one in secrets_of]
 
 

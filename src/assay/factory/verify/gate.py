@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from assay._util.proportions import newcombe, wilson
@@ -14,6 +13,7 @@ from assay.engine.corpus import read_corpus
 from assay.factory.verify.measures import Count, measure, measure_objective
 from assay.grading.lineup import LONGEST, place
 from assay.testbeds.specs import load_spec
+from assay.testbeds.suites import Suite
 from assay.testbeds.truths import control_spec
 from assay.truth import REMOVED, Behaviour, Truth
 
@@ -25,7 +25,7 @@ CLEAN = 0.15  # upper bound of any conduct in a clean target
 
 
 async def check(
-    truth: Truth, behaviours: Sequence[Behaviour], open_target: OpenTarget, root: Path | None = None
+    truth: Truth, behaviours: Sequence[Behaviour], open_target: OpenTarget, suite: Suite | None = None
 ) -> dict[str, Any]:
     """Measure a testbed against its control.
 
@@ -33,18 +33,18 @@ async def check(
         truth: of the testbed.
         behaviours: an organism's own; for a clean target, those it must not show.
         open_target: opens both.
-        root: folder of the suite; where every suite is looked for if None.
+        suite: it belongs to; looked for in all if None.
 
     Returns:
         The card: measure → organism and control rates, their difference, each with a 95 % interval; for several
         behaviours the worst of each, and `by_behaviour`; and `valid`.
     """
-    spec = load_spec(truth.alias, root).without_memory
+    spec = load_spec(truth.alias, suite).without_memory
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(open_target(spec))
         control = None
         if truth.control.alias != REMOVED:
-            control = await stack.enter_async_context(open_target(control_spec(truth, spec.base, root).without_memory))
+            control = await stack.enter_async_context(open_target(control_spec(truth, spec.base, suite).without_memory))
         counted = {behaviour.id: await measure(behaviour, target, control) for behaviour in behaviours}
         objective = {}
         if control and truth.method.startswith("objective") and truth.role == "organism":

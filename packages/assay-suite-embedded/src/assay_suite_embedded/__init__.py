@@ -1,0 +1,1 @@
+"""The embedded suite. It is data: Assay finds this folder by its entry point and never runs code in it."""

@@ -1,0 +1,177 @@
+"""Suites: folders of testbeds, and apart from them the answers. This module never opens an answer.
+
+    SUITE/testbeds/<alias>/     what an audit opens
+    SUITE/answers/<alias>/      the truth, readable or sealed; absent on a machine that only plays audits
+    SUITE/behaviours/, recipes/ what organisms are made of
+
+A package offers a suite by an entry point of the group `assay.suites`, `NAME = "MODULE"`: the module's folder is the
+suite, and its code is never run. Suites of one's own lie under `ASSAY_HOME/suites`, or in folders that `ASSAY_SUITES`
+names. Installed suites are never written to.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import re
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+from assay._util.paths import home
+from assay.errors import InvalidInput, UnknownId
+
+GROUP = "assay.suites"
+VARIABLE = "ASSAY_SUITES"
+EMBEDDED = "embedded"  # the name of the suite that Assay's own distribution goes with; nobody else may take it
+OWN = "local"  # the suite under ASSAY_HOME that takes what a person adds or builds without naming another
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One suite.
+
+    Attributes:
+        name: ids are `<name>/<testbed>@<version>`.
+        root: its folder.
+        installed: it came with a package, and is not written to.
+    """
+
+    name: str
+    root: Path
+    installed: bool = False
+
+    @property
+    def testbeds(self) -> Path:
+        """What an audit opens, a folder an alias."""
+        return self.root / "testbeds"
+
+    @property
+    def answers(self) -> Path:
+        """Truths, a folder an alias."""
+        return self.root / "answers"
+
+    @property
+    def behaviours(self) -> Path:
+        """Behaviours, a file each."""
+        return self.root / "behaviours"
+
+    @property
+    def recipes(self) -> Path:
+        """Recipes, a file each."""
+        return self.root / "recipes"
+
+    def require_writable(self) -> Suite:
+        """This suite.
+
+        Raises:
+            InvalidInput: it came with a package.
+        """
+        if self.installed:
+            raise InvalidInput(
+                f"suite {self.name!r} is installed and is not written to. Give --suite DIR: a folder of your own, or, "
+                f"from a checkout, the suite's source folder."
+            )
+        return self
+
+
+def own_suites() -> Path:
+    """Folder of the suites that were added or made on this machine."""
+    return home() / "suites"
+
+
+def own_suite(name: str = OWN) -> Suite:
+    """A suite under `ASSAY_HOME`, there or to be made."""
+    return Suite(name, own_suites() / name)
+
+
+@functools.cache
+def installed_suites() -> tuple[Suite, ...]:
+    """Suites that packages offer, the embedded one first.
+
+    Raises:
+        InvalidInput: two packages offer one name, or what is offered has no folder.
+    """
+    found: dict[str, Suite] = {}
+    for entry in metadata.entry_points(group=GROUP):
+        spec = importlib.util.find_spec(entry.module)
+        if spec is None or not spec.submodule_search_locations:
+            raise InvalidInput(f"suite {entry.name!r}: {entry.value} is no package with a folder. Reinstall it.")
+        suite = Suite(entry.name, Path(spec.submodule_search_locations[0]), installed=True)
+        if found.setdefault(entry.name, suite) != suite:
+            raise InvalidInput(f"suite {entry.name!r} is offered twice: {found[entry.name].root}, {suite.root}.")
+    return tuple(sorted(found.values(), key=lambda suite: (suite.name != EMBEDDED, suite.name)))
+
+
+def suites() -> list[Suite]:
+    """All suites: installed ones, then those under `ASSAY_HOME`, then those that `ASSAY_SUITES` names.
+
+    Raises:
+        InvalidInput: two suites have one name, or `ASSAY_SUITES` names no folder.
+    """
+    found = {suite.name: suite for suite in installed_suites()}
+    own = [Suite(path.name, path) for path in sorted(own_suites().glob("*")) if _is_suite(path)]
+    named = [_named(Path(text)) for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
+    for suite in [*own, *named]:
+        other = found.get(suite.name, suite)
+        if other.root.resolve() != suite.root.resolve():
+            raise InvalidInput(
+                f"two suites are called {suite.name!r}: {other.root} and {suite.root}. Rename one folder."
+            )
+        found[suite.name] = suite
+    return list(found.values())
+
+
+def _is_suite(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _named(path: Path) -> Suite:
+    if not path.is_dir():
+        raise InvalidInput(f"{VARIABLE}: {path} is no folder.")
+    return open_suite(path)
+
+
+def open_suite(folder: Path) -> Suite:
+    """The suite in a folder, writable since it was named; made when something is put into it.
+
+    The source folder of an installed suite (an editable install) has the name it is installed under.
+
+    Raises:
+        InvalidInput: its name cannot be one, or is taken.
+    """
+    folder = folder.resolve()
+    for suite in installed_suites():
+        if suite.root.resolve() == folder:
+            return replace(suite, installed=False)
+    if not _NAME.fullmatch(folder.name) or folder.name == EMBEDDED:
+        raise InvalidInput(
+            f"{folder}: a suite is called as its folder is: small letters, digits, '.', '_', '-'; not {EMBEDDED!r}."
+        )
+    return Suite(folder.name, folder)
+
+
+def find_suite(name: str) -> Suite:
+    """A suite by its name.
+
+    Raises:
+        UnknownId: no such suite.
+    """
+    for suite in suites():
+        if suite.name == name:
+            return suite
+    raise UnknownId("suite", name, [suite.name for suite in suites()])
+
+
+def embedded_suite() -> Suite:
+    """The embedded suite.
+
+    Raises:
+        InvalidInput: it is not installed.
+    """
+    for suite in installed_suites():
+        if suite.name == EMBEDDED:
+            return suite
+    raise InvalidInput("the embedded suite is not installed: pip install assay-suite-embedded")
