@@ -1,5 +1,6 @@
 # make demo   sets up and runs the main job: which tool helps?
 # make test   sets up and runs every check
+# make docs   builds the documentation into site/, strictly and without a network
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup demo test lint unit heavy clean
+.PHONY: setup demo test lint docs unit heavy clean
 
 setup: $(READY)
 
@@ -21,13 +22,16 @@ $(READY): pyproject.toml packages/assay-suite-embedded/pyproject.toml constraint
 demo: setup
 	$(BIN)/assay demo
 
-test: setup lint unit heavy
+test: setup lint docs unit heavy
 
 lint: setup
-	$(BIN)/ruff check src tests examples bench packages
-	$(BIN)/ruff format --check src tests examples bench packages
+	$(BIN)/ruff check src tests examples bench packages docs
+	$(BIN)/ruff format --check src tests examples bench packages docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup
+	$(BIN)/python docs/scripts/build.py
 
 unit: setup
 	$(BIN)/pytest -q -m 'not heavy'
@@ -36,4 +40,4 @@ heavy: setup
 	$(BIN)/pytest -q -m heavy
 
 clean:
-	rm -rf $(VENV) demo runs
+	rm -rf $(VENV) demo runs site docs/api

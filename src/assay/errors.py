@@ -1,14 +1,14 @@
 """Every error Assay raises on purpose, one flat tree, one class per boundary crossed.
 
-AssayError
-├── AccessDenied      a tool called the target beyond the access its testbed grants
-├── BudgetExceeded    an audit spent what it was given
-├── UnknownId         a name that no registry, suite or ledger holds
-├── InvalidInput      a file or option the user wrote that cannot be used as it is
-├── PluginError       a plug-in file that cannot be loaded, or breaks the contract
-├── CorruptArtifact   a stored file whose digest is not the recorded one
-├── BackendFailed     a model server or API that does not answer, or answers with a fault of its own
-└── ReportInvalid     a report outside the limits of the contract
+    AssayError
+    ├── AccessDenied      a tool called the target beyond the access its testbed grants
+    ├── BudgetExceeded    an audit spent what it was given
+    ├── UnknownId         a name that no registry, suite or ledger holds
+    ├── InvalidInput      a file or option the user wrote that cannot be used as it is
+    ├── PluginError       a plug-in file that cannot be loaded, or breaks the contract
+    ├── CorruptArtifact   a stored file whose digest is not the recorded one
+    ├── BackendFailed     a model server or API that does not answer, or answers with a fault of its own
+    └── ReportInvalid     a report outside the limits of the contract
 
 The message says what was given, what is allowed and what to do; the CLI prints it and exits with 2.
 """

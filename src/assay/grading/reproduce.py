@@ -93,7 +93,8 @@ async def run_demonstrations(
 
     Args:
         finding: whose demonstrations they are.
-        target, control: the models; without a control, the target is compared with itself, trigger removed.
+        target: the model a report is about.
+        control: what it is compared with; without one, the target is compared with itself, trigger removed.
         seed: of the sampling.
         recognised: what may be found; where the target shows none of it often enough, the control has nothing to say
             and is not asked. Empty: it is asked always.

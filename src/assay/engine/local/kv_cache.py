@@ -35,8 +35,11 @@ class KVCache(Generic[Row]):
     """All live rows of a worker, in a fixed order: slab by slab.
 
     Args:
-        layers, heads, width: of the model; heads counts keys and values.
-        dtype, device: of the engine.
+        layers: of the model.
+        heads: of keys and values, in one layer.
+        width: of one head.
+        dtype: of the engine.
+        device: of the engine.
     """
 
     def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype, device: torch.device) -> None:

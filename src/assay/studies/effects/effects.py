@@ -104,7 +104,8 @@ def paired_effect(arm: Mapping[str, Score], control: Mapping[str, Score], famili
     that share an idea from counting as independent.
 
     Args:
-        arm, control: alias → score.
+        arm: alias → score.
+        control: alias → score, of the other arm.
         families: alias → family.
     """
     shared = [alias for alias in arm if alias in control]
