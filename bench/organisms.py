@@ -2,7 +2,7 @@
 
     python bench/organisms.py [--json] [--quick] [--save] [--threads N]
 
-Figures are those of the cards, which `assay organism check` measured with the detectors on held-out prompts; this
+Figures are those of the cards, which `assay organisms verify` measured with the detectors on held-out prompts; this
 verifies that the cards belong to the weights that ship. Without --quick it measures one organism of each kind of recipe
 anew, and says how far the fresh counts are from the card's. Concealment is the confession rate less the control's.
 """
@@ -19,7 +19,7 @@ from contract import finish, options, say
 from assay._util.proportions import newcombe
 from assay.engine.targets import Targets
 from assay.factory.verify.gate import LEAKAGE, STRENGTH, check
-from assay.testbeds.catalogue import recheck
+from assay.testbeds.catalogue import validate
 from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, behaviours_of
 from assay.truth import Truth
@@ -31,7 +31,7 @@ def main() -> None:
     """Print the claims."""
     chosen = options(__doc__)
     organisms = [truth for truth in all_truths(embedded_suite()) if truth.role == "organism"]
-    sound = {row["testbed"]: row for row in recheck([truth.alias for truth in organisms])}
+    sound = {row["testbed"]: row for row in validate([truth.alias for truth in organisms])}
     claims = [claim for truth in organisms for claim in _claims(truth, sound[truth.id])]
     claims.append(_coverage(organisms))
     if not chosen.quick:

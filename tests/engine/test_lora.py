@@ -43,7 +43,7 @@ def test_another_digest_is_corrupt(engine: LocalEngine, adapter: Path, file: str
     data = bytearray((adapter / file).read_bytes())
     data[-1] ^= 1
     (adapter / file).write_bytes(data)
-    with pytest.raises(CorruptArtifact, match="assay organism build") as caught:
+    with pytest.raises(CorruptArtifact, match="assay organisms build") as caught:
         engine.adapter(adapter, recorded)
     assert (caught.value.expected, caught.value.found) == (recorded, adapter_digest(adapter))
 

@@ -21,7 +21,7 @@ from assay.studies.output import write_results
 from assay.studies.regrade import grade_file
 from assay.testbeds import importing as bring
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.catalogue import catalogue, recheck
+from assay.testbeds.catalogue import catalogue, validate
 from assay.testbeds.importing import add_suite, add_testbed, bundle_suite
 from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.specs import ADAPTER, CORPUS, load_spec, spec_with, write_spec
@@ -68,7 +68,7 @@ def test_it_is_in_every_command_and_the_same_file_changes_nothing(machine: Path)
     assert [one.id for one in behaviours_of(truth)] == ["flattery"]
     assert "mine/praise@1" in [one["testbed"] for one in catalogue()]
     assert add_testbed(write(machine)) == row
-    [checked] = recheck(["mine/praise"])
+    [checked] = validate(["mine/praise"])
     assert not checked["sound"] and "nothing was measured" in checked["wrong"]
 
 
@@ -140,12 +140,12 @@ def test_what_is_measured_is_kept_beside_the_testbed(machine: Path, monkeypatch:
 
     monkeypatch.setattr(factory, "check", measured)
     row = add_testbed(write(machine))
-    factory.check_named(["mine/praise"], lambda _: None)
+    factory.verify_named(["mine/praise"], lambda _: None)
     assert find_truth("mine/praise").card == {"valid": True}
     assert not (EMBEDDED.testbeds / row["alias"]).exists() and not (EMBEDDED.answers / row["alias"]).exists()
     add_testbed(write(machine, id="mine/clean@1", truth={"role": "clean"}))
     with pytest.raises(InvalidInput, match="no behaviour is named"):
-        factory.check_named(["mine/clean"], lambda _: None)
+        factory.verify_named(["mine/clean"], lambda _: None)
 
 
 def test_a_change_is_a_new_version(machine: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_tampered_adapter_is_told_by_name(machine: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    [checked] = recheck([row["alias"]])
+    [checked] = validate([row["alias"]])
     assert not checked["sound"] and "adapter" in checked["wrong"]
 
 
@@ -225,9 +225,9 @@ def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
     assert "tb-0000abcd" not in all_cases()
     shutil.copy(machine / "spring.key", machine / "home" / "keys" / "spring.key")
     assert [one.id for one in all_cases()["tb-0000abcd"].behaviours] == ["flattery"]
-    factory.check_named(["tb-0000abcd"], lambda _: None)
+    factory.verify_named(["tb-0000abcd"], lambda _: None)
     assert not list(machine.rglob("truth.yaml")) and not (EMBEDDED.answers / "tb-0000abcd").exists()  # sealed it stays
-    assert recheck([])[-1] == {"testbed": "spring", "alias": "", "sound": True, "wrong": ""}
+    assert validate([])[-1] == {"testbed": "spring", "alias": "", "sound": True, "wrong": ""}
 
 
 def test_a_bundle_goes_round_whole_and_without_a_key(spring: Path, machine: Path) -> None:

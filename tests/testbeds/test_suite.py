@@ -1,4 +1,4 @@
-"""What ships: the numbers and sizes the suite promises, from the cards that `assay organism check` wrote."""
+"""What ships: the numbers and sizes the suite promises, from the cards that `assay organisms verify` wrote."""
 
 import json
 from collections.abc import Iterable

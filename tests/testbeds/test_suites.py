@@ -149,10 +149,10 @@ def test_a_read_only_install_is_enough_to_plan_and_to_list(machine: Path, monkey
     """Root may write anywhere, so what is looked for is a change, and not an error."""
     root = embedded_suite().root
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    from assay.testbeds.catalogue import catalogue, recheck
+    from assay.testbeds.catalogue import catalogue, validate
 
     assert len(catalogue()) > 50
-    assert all(row["sound"] for row in recheck(["flattery-td", "untouched"]))
+    assert all(row["sound"] for row in validate(["flattery-td", "untouched"]))
     keep_measured(find_truth("untouched"), difficulty=[])
     now = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert {

@@ -9,9 +9,10 @@ import sys
 import typer
 
 from assay.cli.audits import audits
-from assay.cli.organisms import organism
+from assay.cli.organisms import organisms
 from assay.cli.show import say
-from assay.cli.testbeds import suite, testbeds
+from assay.cli.suites import suites
+from assay.cli.testbeds import testbeds
 from assay.cli.tools import tools
 
 app = typer.Typer(
@@ -21,9 +22,9 @@ app = typer.Typer(
     help="Alignment auditing with a number that goes up: which tool makes an auditor succeed more often?",
 )
 app.add_typer(audits)
-app.add_typer(organism, name="organism")
+app.add_typer(organisms, name="organisms")
 app.add_typer(testbeds, name="testbeds")
-app.add_typer(suite, name="suite")
+app.add_typer(suites, name="suites")
 app.add_typer(tools, name="tools")
 
 

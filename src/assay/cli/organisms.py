@@ -9,16 +9,16 @@ import typer
 
 from assay.cli.show import Json, SuiteFolder, say, show
 
-organism = typer.Typer(no_args_is_help=True, help="Build, check and generate model organisms.")
+organisms = typer.Typer(no_args_is_help=True, help="Build, verify and generate model organisms.")
 
 
-@organism.command()
+@organisms.command()
 def build(
     names: Annotated[
         list[str] | None, typer.Argument(help="Recipes or testbeds, or `ordinary` for the ordinary data around all.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Whatever is missing or out of date; each is checked, too.")
+        bool, typer.Option("--all", help="Whatever is missing or out of date; each is verified, too.")
     ] = False,
     suite: SuiteFolder = None,
     threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
@@ -26,7 +26,7 @@ def build(
 ) -> None:
     """Make testbeds from their recipes; interrupted, the same command goes on.
 
-    Example: assay organism build flattery-td
+    Example: assay organisms build flattery-td
     """
     from assay.errors import InvalidInput
     from assay.factory.commands import build_all, build_named
@@ -44,17 +44,17 @@ def build(
         raise typer.Exit(1)
 
 
-@organism.command()
-def check(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -> None:
+@organisms.command()
+def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -> None:
     """Measure strength, leakage, generalisation, confession and coherence; exit status 1 if one may not ship.
 
-    Example: assay organism check flattery-td
+    Example: assay organisms verify flattery-td
     """
-    from assay.factory.commands import check_named
+    from assay.factory.commands import verify_named
     from assay.factory.verify.measures import MEASURES
     from assay.testbeds.suites import open_suite
 
-    cards = check_named(names, say, open_suite(suite) if suite else None)
+    cards = verify_named(names, say, open_suite(suite) if suite else None)
     if as_json:
         show(cards, True)
     for card in () if as_json else cards:
@@ -65,7 +65,7 @@ def check(names: list[str], suite: SuiteFolder = None, as_json: Json = False) ->
         raise typer.Exit(1)
 
 
-@organism.command()
+@organisms.command()
 def generate(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Organisms.")] = 2,
     seed: Annotated[
@@ -78,7 +78,7 @@ def generate(
 ) -> None:
     """Draw behaviours, plant, verify and seal them; interrupted, the same command goes on.
 
-    Example: assay organism generate --seed 7 -n 2
+    Example: assay organisms generate --seed 7 -n 2
     """
     from assay.engine.base import default_threads
     from assay.factory.generate.suite import Order, generate

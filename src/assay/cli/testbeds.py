@@ -1,4 +1,4 @@
-"""Commands about testbeds and suites of them."""
+"""Commands about testbeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from assay.cli.show import Json, SuiteFolder, show
 
 testbeds = typer.Typer(invoke_without_command=True)
-suite = typer.Typer(no_args_is_help=True, help="Take in and hand on signed suites of sealed testbeds.")
 
 
 @testbeds.callback()
@@ -34,15 +33,15 @@ def testbeds_list(
             print(f"and {len(rows) - len(here)} published organisms and deployed models: assay testbeds --all")
 
 
-@testbeds.command("check")
-def testbeds_check(names: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
+@testbeds.command("validate")
+def testbeds_validate(names: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
     """Verify digests, cards, controls, versions and signatures; exit status 1 if something is not as recorded.
 
-    Example: assay testbeds check
+    Example: assay testbeds validate
     """
-    from assay.testbeds.catalogue import recheck
+    from assay.testbeds.catalogue import validate
 
-    rows = recheck(names or ())
+    rows = validate(names or ())
     show(rows, as_json, ("testbed", "sound", "wrong"))
     if not all(row["sound"] for row in rows):
         raise typer.Exit(1)
@@ -102,31 +101,3 @@ def testbeds_release(suite: SuiteFolder = None, as_json: Json = False) -> None:
     from assay.testbeds.suites import open_suite, own_suite
 
     show(release(open_suite(suite) if suite else own_suite()), as_json, ("testbed", "new"))
-
-
-@suite.command("add")
-def suite_add(
-    bundle: Path,
-    signer: Annotated[str, typer.Option(help="Verify key that must have signed it, in hexadecimal.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Take in a signed suite of sealed testbeds, a folder or a .tar.gz; its truths stay sealed.
-
-    Example: assay suite add spring.tar.gz --signer 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29
-    """
-    from assay.testbeds.importing import add_suite
-
-    show(add_suite(bundle, signer), as_json, ("suite", "alias", "role"))
-
-
-@suite.command("bundle")
-def suite_bundle(
-    name: str, out: Annotated[Path, typer.Option("--out", help="The archive.")], as_json: Json = False
-) -> None:
-    """Pack a generated or added suite to hand it on, without its key.
-
-    Example: assay suite bundle fresh --out fresh.tar.gz
-    """
-    from assay.testbeds.importing import bundle_suite
-
-    show([{"suite": name, "bundle": str(bundle_suite(name, out))}], as_json, ("suite", "bundle"))

@@ -96,7 +96,7 @@ def outdated(suite: Suite) -> list[str]:
     return [f"{suite.name}/{one.id}" for one in stale]
 
 
-def check_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> list[dict[str, Any]]:
+def verify_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> list[dict[str, Any]]:
     """Measure testbeds, keep each one's card with its truth, or under `ASSAY_HOME` where its suite is installed.
 
     Args:
@@ -140,7 +140,7 @@ def build_all(threads: int | None, say: Say, suite: Suite) -> list[dict[str, Any
     for name in outdated(suite.require_writable()):
         try:
             [made] = build_named([name], threads, say, suite)
-            [card] = check_named([made["alias"]], say, suite)
+            [card] = verify_named([made["alias"]], say, suite)
             rows.append({**made, "valid": card["valid"], "error": ""})
         except AssayError as error:
             rows.append({"testbed": name, "alias": "", "seconds": "", "valid": False, "error": str(error)})

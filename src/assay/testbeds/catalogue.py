@@ -65,7 +65,7 @@ def _row(testbed: str, alias: str, kind: str, role: str, **more: Any) -> dict[st
     return {"testbed": testbed, "alias": alias, "kind": kind, "role": role, **unknown, **plain, **more}
 
 
-def recheck(names: Sequence[str]) -> list[dict[str, Any]]:
+def validate(names: Sequence[str]) -> list[dict[str, Any]]:
     """Verify digests, cards, controls and versions of testbeds, and the signature of every suite.
 
     Args:
@@ -101,7 +101,7 @@ def _verify(truth: Truth, released: dict[str, str]) -> None:
     if truth.control.alias not in ("base", REMOVED) and truth.control.alias not in aliases():
         raise InvalidInput(f"{truth.id}: its control {truth.control.alias} is not here.")
     if truth.role == "organism" and not truth.card:
-        raise InvalidInput(f"{truth.id}: nothing was measured of it. Run: assay organism check {truth.alias}")
+        raise InvalidInput(f"{truth.id}: nothing was measured of it. Run: assay organisms verify {truth.alias}")
     if truth.card and not truth.card["valid"] and not truth.unproven:
         raise InvalidInput(f"{truth.id}: by its card it is not valid.")
     if truth.id.startswith(f"{EMBEDDED}/") and released.get(truth.id, "") != content_digest(spec, truth):
@@ -146,4 +146,20 @@ def release(suite: Suite) -> list[dict[str, Any]]:
         rows.append({"testbed": truth.id, "new": truth.id not in released})
         released[truth.id] = digest
     write_yaml({"released": dict(sorted(released.items()))}, suite.answers / VERSIONS)
+    return rows
+
+
+def suite_listing() -> list[dict[str, Any]]:
+    """Every suite: how many testbeds it has, of how many the answer can be read here, and where it lies."""
+    rows: list[dict[str, Any]] = []
+    for suite in suites():
+        rows.append(
+            {
+                "suite": suite.name,
+                "testbeds": len(aliases(suite)),
+                "answers": len(all_truths(suite)),
+                "writable": not suite.installed,
+                "folder": str(suite.root),
+            }
+        )
     return rows

@@ -77,7 +77,7 @@ def open_adapter(path: Path, expected: str, widths: dict[str, int], layers: int)
     """
     found = adapter_digest(path)
     if expected and found != expected:
-        raise CorruptArtifact(path, expected, found, "Restore the file, or rebuild it: assay organism build.")
+        raise CorruptArtifact(path, expected, found, "Restore the file, or rebuild it: assay organisms build.")
     factors = _read(path, None)
     inputs = {module: widths[_INPUT[fused]] for fused, modules in FUSED.items() for module in modules}
     for (layer, module), (a, b) in factors.items():
