@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+_WHOLE = frozenset({"alias", "testbed", "suite", "tool", "auditor", "check"})  # columns that a next command is given
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the ledger, the logs and the results.")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that defines tools; repeatable.")]
@@ -25,16 +27,29 @@ def say(text: str) -> None:
 
 
 def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
-    """Data as one JSON document, or as a table of the given columns."""
+    """Print data as one JSON document, or as a table of the given columns.
+
+    The table fits the terminal, or 80 columns in a pipe. The first column names the row, and what the next command is
+    given must not be cut: it stays whole, and the others are broken over lines.
+    """
     if as_json:
         print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=None, header_style="bold")
-    if data:  # what the next command is given must not be cut, however narrow the terminal
-        table.columns[0].min_width = max(len(str(row[columns[0]])) for row in data)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0 or column in _WHOLE, overflow="fold")
     for row in data:
-        table.add_row(*(str(row[column]) for column in columns))
+        table.add_row(*(_cell(row[column]) for column in columns))
     Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    """A value as a table tells it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)

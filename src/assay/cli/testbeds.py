@@ -26,9 +26,9 @@ def testbeds_list(
         from assay.testbeds.catalogue import catalogue
         from assay.testbeds.truths import short
 
-        rows = [row | {"id": short(row["testbed"])} for row in catalogue()]
+        rows = [row | {"id": short(row["testbed"]), "leaks": row["leakage"]} for row in catalogue()]
         here = [row for row in rows if everything or as_json or row["kind"] not in ("published", "deployed")]
-        show(here, as_json, ("id", "role", "split", "method", "strength", "leakage", "alias"))
+        show(here, as_json, ("id", "role", "method", "strength", "leaks", "alias"))
         if len(here) < len(rows):
             print(f"and {len(rows) - len(here)} published organisms and deployed models: assay testbeds --all")
 
