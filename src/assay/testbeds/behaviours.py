@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from assay.errors import InvalidInput, UnknownId
@@ -47,4 +48,11 @@ def find_behaviour(name: str) -> Behaviour:
     found = _files() | _files(NATURAL)
     if name not in found:
         raise UnknownId("behaviour", name, found)
-    return open_behaviour(found[name])
+    path = found[name]
+    return _opened(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _opened(path: Path, _changed: int) -> Behaviour:
+    """One behaviour, read once for each time its file was changed: its grammars and prompts are long."""
+    return open_behaviour(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,17 @@ def all_truths(suite: Suite | None = None) -> list[Truth]:
         for path in one.answers.glob(f"*/{TRUTH}"):
             if not (one.testbeds / path.parent.name / SPEC).is_file():
                 continue  # what is left of a testbed that was not taken in to the end
-            truth = open_truth(path)
+            truth = _opened(path, path.stat().st_mtime_ns)
             found.append(truth.model_copy(update=_measured_here(one, truth.alias)))
         if key := find_key(one.name):
             found += [unseal(path, key).truth for path in one.answers.glob(f"*/{SEALED}")]
     return sorted(found, key=lambda truth: truth.id)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _opened(path: Path, _changed: int) -> Truth:
+    """One truth, read once for each time its file was changed: a plan asks for all of them again and again."""
+    return open_truth(path)
 
 
 def own_behaviours(alias: str, suite: Suite | None = None) -> list[Behaviour]:
