@@ -5,6 +5,7 @@
     ├── BudgetExceeded    an audit spent what it was given
     ├── UnknownId         a name that no registry, suite or ledger holds
     ├── InvalidInput      a file or option the user wrote that cannot be used as it is
+    │   └── NotWritten    a file or folder that cannot be written: no room, or no permission
     ├── PluginError       a plug-in file that cannot be loaded, or breaks the contract
     ├── CorruptArtifact   a stored file whose digest is not the recorded one
     ├── BackendFailed     a model server or API that does not answer, or answers with a fault of its own
@@ -34,6 +35,13 @@ class BudgetExceeded(AssayError):
 
 class InvalidInput(AssayError):
     """A file or option cannot be used as given."""
+
+
+class NotWritten(InvalidInput):
+    """A file or folder cannot be written where it was to go."""
+
+    def __init__(self, path: Path, error: OSError, done: str = "written") -> None:
+        super().__init__(f"{path} cannot be {done}: {error.strerror or error}.")
 
 
 class PluginError(AssayError):
