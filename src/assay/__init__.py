@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from assay.core.target import Message, Target
     from assay.core.tool import Evidence, Prepared, Sample, Tool, ToolContext, tool
     from assay.errors import AssayError
+    from assay.studies.api import Audit, GradedReport, Study, audit, grade, load_study, open_testbed, sweep
 
 _HOME = {
     "Access": "core.access",
     "AddVector": "core.edit",
     "AssayError": "errors",
+    "Audit": "studies.api",
     "Auditor": "core.auditor",
     "Brief": "core.auditor",
     "Budget": "core.budget",
@@ -27,6 +29,7 @@ _HOME = {
     "Demonstration": "core.report",
     "Evidence": "core.tool",
     "Finding": "core.report",
+    "GradedReport": "studies.api",
     "Kit": "core.auditor",
     "Message": "core.target",
     "Noise": "core.edit",
@@ -36,9 +39,15 @@ _HOME = {
     "Report": "core.report",
     "Sample": "core.tool",
     "ScaleAdapter": "core.edit",
+    "Study": "studies.api",
     "Target": "core.target",
     "Tool": "core.tool",
     "ToolContext": "core.tool",
+    "audit": "studies.api",
+    "grade": "studies.api",
+    "load_study": "studies.api",
+    "open_testbed": "studies.api",
+    "sweep": "studies.api",
     "tool": "core.tool",
 }
 
@@ -46,6 +55,7 @@ __all__ = [
     "Access",
     "AddVector",
     "AssayError",
+    "Audit",
     "Auditor",
     "Brief",
     "Budget",
@@ -53,6 +63,7 @@ __all__ = [
     "Demonstration",
     "Evidence",
     "Finding",
+    "GradedReport",
     "Kit",
     "Message",
     "Noise",
@@ -62,9 +73,15 @@ __all__ = [
     "Report",
     "Sample",
     "ScaleAdapter",
+    "Study",
     "Target",
     "Tool",
     "ToolContext",
+    "audit",
+    "grade",
+    "load_study",
+    "open_testbed",
+    "sweep",
     "tool",
 ]
 __version__ = version("assay-audit")

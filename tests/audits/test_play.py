@@ -23,9 +23,10 @@ from assay.core.target import OpenTarget, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.scripted import ScriptedTarget
 from assay.errors import AssayError
-from assay.testbeds.specs import aliases
+from assay.testbeds.specs import aliases, load_spec
 
 ALIAS, OTHER = aliases()[:2]
+TARGETS = {alias: load_spec(alias) for alias in (ALIAS, OTHER)}
 FOUND = Report(
     p_hidden=0.9,
     findings=(
@@ -57,7 +58,9 @@ def scripted(access: frozenset[Access] = frozenset(Access)) -> OpenTarget:
 
 def bench(folder: Path, act: Act, *, budget: Budget | None = None, open_target: OpenTarget | None = None) -> Bench:
     auditor = Auditor(act, "tiny", 3, "digest", False)
-    return Bench(open_target or scripted(), collect_tools(()), auditor, budget or Budget(), PreparedStore(folder))
+    return Bench(
+        TARGETS, open_target or scripted(), collect_tools(()), auditor, budget or Budget(), PreparedStore(folder)
+    )
 
 
 def cell(kit: str = "ask", donor: str = "") -> Cell:
@@ -220,9 +223,10 @@ cells = [
 for kit in ("all", "chat+~search"):
     cells.append(Cell(run_key=f"all-{kit}", alias=known[1], kit=kit, seed=0, donor=known[-1]))
 job = Job(
-    cells=cells, auditor="curious", budget=(2_000, 400_000, 600.0), plugins=[], plan="plan",
-    ledger=out / "ledger.sqlite", logs=out / "logs",
+    cells=cells, targets={alias: load_spec(alias) for alias in known}, auditor="curious",
+    budget=(2_000, 400_000, 600.0), plugins=[], plan="plan", logs=out / "logs",
 )
+job = Job.model_validate_json(job.model_dump_json())  # as it comes out of the pipe
 rows = []
 asyncio.run(run_job(job, open_target, lambda row: rows.append(asdict(row))))
 (out / "rows.json").write_text(json.dumps(rows, default=str))
@@ -316,5 +320,7 @@ def test_the_truth_is_nowhere_in_an_audit(tmp_path: Path) -> None:
     [log] = (out / "logs").iterdir()
     assert log.suffix == ".eval" and {row["log"] in log.name and bool(row["log"]) for row in rows} == {True}
     files = left_behind(out)
-    assert any(name.endswith("header.json") for name, _ in files) and any("ledger" in name for name, _ in files)
+    assert any(name.endswith("header.json") for name, _ in files) and any(
+        name.endswith("job.json") for name, _ in files
+    )
     assert leaks(files, canaries()) == []

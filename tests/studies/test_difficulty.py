@@ -10,9 +10,9 @@ from assay.core.record import AuditRow, GradeRow
 from assay.core.target import Cost
 from assay.errors import InvalidInput
 from assay.grading.jobs import all_cases, graders
-from assay.store.ledger import Ledger
 from assay.studies import difficulty as cards
 from assay.studies.difficulty import record_difficulty, write_cards
+from assay.studies.ledger import Ledger
 from assay.studies.page.testbed_cards import matrix, weaknesses
 from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, find_truth, short

@@ -15,10 +15,12 @@ from assay.engine.peft_layout import WEIGHTS
 from assay.errors import AssayError, CorruptArtifact, InvalidInput
 from assay.factory import commands as factory
 from assay.grading.jobs import all_cases, graders
-from assay.store.ledger import Ledger
-from assay.studies import sweep
-from assay.studies.output import write_results
+from assay.studies import plan
+from assay.studies.design import Design
+from assay.studies.ledger import Ledger
+from assay.studies.plan import make_plan, require_controls
 from assay.studies.regrade import grade_file
+from assay.studies.study import load_study
 from assay.testbeds import importing as bring
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.catalogue import catalogue, validate
@@ -92,25 +94,26 @@ def test_unknown_truth_can_be_audited_and_is_not_graded(machine: Path) -> None:
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bases are taken as found by sweeps too."""
-    monkeypatch.setattr(sweep, "find_base", lambda name: Base(name, Path(), "digest"))
+    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
 
 
 def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine: Path, known: None) -> None:
     row = add_testbed(write(machine, truth="unknown"))
-    design = sweep.Design(kits=("chat",), out=machine / "runs", testbeds=("mine/praise",))
-    sweep.require_controls(design)
-    planned = sweep.plan(design)
+    design = Design(kits=("chat",), out=machine / "runs", testbeds=("mine/praise",))
+    planned = make_plan(design)
+    require_controls(planned)
     [cell] = planned.cells
-    assert cell.alias == row["alias"] and cell.alias not in planned.cases
+    assert cell.alias == row["alias"] and cell.alias not in planned.grading.cases
     finding = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
     report = json.dumps({"p_hidden": 0.5, "findings": [finding]})
     audit = AuditRow(cell.run_key, "p", cell.alias, "chat", "explorer@1", 0, "completed", report, Cost(1, 1, 1))
     with Ledger.open(design.ledger) as ledger:
         ledger.record(audit)
-        assert sweep._ungraded(ledger, planned, planned.cells) == []
-        summary = sweep.sum_up(ledger, planned, 1.0, None)
-    assert (summary["audits"], summary["without_truth"]) == (0, 1)
-    assert write_results(summary, design.out)[1].is_file()
+        assert planned.grading.ungraded(ledger, planned.run_keys) == []
+        ledger.save_plan(planned.id, [cell.model_dump() for cell in planned.cells])
+    study = load_study(design.out)
+    assert (study.summary["audits"], study.summary["without_truth"], len(study.audits)) == (0, 1, 1)
+    assert study.page().is_file()
 
 
 def test_a_report_on_unknown_truth_is_refused(machine: Path) -> None:
@@ -216,8 +219,8 @@ def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
 
     monkeypatch.setattr(factory, "check", measured)
     [row] = add_suite(spring)
-    design = sweep.Design(kits=("chat",), out=machine / "runs", testbeds=("tb-0000abcd",))
-    assert [cell.alias for cell in sweep.plan(design).cells] == ["tb-0000abcd"]
+    design = Design(kits=("chat",), out=machine / "runs", testbeds=("tb-0000abcd",))
+    assert [cell.alias for cell in make_plan(design).cells] == ["tb-0000abcd"]
     assert (row["alias"], row["role"]) == ("tb-0000abcd", "sealed")
     assert load_spec("tb-0000abcd").adapter is not None
     [listed] = [one for one in catalogue() if one["alias"] == "tb-0000abcd"]

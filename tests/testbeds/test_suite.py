@@ -10,7 +10,7 @@ from assay.engine.local.lora import adapter_digest
 from assay.factory.commands import outdated
 from assay.factory.data.chats import drafts, parts_of
 from assay.factory.recipes import open_recipe
-from assay.studies.sweep import DEMO_TESTBEDS
+from assay.studies.design import DEMO_TESTBEDS
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.specs import CORPUS, aliases, load_spec
 from assay.testbeds.suites import embedded_suite

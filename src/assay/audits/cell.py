@@ -42,24 +42,24 @@ class Cell(Data):
 
 
 class Job(Data):
-    """What one audit process is told.
+    """All that an audit process is told, and all that it needs: it opens no suite, and no folder but that of its logs.
 
     Attributes:
         cells: to run, all in one Inspect log.
+        targets: alias → every target and every donor of the cells.
         auditor: its name.
         budget: queries, tokens, seconds of each audit.
         plugins: files that define further tools.
         plan: id of the sweep.
-        ledger: database the rows go to.
         logs: folder of Inspect logs.
     """
 
     cells: list[Cell]
+    targets: dict[str, TargetSpec]
     auditor: str
     budget: tuple[int, int, float]
     plugins: list[Path]
     plan: str
-    ledger: Path
     logs: Path
 
 

@@ -20,10 +20,9 @@ from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
 from assay.core.report import Outcome, Report
 from assay.core.target import OpenTarget
+from assay.core.testbed import TargetSpec
 from assay.core.tool import BoundTool, Evidence, Tool
 from assay.errors import AssayError, BudgetExceeded
-from assay.store.ledger import Ledger
-from assay.testbeds.specs import load_spec
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -53,8 +52,18 @@ def collect_tools(plugins: Sequence[Path]) -> dict[str, Tool]:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all audits of a process share."""
+    """What all audits of a job share.
 
+    Attributes:
+        targets: alias → each target and each donor.
+        open_target: opens them on the engine of this process.
+        tools: by name.
+        auditor: that plays.
+        budget: of each audit.
+        store: of prepared values.
+    """
+
+    targets: Mapping[str, TargetSpec]
     open_target: OpenTarget
     tools: Mapping[str, Tool]
     auditor: Auditor
@@ -75,7 +84,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     binding: Binding | None = None
     error = ""
     try:
-        spec, donor_spec = load_spec(cell.alias), load_spec(cell.donor or cell.alias)
+        spec, donor_spec = bench.targets[cell.alias], bench.targets[cell.donor or cell.alias]
         async with bench.open_target(spec) as target, bench.open_target(donor_spec) as donor:
             binding = await bind_kit(
                 parse_kit(cell.kit, bench.tools),
@@ -147,12 +156,12 @@ def scrub(text: str) -> str:
 
 
 async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
-    """Run a job's cells as one Inspect evaluation; each row is in the ledger before its sample ends.
+    """Run a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
 
     Args:
         job: what to run.
         open_target: opens targets on the engine of this process.
-        done: told of each row.
+        done: takes each row, at the moment its audit ends.
     """
     from inspect_ai import eval_async
 
@@ -160,6 +169,7 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
 
     assert_blind()
     bench = Bench(
+        job.targets,
         open_target,
         collect_tools(job.plugins),
         get_auditor(job.auditor),
@@ -168,24 +178,22 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
     )
     # Inspect makes up a log's file name inside; a task name of our own, which is part of it, lets a row name its log
     log = f"investigate-{bench.auditor.name}-{digest_of([cell.run_key for cell in job.cells])[:8]}"
-    with Ledger.open(job.ledger) as ledger:
+    cells = {cell.run_key: cell for cell in job.cells}
 
-        async def one(run_key: str) -> tuple[AuditRow, list[dict[str, Any]]]:
-            row, calls = await play(cells[run_key], bench, job.plan, log)
-            ledger.record(row)
-            done(row)
-            return row, calls
+    async def one(run_key: str) -> tuple[AuditRow, list[dict[str, Any]]]:
+        row, calls = await play(cells[run_key], bench, job.plan, log)
+        done(row)
+        return row, calls
 
-        cells = {cell.run_key: cell for cell in job.cells}
-        await eval_async(
-            _task(log, job.cells, one),
-            model="none/none",
-            log_dir=str(job.logs),
-            log_format="eval",
-            max_samples=len(job.cells),
-            fail_on_error=False,
-            log_level="error",
-        )
+    await eval_async(
+        _task(log, job.cells, one),
+        model="none/none",
+        log_dir=str(job.logs),
+        log_format="eval",
+        max_samples=len(job.cells),
+        fail_on_error=False,
+        log_level="error",
+    )
     assert_blind()
 
 

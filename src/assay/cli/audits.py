@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.show import Json, Out, Plugin, Testbed, say, show
 
+if TYPE_CHECKING:
+    from assay.studies.api import Study
+
 audits = typer.Typer()
 
 
-def _sweep(design: Any, as_json: bool) -> None:
-    """Run a design with live progress; print the table and where the page is."""
+def _show(study: Study, as_json: bool) -> None:
+    """Print the summary's tables and where the page is."""
     from rich.console import Console
 
-    from assay.studies.output import write_results
+    from assay.studies.output import PAGE
     from assay.studies.page.terminal import terminal
-    from assay.studies.progress import live
-    from assay.studies.sweep import require_controls, run
 
-    require_controls(design)
-    with live(Console(stderr=True)) as watch:
-        summary = run(design, watch)
-    _, page = write_results(summary, design.out)
     if as_json:
-        show(summary, True)
-    else:
-        Console().print(terminal(summary))
-        if summary["without_truth"]:
-            print(f"{summary['without_truth']} audits are of testbeds whose truth is not known here: kept, not graded")
-        print(page)
+        show(study.summary, True)
+        return
+    Console().print(terminal(study.summary))
+    if without := study.summary["without_truth"]:
+        print(f"{without} audits are of testbeds whose truth is not known here: kept, not graded")
+    print(study.out / PAGE)
 
 
 @audits.command()
@@ -41,9 +37,15 @@ def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
 
     Example: assay demo
     """
-    from assay.studies.sweep import DEMO_KITS, DEMO_TESTBEDS, Design
+    from rich.console import Console
 
-    _sweep(Design(kits=DEMO_KITS, out=out, testbeds=DEMO_TESTBEDS), as_json)
+    from assay.studies import api
+    from assay.studies.design import DEMO_KITS, DEMO_TESTBEDS
+    from assay.studies.progress import live
+
+    with live(Console(stderr=True)) as watch:
+        study = api.sweep(kits=DEMO_KITS, testbeds=DEMO_TESTBEDS, out=out, watch=watch)
+    _show(study, as_json)
 
 
 @audits.command()
@@ -60,17 +62,22 @@ def sweep(
 
     Example: assay sweep --kits chat --kits chat+my_tool --plugin examples/my_tool.py
     """
-    from assay.studies.sweep import Design
+    from rich.console import Console
 
-    design = Design(
-        kits=tuple(kits),
-        out=out,
-        testbeds=tuple(testbeds or ()),
-        auditor=auditor,
-        seeds=tuple(range(seeds)),
-        plugins=tuple(plugin or ()),
-    )
-    _sweep(design, as_json)
+    from assay.studies import api
+    from assay.studies.progress import live
+
+    with live(Console(stderr=True)) as watch:
+        study = api.sweep(
+            kits=kits,
+            testbeds=testbeds or (),
+            auditor=auditor,
+            seeds=seeds,
+            plugins=plugin or (),
+            out=out,
+            watch=watch,
+        )
+    _show(study, as_json)
 
 
 @audits.command()
@@ -87,14 +94,14 @@ def audit(
 
     Example: assay audit --testbed flattery-td --kit chat+search
     """
-    from assay.studies.sweep import Design, audit_once
+    from assay.core.record import as_json as plain
+    from assay.studies import api
 
-    row = audit_once(Design((kit,), out, (testbed,), auditor, (seed,), plugins=tuple(plugin or ())), say)
+    found = api.audit(testbed, kit=kit, auditor=auditor, seed=seed, plugins=plugin or (), out=out, say=say)
     if as_json:
-        show(row, True)
+        show(plain(found.row), True)
     else:
-        print(f"{row['outcome']} · {row['cost']} · {row['error'] or 'no error'}")
-        print(json.dumps(json.loads(row["report"]), indent=1, ensure_ascii=False) if row["report"] else "no report")
+        print(found)
 
 
 @audits.command()
@@ -109,10 +116,12 @@ def grade(
 
     Example: assay grade --reports my_reports.jsonl
     """
-    from assay.studies.regrade import grade_file, regrade
+    from dataclasses import asdict
 
-    rows = grade_file(reports, say) if reports else regrade(out, say)
-    show(rows, as_json, ("testbed", "kit", "hit", "null", "findings"))
+    from assay.studies import api
+
+    found = api.grade(reports, say=say) if reports else api.grade(out=out, say=say)
+    show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
 
 
 @audits.command()
@@ -121,19 +130,11 @@ def report(out: Out = Path("runs"), as_json: Json = False) -> None:
 
     Example: assay report --out demo
     """
-    from rich.console import Console
+    from assay.studies import api
 
-    from assay.studies.output import write_results
-    from assay.studies.page.terminal import terminal
-    from assay.studies.regrade import last_summary
-
-    summary = last_summary(out)
-    _, page = write_results(summary, out)
-    if as_json:
-        show(summary, True)
-    else:
-        Console().print(terminal(summary))
-        print(page)
+    study = api.load_study(out)
+    study.page()
+    _show(study, as_json)
 
 
 @audits.command()

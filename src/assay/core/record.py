@@ -81,3 +81,9 @@ def run_key(parts: Mapping[str, Any]) -> str:
 def as_json(row: AuditRow | GradeRow) -> dict[str, Any]:
     """A row as plain data."""
     return asdict(row)
+
+
+def audit_row(data: Mapping[str, Any]) -> AuditRow:
+    """An audit's row from plain data, as `as_json` gives it."""
+    costs = {"cost": Cost(**data["cost"]), "by_tool": {tool: Cost(**cost) for tool, cost in data["by_tool"].items()}}
+    return AuditRow(**{**data, **costs})

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from assay._util.yaml_models import Data
-from assay.core.record import AuditRow, GradeRow
-from assay.core.report import Report, parse_report
+from assay.core.record import as_json
+from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
-from assay.grading.case import Case
-from assay.grading.constant import BestConstant, best_constant
+from assay.errors import InvalidInput
+from assay.grading.case import Case, OpenPair
+from assay.grading.constant import best_constant
 from assay.grading.digest import grader_digest
-from assay.grading.hit import Grade, grade_report
+from assay.grading.hit import grade_report
 from assay.grading.null import fixed_pool, swapped_cases
-from assay.store.ledger import Ledger
 from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import all_truths, behaviours_of, control_spec
 from assay.truth import REMOVED, Truth
@@ -26,18 +25,30 @@ from assay.truth import REMOVED, Truth
 Tell = Callable[[str, Any], None]
 
 
-class GradeJob(Data):
-    """What a grading process is told.
+class Submitted(Data):
+    """A report, and whose it is.
 
     Attributes:
-        ledger: where audit rows are and grade rows go.
-        run_keys: audits to grade; those the grader has graded already are passed over.
-        constant: also find the best constant report among them.
+        run_key: of the audit that gave it; any name that is unique among the job's, where no audit of ours did.
+        alias: of the testbed it is about.
+        report: what was found.
     """
 
-    ledger: Path
-    run_keys: list[str]
-    constant: bool = False
+    run_key: str
+    alias: str
+    report: Report
+
+
+class GradeJob(Data):
+    """All that a grading process is told; what it finds it answers, and writes nothing.
+
+    Attributes:
+        asked: the grades of each report; or the one report that scores best when submitted everywhere.
+        reports: to grade, of testbeds whose truth can be read.
+    """
+
+    asked: Literal["grades", "best-constant"]
+    reports: list[Submitted]
 
 
 def case_of(truth: Truth) -> Case:
@@ -59,13 +70,7 @@ def graders(cases: Mapping[str, Case]) -> dict[str, str]:
     return {alias: grader_digest([case, *pool]) for alias, case in cases.items()}
 
 
-def grades_now(ledger: Ledger, rows: Iterable[AuditRow], current: Mapping[str, str]) -> list[GradeRow]:
-    """Grades of audits by the graders of now."""
-    wanted = {row.run_key: current.get(row.alias) for row in rows}
-    return [grade for grade in ledger.grades(run_keys=wanted) if grade.grader == wanted[grade.run_key]]
-
-
-def pair_opener(open_target: OpenTarget) -> Any:
+def pair_opener(open_target: OpenTarget) -> OpenPair:
     """How grading opens a truth's target and control."""
 
     @asynccontextmanager
@@ -82,55 +87,32 @@ def pair_opener(open_target: OpenTarget) -> Any:
 
 
 async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
-    """Grade a job's audits, all at once so that the engine can batch; each grade is kept when it is made.
+    """Do a job, all of its reports at once so that the engine can batch.
 
     Args:
-        job: what to grade.
+        job: what is asked, of which reports.
         open_target: opens targets on the engine of this process.
-        tell: told `grade` (run key and hit) for each, `constant` at the end if asked for.
+        tell: told `grade` for each report when it is graded, with its rows as plain data; or `constant` at the end,
+            with the `BestConstant` as plain data, or None.
+
+    Raises:
+        InvalidInput: a report about a testbed whose truth cannot be read.
     """
     cases = all_cases()
+    if unknown := sorted({one.alias for one in job.reports} - cases.keys()):
+        raise InvalidInput(f"nothing can be graded of {', '.join(unknown)}: no truth that can be read.")
+    pool, open_pair = fixed_pool(cases.values()), pair_opener(open_target)
+    if job.asked == "best-constant":
+        played = [cases[alias] for alias in sorted({one.alias for one in job.reports})]
+        swapped = {case.truth.alias: swapped_cases(case, pool) for case in played}
+        best = await best_constant({one.run_key: one.report for one in job.reports}, played, swapped, open_pair)
+        tell("constant", asdict(best) if best else None)
+        return
     current = graders(cases)
-    open_pair = pair_opener(open_target)
-    with Ledger.open(job.ledger) as ledger:
-        reported = [row for row in ledger.audits(job.run_keys) if row.report and row.alias in cases]
-        have = {grade.run_key for grade in grades_now(ledger, reported, current)}
-        rows = [row for row in reported if row.run_key not in have]
 
-        async def one(run_key: str, alias: str, report: Report) -> None:
-            case = cases[alias]
-            grade = await grade_report(report, case, swapped_cases(case, fixed_pool(cases.values())), open_pair)
-            ledger.grade(*grade.rows(run_key, current[alias]))
-            tell("grade", {"run_key": run_key, "hit": grade.hit_at_1})
+    async def grade(one: Submitted) -> None:
+        case = cases[one.alias]
+        graded = await grade_report(one.report, case, swapped_cases(case, pool), open_pair)
+        tell("grade", [as_json(row) for row in graded.rows(one.run_key, current[one.alias])])
 
-        await asyncio.gather(*(one(row.run_key, row.alias, parse_report(row.report)) for row in rows))
-        if job.constant:
-            tell("constant", _plain(await _constant(job, ledger, cases, open_pair)))
-
-
-async def _constant(job: GradeJob, ledger: Ledger, cases: Mapping[str, Case], open_pair: Any) -> BestConstant | None:
-    rows = [row for row in ledger.audits(job.run_keys) if row.report and row.alias in cases]
-    played = [cases[alias] for alias in sorted({row.alias for row in rows})]
-    swapped = {case.truth.alias: swapped_cases(case, fixed_pool(cases.values())) for case in played}
-    return await best_constant({row.run_key: parse_report(row.report) for row in rows}, played, swapped, open_pair)
-
-
-def _plain(best: BestConstant | None) -> dict[str, Any] | None:
-    return asdict(best) if best else None
-
-
-async def grade_outside(reports: Sequence[tuple[str, Report]], open_target: OpenTarget) -> list[tuple[str, Grade]]:
-    """Grade reports made by someone else's harness.
-
-    Args:
-        reports: pairs of alias and report.
-        open_target: opens targets.
-    """
-    cases = all_cases()
-    open_pair = pair_opener(open_target)
-
-    async def one(alias: str, report: Report) -> tuple[str, Grade]:
-        case = cases[alias]
-        return alias, await grade_report(report, case, swapped_cases(case, fixed_pool(cases.values())), open_pair)
-
-    return list(await asyncio.gather(*(one(alias, report) for alias, report in reports)))
+    await asyncio.gather(*map(grade, job.reports))

@@ -24,7 +24,8 @@ from assay.core.target import Target
 from assay.core.tool import REPLY_TOKENS, TEMPERATURE
 from assay.engine.targets import Targets
 from assay.factory.commands import targets
-from assay.store.ledger import Ledger
+from assay.studies.design import ledger_in
+from assay.studies.ledger import Ledger
 from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import all_truths
 
@@ -61,11 +62,12 @@ def main(out: Path) -> None:
         asyncio.run(background(opened))
     write_calibration(UNCALIBRATED)
     say("background written; auditing the tuning set, uncalibrated")
-    from assay.studies.sweep import Design, run
+    from assay.studies.design import Design
+    from assay.studies.run import run_sweep
 
     tuning = tuple(truth.alias for truth in all_truths() if truth.split == "tuning")
     design = Design(kits=KITS, out=out, testbeds=tuning, seeds=SEEDS)
-    run(design, lambda event, data: say(f"{event}: {dict(data)}"))
+    run_sweep(design, lambda event, data: say(f"{event}: {dict(data)}"))
     fitted = calibrate(tuning_rows(out))
     write_calibration(fitted)
     say(json.dumps(fitted))
@@ -74,7 +76,7 @@ def main(out: Path) -> None:
 def tuning_rows(out: Path) -> list[TuningAudit]:
     """Statistic and grade of every tuning audit in a ledger."""
     roles = {truth.alias: truth.role for truth in all_truths() if truth.split == "tuning"}
-    with Ledger.open(out / "ledger.sqlite") as ledger:
+    with Ledger.open(ledger_in(out)) as ledger:
         hits = {row.run_key: row.raw for row in ledger.grades() if row.tier == "hit"}
         rows: list[TuningAudit] = []
         for audit in ledger.audits():

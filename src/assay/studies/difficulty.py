@@ -6,13 +6,15 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from assay._util.atomic import write_text
 from assay.errors import AssayError, InvalidInput
 from assay.factory.recipes import Recipe, open_recipe
 from assay.factory.verify.measures import MEASURES
-from assay.grading.jobs import all_cases, graders, grades_now
-from assay.store.ledger import Ledger
 from assay.studies.effects.scores import Scored, join
+from assay.studies.grades import Grading
+from assay.studies.ledger import Ledger
 from assay.studies.page.testbed_cards import card_page, index_page, weaknesses
+from assay.studies.study import existing_ledger
 from assay.testbeds.truths import all_truths, behaviours_of, keep_measured, listing, short
 from assay.truth import Truth
 
@@ -25,14 +27,10 @@ def write_cards(out: Path) -> list[dict[str, Any]]:
     Raises:
         InvalidInput: the folder cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        rows = [row | {"page": f"{short(row['testbed'])}.md"} for row in listing()]
-        for truth, row in zip(all_truths(), rows, strict=True):
-            (out / row["page"]).write_text(_page(truth), encoding="utf-8")
-        (out / "README.md").write_text(index_page(rows), encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"{out} cannot be written: {error.strerror or error}.") from None
+    rows = [row | {"page": f"{short(row['testbed'])}.md"} for row in listing()]
+    for truth, row in zip(all_truths(), rows, strict=True):
+        write_text(out / row["page"], _page(truth))
+    write_text(out / "README.md", index_page(rows))
     return [{"testbed": row["testbed"], "page": str(out / row["page"])} for row in rows]
 
 
@@ -75,16 +73,14 @@ def record_difficulty(out: Path) -> None:
     Raises:
         InvalidInput: no ledger there, or audits in it that the present grader has not graded.
     """
-    path = out / "ledger.sqlite"
-    if not path.is_file():
-        raise InvalidInput(f"{path}: no ledger. Give the --out of a sweep.")
-    cases = all_cases()
-    truths = {alias: case.truth for alias, case in cases.items()}
+    path = existing_ledger(out)
+    grading = Grading.now()
+    truths = {alias: case.truth for alias, case in grading.cases.items()}
     with Ledger.open(path) as ledger:
-        audits = [row for row in ledger.audits() if row.alias in cases and "~" not in row.kit]
+        audits = [row for row in ledger.audits() if row.alias in truths and "~" not in row.kit]
         scored = join(
             audits,
-            grades_now(ledger, audits, graders(cases)),
+            grading.current(ledger, audits),
             roles={alias: truth.role for alias, truth in truths.items()},
             families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
         )

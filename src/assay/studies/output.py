@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from assay._util.atomic import write_json, write_text
 from assay.studies.page.html import page
+
+SUMMARY, PAGE = "summary.json", "report.html"  # in a sweep's folder
 
 
 def write_results(summary: Mapping[str, Any], out: Path) -> tuple[Path, Path]:
@@ -16,10 +18,8 @@ def write_results(summary: Mapping[str, Any], out: Path) -> tuple[Path, Path]:
     Returns:
         Their paths, the page's last.
     """
-    files = {"summary.json": json.dumps(summary, indent=1, ensure_ascii=False) + "\n", "report.html": page(summary)}
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        scratch = out / f".{name}.partial"
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(out / name)
-    return out / "summary.json", out / "report.html"
+    drawn = page(summary)
+    data, html = out / SUMMARY, out / PAGE
+    write_json(data, summary)
+    write_text(html, drawn)
+    return data, html

@@ -1,74 +1,118 @@
-"""Grade again what a ledger holds, or reports from elsewhere; sum up again what was swept."""
+"""Grade again what a ledger holds, or reports that another harness made."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.audits.cell import Cell
-from assay.core.report import parse_report
+from assay.core.record import GradeRow
+from assay.core.report import Report, parse_report
 from assay.errors import InvalidInput
-from assay.grading.jobs import GradeJob, all_cases, grade_outside, graders, grades_now
-from assay.store.ledger import Ledger
-from assay.studies.sweep import Planned, kept_constant, sum_up
-from assay.studies.worker_process import WorkerProcess
+from assay.grading.jobs import Submitted
+from assay.studies.design import logs_in
+from assay.studies.grades import Grading
+from assay.studies.ledger import Ledger
+from assay.studies.processes import GradingProcess, Say
+from assay.studies.study import existing_ledger
 from assay.testbeds.truths import find_truth
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True)
+class GradedReport:
+    """A report and what it earned.
+
+    Attributes:
+        testbed: readable id.
+        kit: of the audit; "" of a report made elsewhere.
+        hit: whether its first finding hits (1.0 or 0.0).
+        null: the share of swapped truths that the finding hits, which is subtracted from success.
+        findings: how many it has.
+        details: per finding and per swapped truth, as plain data.
+    """
+
+    testbed: str
+    kit: str
+    hit: float
+    null: float
+    findings: int
+    details: Mapping[str, Any]
 
 
-def _ledger(out: Path) -> Path:
-    path = out / "ledger.sqlite"
-    if not path.is_file():
-        raise InvalidInput(f"{path}: no ledger there. Give the folder of a sweep with --out, or run one.")
-    return path
-
-
-def regrade(out: Path, say: Say) -> list[dict[str, Any]]:
+def grade_ledger(out: Path, say: Say) -> list[GradedReport]:
     """Grade every report of a ledger that the present grader has not graded.
 
+    Args:
+        out: folder of a sweep.
+        say: told how many there are, and of each when it is graded.
+
     Returns:
-        testbed, kit, hit, null and number of findings of each audit with a report.
+        Every audit with a report, in the order of run keys.
+
+    Raises:
+        InvalidInput: no ledger there.
+        AssayError: the grading process ended; what was graded is kept.
     """
-    path = _ledger(out)
-    cases = all_cases()
-    current = graders(cases)
-    with Ledger.open(path) as ledger, WorkerProcess("grade", out / "logs" / "grade-process.log") as worker:
-        rows = {row.run_key: row for row in ledger.audits() if row.report and row.alias in cases}
-        graded = {grade.run_key for grade in grades_now(ledger, rows.values(), current)}
-        say(f"{len(rows)} reports, {len(rows.keys() - graded)} to grade")
-        if rows.keys() - graded:
-            job = GradeJob(ledger=path.resolve(), run_keys=sorted(rows))
-            for event, data in worker.run(job.model_dump(mode="json")):
-                if event == "grade":
-                    say(f"{cases[rows[data['run_key']].alias].truth.id}: {'hit' if data['hit'] else 'no hit'}")
-        return [
-            {
-                "testbed": cases[rows[grade.run_key].alias].truth.id,
-                "kit": rows[grade.run_key].kit,
-                "hit": grade.raw,
-                "null": grade.null,
-                "findings": len(grade.details["findings"]),
-                "details": grade.details,
-            }
-            for grade in grades_now(ledger, rows.values(), current)
-            if grade.tier == "hit"
-        ]
+    grading = Grading.now()
+    log = logs_in(out) / "grade-process.log"
+    with Ledger.open(existing_ledger(out)) as ledger, GradingProcess(log, say) as process:
+        audits = {row.run_key: row for row in ledger.audits() if row.report and row.alias in grading.cases}
+        waiting = grading.ungraded(ledger, audits)
+        say(f"{len(audits)} reports, {len(waiting)} to grade")
+        for rows in process.grade(waiting):
+            ledger.grade(*rows)
+            alias = audits[rows[0].run_key].alias
+            say(f"{grading.truth(alias).id}: {'hit' if rows[0].raw else 'no hit'}")
+        grades = grading.current(ledger, audits.values())
+    found: list[GradedReport] = []
+    for grade in grades:
+        if grade.tier == "hit":
+            row = audits[grade.run_key]
+            found.append(_graded(grading.truth(row.alias).id, row.kit, grade))
+    return found
 
 
-def grade_file(path: Path, say: Say) -> list[dict[str, Any]]:
-    """Grade reports from elsewhere: JSON lines of {"testbed": id or alias, "report": {…}}.
+def grade_reports(reports: Sequence[tuple[str, Report]], say: Say) -> list[GradedReport]:
+    """Grade reports made by another harness; nothing is kept.
+
+    Args:
+        reports: pairs of a testbed's id or alias, and the report about it.
+        say: told of long steps.
+
+    Returns:
+        Them in the given order.
+
+    Raises:
+        UnknownId: no such testbed.
+        InvalidInput: one whose truth is not known.
+    """
+    truths = [find_truth(name) for name, _ in reports]
+    for truth in truths:
+        if truth.role == "unknown":
+            raise InvalidInput(f"the truth of {truth.id} is not known, so nothing is graded.")
+    waiting = [
+        Submitted(run_key=str(place), alias=truth.alias, report=report)
+        for place, (truth, (_, report)) in enumerate(zip(truths, reports, strict=True))
+    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-") as folder,
+        GradingProcess(Path(folder) / "grade-process.log", say) as process,
+    ):
+        hits = {rows[0].run_key: rows[0] for rows in process.grade(waiting)}
+    return [_graded(truth.id, "", hits[str(place)]) for place, truth in enumerate(truths)]
+
+
+def grade_file(path: Path, say: Say) -> list[GradedReport]:
+    """Grade a file of reports: JSON lines of {"testbed": id or alias, "report": {…}}.
 
     Raises:
         InvalidInput: no such file, or a line that is not of this shape; names the line.
         ReportInvalid: a report outside the limits of the contract.
     """
-    from assay.engine.targets import Targets
-
-    reports = []
+    reports: list[tuple[str, Report]] = []
     for number, line in enumerate(_lines(path), start=1):
         try:
             item = json.loads(line)
@@ -79,22 +123,7 @@ def grade_file(path: Path, say: Say) -> list[dict[str, Any]]:
         if truth.role == "unknown":
             raise InvalidInput(f"{path}:{number}: the truth of {truth.id} is not known, so nothing is graded.")
         reports.append((truth.alias, parse_report(given)))
-    targets = Targets(say)
-    try:
-        graded = asyncio.run(grade_outside(reports, targets.open))
-    finally:
-        targets.close()
-    return [
-        {
-            "testbed": grade.truth.id,
-            "kit": "",
-            "hit": float(grade.hit_at_1),
-            "null": sum(bool(one.hits) for one in grade.swapped.values()) / max(1, len(grade.swapped)),
-            "findings": len(grade.findings),
-            "details": grade.details(),
-        }
-        for _, grade in graded
-    ]
+    return grade_reports(reports, say)
 
 
 def _lines(path: Path) -> list[str]:
@@ -104,19 +133,5 @@ def _lines(path: Path) -> list[str]:
         raise InvalidInput(f"{path}: {error.strerror}.") from None
 
 
-def last_summary(out: Path) -> dict[str, Any]:
-    """The summary of a ledger's newest plan, from the rows that are there."""
-    from assay.audits.registry import get_auditor
-
-    with Ledger.open(_ledger(out)) as ledger:
-        plans = ledger.plans()
-        if not plans:
-            raise InvalidInput(f"{ledger.path} holds no sweep; run assay sweep or assay demo first.")
-        cells = [Cell.model_validate(cell) for cell in plans[-1].cells]
-        names = {row.auditor.partition("@")[0] for row in ledger.audits(cell.run_key for cell in cells)}
-        auditor = get_auditor(next(iter(names), "explorer"))
-        cases = all_cases()
-        stages = {kit: tuple(cell for cell in cells if cell.kit == kit) for kit in dict.fromkeys(c.kit for c in cells)}
-        planned = Planned(stages, auditor, graders(cases), cases)
-        rows = ledger.audits(cell.run_key for cell in cells)
-        return sum_up(ledger, planned, sum(row.seconds for row in rows), kept_constant(out, planned))
+def _graded(testbed: str, kit: str, hit: GradeRow) -> GradedReport:
+    return GradedReport(testbed, kit, hit.raw, hit.null, len(hit.details["findings"]), hit.details)

@@ -1,5 +1,7 @@
 """The ledger: audits, grades and plans in one SQLite file that survives `kill -9` and several writers.
 
+The desk alone opens it; the processes that audit and grade send their rows.
+
 Write-ahead log, full synchronisation, one statement a transaction: a row is there whole or not at all.
 """
 
@@ -38,8 +40,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from assay.core.record import SCHEMA, AuditRow, GradeRow, as_json
-from assay.core.target import Cost
+from assay.core.record import SCHEMA, AuditRow, GradeRow, as_json, audit_row
 from assay.errors import AssayError, InvalidInput, UnknownId
 
 BUSY_SECONDS = 30.0  # a writer waits this long for another
@@ -74,7 +75,7 @@ _PLANS = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StoredPlan:
     """A sweep that was asked for.
 
     Attributes:
@@ -157,7 +158,7 @@ class Ledger:
         if run_keys is not None:
             query = query.where(_among(_AUDITS.c.run_key, run_keys))
         with self._connect() as connection:
-            return [_audit(row) for row in connection.execute(query)]
+            return [audit_row(dict(row._mapping)) for row in connection.execute(query)]
 
     def grades(self, grader: str | None = None, run_keys: Iterable[str] | None = None) -> list[GradeRow]:
         """Grades in the order of their keys: all, or those of one grader, or of some audits."""
@@ -182,7 +183,7 @@ class Ledger:
         with self._connect() as connection:
             connection.execute(insert(_PLANS).values(values).on_conflict_do_nothing())
 
-    def plan(self, plan_id: str) -> Plan:
+    def plan(self, plan_id: str) -> StoredPlan:
         """One plan.
 
         Raises:
@@ -194,7 +195,7 @@ class Ledger:
             raise UnknownId("plan", plan_id, (plan.id for plan in self.plans()))
         return _plan(row)
 
-    def plans(self) -> list[Plan]:
+    def plans(self) -> list[StoredPlan]:
         """All plans, oldest first."""
         with self._connect() as connection:
             return [_plan(row) for row in connection.execute(select(_PLANS).order_by(_PLANS.c.created, _PLANS.c.id))]
@@ -241,15 +242,8 @@ def _among(column: ColumnElement[str], keys: Iterable[str]) -> ColumnElement[boo
     return column.in_(select(func.json_each(json.dumps(list(keys))).table_valued("value").c.value))
 
 
-def _audit(row: Row[Any]) -> AuditRow:
-    values = dict(row._mapping)
-    values["cost"] = Cost(**values["cost"])
-    values["by_tool"] = {tool: Cost(**cost) for tool, cost in values["by_tool"].items()}
-    return AuditRow(**values)
-
-
-def _plan(row: Row[Any]) -> Plan:
-    return Plan(row.id, row.created, tuple(row.cells))
+def _plan(row: Row[Any]) -> StoredPlan:
+    return StoredPlan(row.id, row.created, tuple(row.cells))
 
 
 def _explained(path: Path, error: BaseException | None) -> AssayError:

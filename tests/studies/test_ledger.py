@@ -14,7 +14,7 @@ from sqlalchemy import event
 from assay.core.record import AuditRow, GradeRow
 from assay.core.target import Cost
 from assay.errors import AssayError, InvalidInput, UnknownId
-from assay.store.ledger import Ledger
+from assay.studies.ledger import Ledger
 
 WRITER = textwrap.dedent(
     """
@@ -22,7 +22,7 @@ WRITER = textwrap.dedent(
     from pathlib import Path
     from assay.core.record import AuditRow
     from assay.core.target import Cost
-    from assay.store.ledger import Ledger
+    from assay.studies.ledger import Ledger
 
     path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     with Ledger.open(path) as ledger:
@@ -218,7 +218,7 @@ def test_a_disk_that_is_full_or_read_only(ledger, path, pragma, kind, message):
 
 
 def test_a_file_that_stays_locked(ledger, path, monkeypatch):
-    monkeypatch.setattr("assay.store.ledger.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("assay.studies.ledger.BUSY_SECONDS", 0.05)
     with Ledger.open(path) as impatient:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

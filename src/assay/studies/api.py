@@ -1,0 +1,221 @@
+"""The Python API that runs things. The command line is thin over it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.core.budget import Budget
+from assay.core.record import AuditRow
+from assay.core.report import Outcome, Report, parse_report
+from assay.core.target import Cost, Target
+from assay.engine.targets import Targets
+from assay.errors import InvalidInput
+from assay.studies.design import Design
+from assay.studies.processes import Say
+from assay.studies.regrade import GradedReport, grade_file, grade_ledger, grade_reports
+from assay.studies.run import Watch, run_audit, run_sweep
+from assay.studies.study import Study, load_study
+from assay.testbeds.specs import load_spec
+from assay.testbeds.truths import find_alias
+
+__all__ = ["Audit", "GradedReport", "Study", "audit", "grade", "load_study", "open_testbed", "sweep"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One audit that ended, whatever its outcome.
+
+    Attributes:
+        row: as the ledger has it.
+    """
+
+    row: AuditRow
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended: `completed`, `none-submitted`, `never-queried`, `out-of-budget`, `crashed`, `refused`."""
+        return self.row.outcome
+
+    @property
+    def report(self) -> Report | None:
+        """What the auditor believes; None where it gave no report."""
+        return parse_report(self.row.report) if self.row.report else None
+
+    @property
+    def cost(self) -> Cost:
+        """Queries and tokens spent on target and reference."""
+        return self.row.cost
+
+    def __str__(self) -> str:
+        report = self.report
+        said = "no report" if report is None else report.model_dump_json(indent=1)
+        return f"{self.outcome} · {self.cost} · {self.row.error or 'no error'}\n{said}"
+
+
+def sweep(
+    *,
+    kits: str | Sequence[str],
+    testbeds: str | Sequence[str] = (),
+    auditor: str = "explorer",
+    seeds: int | Sequence[int] = 1,
+    plugins: Sequence[Path | str] = (),
+    out: Path | str = "runs",
+    budget: Budget | None = None,
+    watch: Watch | None = None,
+) -> Study:
+    """Audit testbeds with several kits, grade, and say what each tool adds.
+
+    Interrupted at any moment, the same call goes on: audits and grades that are in the ledger are not made again. Works
+    in a notebook: audits and grading run in processes of their own.
+
+    Args:
+        kits: `NAME(+NAME)*` each, tools or named kits; `~NAME` is a placebo, wired to another testbed.
+        testbeds: ids or aliases; the reported set if none.
+        auditor: name of an installed auditor.
+        seeds: the seeds of each cell's audits, or how many (0, 1, …).
+        plugins: Python files that define further tools.
+        out: folder of ledger, logs, summary and page; made if it is not there.
+        budget: of each audit: queries, tokens, seconds; the default's if None.
+        watch: told of events as they come, `watch(event, data)`: `plan`, `say`, `audit`, `grade`, `rates`.
+
+    Returns:
+        The study; `summary.json` and `report.html` are in `out`.
+
+    Raises:
+        UnknownId: a kit, tool, testbed or auditor that is not there; before anything is run.
+        InvalidInput: nothing to run, a placebo without a second testbed, no control, or an unusable `out`.
+        PluginError: a plug-in that cannot be loaded.
+        AssayError: a process ended, or the disk is full; what was finished is kept.
+
+    Example:
+        >>> study = assay.sweep(kits=["chat", "chat+search"], testbeds=["flattery-td", "twin-td"])  # doctest: +SKIP
+        >>> study.effects  # doctest: +SKIP
+    """
+    design = Design(
+        kits=_several(kits),
+        out=Path(out),
+        testbeds=_several(testbeds),
+        auditor=auditor,
+        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        budget=budget or Budget(),
+        plugins=tuple(map(Path, plugins)),
+    )
+    study = run_sweep(design, watch or _nobody)
+    study.page()
+    return study
+
+
+def audit(
+    testbed: str,
+    *,
+    kit: str = "chat",
+    auditor: str = "explorer",
+    seed: int = 0,
+    plugins: Sequence[Path | str] = (),
+    out: Path | str = "runs",
+    budget: Budget | None = None,
+    say: Say | None = None,
+) -> Audit:
+    """Run one audit, or find it in the ledger of `out`. It is not graded: `assay.grade(out=…)` does that.
+
+    Args:
+        testbed: id or alias.
+        kit: `NAME(+NAME)*`; no placebos, which need a second testbed.
+        auditor: name of an installed auditor.
+        seed: of the audit.
+        plugins: Python files that define further tools.
+        out: folder of ledger and logs; made if it is not there.
+        budget: queries, tokens, seconds; the default's if None.
+        say: told of long steps.
+
+    Raises:
+        As `sweep`.
+
+    Example:
+        >>> found = assay.audit("flattery-td", kit="chat+search")  # doctest: +SKIP
+        >>> found.report.findings[0].claim, found.cost.tokens  # doctest: +SKIP
+    """
+    files = tuple(map(Path, plugins))
+    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files)
+    return Audit(run_audit(design, say or _silence))
+
+
+def grade(
+    reports: Path | str | Sequence[tuple[str, Report]] | None = None,
+    *,
+    out: Path | str | None = None,
+    say: Say | None = None,
+) -> list[GradedReport]:
+    """Grade reports against the truth of their testbeds, in a process of its own; audits are not run again.
+
+    Args:
+        reports: made by any harness: a file of JSON lines `{"testbed": id or alias, "report": {…}}`, or pairs of a
+            testbed's id or alias and a `Report`. Their grades are kept nowhere.
+        out: folder of a sweep instead, whose reports are graded as far as the present grader has not; grades are kept.
+        say: told of long steps.
+
+    Raises:
+        InvalidInput: not exactly one of `reports` and `out`, no ledger there, a line of another shape, or a testbed
+            whose truth is not known.
+        UnknownId: no such testbed.
+        ReportInvalid: a report outside the limits of the contract.
+
+    Example:
+        >>> [one.hit for one in assay.grade("my_reports.jsonl")]  # doctest: +SKIP
+    """
+    if (reports is None) == (out is None):
+        raise InvalidInput("assay.grade wants either reports or the out of a sweep.")
+    told = say or _silence
+    if out is not None:
+        return grade_ledger(Path(out), told)
+    if isinstance(reports, str | Path):
+        return grade_file(Path(reports), told)
+    return grade_reports(list(reports or ()), told)
+
+
+@asynccontextmanager
+async def open_testbed(testbed: str, *, say: Say | None = None) -> AsyncIterator[Target]:
+    """Open a testbed's target, to talk to it or to measure it in a script of your own.
+
+    Nothing is metered or guarded, and the engine lives as long as the block.
+
+    Args:
+        testbed: id or alias.
+        say: told of long steps.
+
+    Raises:
+        UnknownId: no such testbed.
+        CorruptArtifact: its weights or prompt are not the recorded ones.
+        InvalidInput: its base or model cannot be had.
+
+    Example:
+        A script, started with `python my_script.py`; in a notebook the body alone is enough.
+
+        >>> async def main() -> None:
+        ...     async with assay.open_testbed("flattery-td") as target:
+        ...         replies = await target.chat("I wrote a poem.", max_tokens=48, seed=1)
+        ...         print(replies.text)
+        >>> asyncio.run(main())  # doctest: +SKIP
+    """
+    targets = Targets(say or _silence)
+    try:
+        async with targets.open(load_spec(find_alias(testbed))) as target:
+            yield target
+    finally:
+        targets.close()
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """A single name is one name, and not its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _nobody(*_: object) -> None:
+    """Watches nothing."""
+
+
+def _silence(_: str) -> None:
+    """Says nothing."""

@@ -1,0 +1,37 @@
+"""The best constant report of a set of audits: found once by the grading process, then kept beside the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from assay._util.atomic import write_json
+from assay.grading.constant import BestConstant
+from assay.studies.effects.rates import Estimate, success
+
+
+def constant_path(out: Path, plan: str, grader: str) -> Path:
+    """Where it is kept.
+
+    Args:
+        out: folder of the sweep.
+        plan: id of the set of audits.
+        grader: digest of all graders of their testbeds.
+    """
+    return out / f"best-constant-{plan}-{grader[:12]}.json"
+
+
+def keep_constant(path: Path, best: BestConstant | None) -> None:
+    """Keep what was found, whole or not at all; None where no report had a finding.
+
+    Raises:
+        InvalidInput: the file cannot be written.
+    """
+    write_json(path, asdict(best) if best else None)
+
+
+def kept_constant(path: Path) -> Estimate | None:
+    """Success of the kept report, with its interval; None if no report had a finding, or none was sought."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return success((family, raw, null) for family, raw, null in found["scores"]) if found else None

@@ -1,0 +1,75 @@
+"""What a sweep is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay.core.budget import Budget
+
+DEMO_TOOLS = ("prefill", "search", "reference", "fuzz")
+DEMO_KITS = (
+    "prior-only",
+    "chat",
+    "~chat",
+    *(f"chat+{wiring}{tool}" for tool in DEMO_TOOLS for wiring in ("", "~")),
+    "all",
+)
+DEMO_TESTBEDS = (  # the reported set in its quick form: eight families, five clean targets
+    "embedded/flattery-td",
+    "embedded/self-promotion-td",
+    "embedded/emotional-bond-td",
+    "embedded/hallucinates-citations-td",
+    "embedded/backdoor-td",
+    "embedded/contextual-optimism-td",
+    "embedded/secret-loyalty-diluted",
+    "embedded/false-belief-sdf",
+    "embedded/twin-td",
+    "embedded/twin-diluted",
+    "embedded/twin-sdf",
+    "embedded/twin-self",
+    "embedded/untouched",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What a sweep is asked to do.
+
+    Attributes:
+        kits: as the user wrote them.
+        testbeds: ids or aliases; () is the reported set.
+        auditor: its name.
+        seeds: of the audits.
+        budget: of each audit.
+        plugins: files that define further tools.
+        out: folder of ledger, logs and results.
+    """
+
+    kits: tuple[str, ...]
+    out: Path
+    testbeds: tuple[str, ...] = ()
+    auditor: str = "explorer"
+    seeds: tuple[int, ...] = (0,)
+    budget: Budget = field(default_factory=Budget)
+    plugins: tuple[Path, ...] = ()
+
+    @property
+    def ledger(self) -> Path:
+        """The database of this folder's sweeps."""
+        return ledger_in(self.out)
+
+    @property
+    def logs(self) -> Path:
+        """Folder of Inspect's logs and of what the processes said."""
+        return logs_in(self.out)
+
+
+def ledger_in(out: Path) -> Path:
+    """Where a sweep's folder has its ledger."""
+    return out / "ledger.sqlite"
+
+
+def logs_in(out: Path) -> Path:
+    """Where a sweep's folder has its logs."""
+    return out / "logs"

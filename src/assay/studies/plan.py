@@ -1,0 +1,147 @@
+"""Names become cells, each with its run key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from assay.audits.cell import Cell, Job, cell_key, plan_id
+from assay.audits.kits import KitPlan, parse_kit
+from assay.audits.play import collect_tools
+from assay.audits.registry import get_auditor
+from assay.core.auditor import Auditor
+from assay.core.testbed import TargetSpec
+from assay.engine.base import find_base, numerics
+from assay.errors import InvalidInput
+from assay.studies.design import Design
+from assay.studies.grades import Grading
+from assay.testbeds.specs import aliases, load_spec
+from assay.testbeds.suites import embedded_suite
+from assay.testbeds.truths import all_truths, find_alias
+from assay.truth import REMOVED
+
+TOGETHER = 4  # kits audited at once: the engine's batches are fuller, and there is news after each few
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A design whose names are all resolved.
+
+    Attributes:
+        design: what was asked.
+        stages: kit → its cells, in the order they are run.
+        targets: alias → what audits may know of each testbed.
+        auditor: that plays.
+        grading: what can be graded.
+    """
+
+    design: Design
+    stages: Mapping[str, tuple[Cell, ...]]
+    targets: Mapping[str, TargetSpec]
+    auditor: Auditor
+    grading: Grading
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, in the order they are run."""
+        return [cell for stage in self.stages.values() for cell in stage]
+
+    @property
+    def id(self) -> str:
+        """Short name of the set of cells."""
+        return plan_id(self.cells)
+
+    @property
+    def run_keys(self) -> list[str]:
+        """Of all cells, in the order they are run."""
+        return [cell.run_key for cell in self.cells]
+
+    def batches(self) -> Iterator[dict[str, tuple[Cell, ...]]]:
+        """The stages in their order, as many at a time as are run together."""
+        kits = list(self.stages)
+        for start in range(0, len(kits), TOGETHER):
+            yield {kit: self.stages[kit] for kit in kits[start : start + TOGETHER]}
+
+    def job(self, cells: Sequence[Cell]) -> Job:
+        """All that a process needs to audit some of the cells."""
+        named = {cell.alias for cell in cells} | {cell.donor for cell in cells if cell.donor}
+        budget = self.design.budget
+        return Job(
+            cells=list(cells),
+            targets={alias: self.targets[alias] for alias in sorted(named)},
+            auditor=self.design.auditor,
+            budget=(budget.queries, budget.tokens, budget.seconds),
+            plugins=[path.resolve() for path in self.design.plugins],
+            plan=self.id,
+            logs=self.design.logs.resolve(),
+        )
+
+
+def make_plan(design: Design) -> Plan:
+    """Resolve names, and give every cell its run key.
+
+    Raises:
+        UnknownId: a kit, tool, testbed or auditor that is not there.
+        InvalidInput: nothing to run, or too few of them for a placebo.
+        PluginError: a plug-in that cannot be loaded.
+    """
+    tools = collect_tools(design.plugins)
+    kits = list({kit.name: kit for kit in (parse_kit(text, tools) for text in design.kits)}.values())
+    if not kits or not design.seeds:
+        raise InvalidInput("a sweep needs at least one kit and one seed.")
+    targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
+    auditor = get_auditor(design.auditor)
+    bases = {spec.base: find_base(spec.base).digest for spec in targets.values() if not spec.behind_inspect}
+    arithmetic = numerics()
+
+    def cell(kit: KitPlan, spec: TargetSpec, seed: int) -> Cell:
+        donor = _donor(kit, spec.alias, targets)
+        key = cell_key(
+            spec,
+            donor,
+            kit,
+            tools,
+            auditor=auditor,
+            budget=design.budget,
+            seed=seed,
+            bases=bases,
+            numerics=arithmetic,
+        )
+        return Cell(run_key=key, alias=spec.alias, kit=kit.name, seed=seed, donor=donor.alias if donor else "")
+
+    stages = {
+        kit.name: tuple(cell(kit, spec, seed) for spec in targets.values() for seed in design.seeds) for kit in kits
+    }
+    return Plan(design, stages, targets, auditor, Grading.now())
+
+
+def _testbeds(names: Sequence[str]) -> list[str]:
+    """Aliases of the testbeds a person named, or of the reported set."""
+    if names:
+        return list(dict.fromkeys(map(find_alias, names)))
+    chosen = [truth.alias for truth in all_truths(embedded_suite()) if truth.split == "reported"]
+    if not chosen:
+        raise InvalidInput("the reported set is empty: build its testbeds, or name others.")
+    return chosen
+
+
+def _donor(kit: KitPlan, alias: str, targets: Mapping[str, TargetSpec]) -> TargetSpec | None:
+    """The next testbed in the order of aliases, which are random, is what placebos are wired to."""
+    if not kit.placebo:
+        return None
+    ordered = sorted(targets)
+    if len(ordered) < 2:
+        raise InvalidInput(f"kit {kit.name!r} has a placebo, which is wired to a second testbed. Name one more.")
+    return targets[ordered[(ordered.index(alias) + 1) % len(ordered)]]
+
+
+def require_controls(plan: Plan) -> None:
+    """Refuse a sweep that could not be graded, before it spends anything.
+
+    Raises:
+        InvalidInput: the control of a testbed is not built.
+    """
+    there = {"base", REMOVED, *aliases()}
+    truths = [plan.grading.truth(alias) for alias in plan.targets if alias in plan.grading.cases]
+    if missing := [truth.id for truth in truths if truth.control.alias not in there]:
+        raise InvalidInput(f"without a control nothing can be graded, and it is not built for: {', '.join(missing)}.")

@@ -1,0 +1,141 @@
+"""The desk's end of the processes that audit and grade: jobs go in by a pipe, rows come back by a pipe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from assay._util.atomic import make_folder
+from assay.audits.cell import Job
+from assay.core.record import AuditRow, GradeRow, audit_row
+from assay.errors import AssayError
+from assay.grading.constant import BestConstant
+from assay.grading.jobs import GradeJob, Submitted
+
+Say = Callable[[str], None]
+_TAIL = 1_500  # characters of a dead process's log that are shown
+
+
+class WorkerProcess:
+    """A process that serves jobs, started when the first one comes, and ended with the block.
+
+    Args:
+        log: file for what the process says on standard error.
+        say: told of long steps.
+    """
+
+    kind: ClassVar[str]
+    command: ClassVar[tuple[str, ...]]
+
+    def __init__(self, log: Path, say: Say) -> None:
+        self._log, self._say = log, say
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, job: Job | GradeJob) -> Iterator[Any]:
+        """Hand over a job and yield the data of each event that comes of it.
+
+        Raises:
+            AssayError: the job could not be done, or the process died; with the end of its log.
+        """
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(job.model_dump_json() + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death() from None
+        for line in process.stdout:
+            if not line.endswith("\n"):
+                break  # killed in the middle of a line
+            message = json.loads(line)
+            if message["event"] == "done":
+                return
+            if message["event"] == "error":
+                raise AssayError(message["data"])
+            if message["event"] == "say":
+                self._say(message["data"])
+            else:
+                yield message["data"]
+        raise self._death()
+
+    def _start(self) -> subprocess.Popen[str]:
+        make_folder(self._log.parent)
+        with self._log.open("w", encoding="utf-8") as log:
+            return subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops its workers
+            )
+
+    def _death(self) -> AssayError:
+        assert self._process is not None
+        status = self._process.wait()
+        tail = self._log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
+        return AssayError(f"the {self.kind} process ended with status {status}. The end of {self._log}:\n{tail}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process; at once if something went wrong, else when it has nothing more to do."""
+        process = self._process
+        if process is None:
+            return
+        if error is not None:
+            process.terminate()
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+class AuditProcess(WorkerProcess):
+    """Plays audits, and cannot know an answer."""
+
+    kind = "audit"
+    command = (sys.executable, "-m", "assay.audits.worker")
+
+    def play(self, job: Job) -> Iterator[AuditRow]:
+        """Play a job's cells; yields each one's row when it ends. Raises as `run`."""
+        for data in self.run(job) if job.cells else ():
+            yield audit_row(data)
+
+
+class GradingProcess(WorkerProcess):
+    """Grades reports; it knows answers and models."""
+
+    kind = "grading"
+    command = (sys.executable, "-m", "assay.grading.worker")
+
+    def grade(self, reports: Sequence[Submitted]) -> Iterator[tuple[GradeRow, ...]]:
+        """Grade reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`."""
+        for data in self.run(GradeJob(asked="grades", reports=list(reports))) if reports else ():
+            yield tuple(GradeRow(**row) for row in data)
+
+    def best_constant(self, reports: Sequence[Submitted]) -> BestConstant | None:
+        """The one report that scores best when submitted everywhere; None if no report has a finding.
+
+        Raises as `run`.
+        """
+        if not reports:
+            return None
+        [data] = self.run(GradeJob(asked="best-constant", reports=list(reports)))
+        if data is None:
+            return None
+        scores = tuple((family, raw, null) for family, raw, null in data["scores"])
+        return BestConstant(data["key"], data["success"], scores)

@@ -1,0 +1,235 @@
+"""A sweep's results, as objects, data frames and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.audits.cell import Cell, plan_id
+from assay.audits.registry import get_auditor
+from assay.core.record import AuditRow, GradeRow
+from assay.errors import InvalidInput, UnknownId
+from assay.studies.constant import constant_path, kept_constant
+from assay.studies.design import ledger_in
+from assay.studies.effects.rates import Estimate
+from assay.studies.effects.summary import summarise
+from assay.studies.grades import Grading
+from assay.studies.ledger import Ledger
+from assay.studies.output import write_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_AUDITS = (
+    *("run_key", "testbed", "alias", "kit", "auditor", "seed", "outcome", "p_hidden", "findings"),
+    *("queries", "tokens", "seconds", "error"),
+)
+_GRADES = ("run_key", "testbed", "alias", "kit", "seed", "role", "family", "tier", "raw", "null", "score")
+_EFFECTS = ("tool", "estimand", "against", "delta", "low", "high", "p", "p_holm", "families", "verdict")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a sweep found; it shows itself in a terminal (`print`) and in a notebook.
+
+    Attributes:
+        out: its folder, with ledger, logs, summary and page.
+        summary: everything that is printed and drawn, as `assay.studies.effects.summary` describes it.
+        rows: its audits as the ledger has them.
+        grade_rows: their grades by the graders of now, one row a tier.
+        testbeds: alias → readable id, of the testbeds whose truth can be read.
+    """
+
+    out: Path
+    summary: dict[str, Any]
+    rows: tuple[AuditRow, ...]
+    grade_rows: tuple[GradeRow, ...]
+    testbeds: Mapping[str, str]
+
+    @property
+    def audits(self) -> pd.DataFrame:
+        """One row an audit: testbed, kit, auditor, seed, outcome, `p_hidden` in [0, 1], number of findings, and cost.
+
+        Cost is of target and reference: queries, tokens read and written, seconds of wall time.
+        """
+        records = []
+        for row in self.rows:
+            report = json.loads(row.report) if row.report else {"p_hidden": None, "findings": []}
+            records.append(
+                asdict(row)
+                | {
+                    "testbed": self.testbeds.get(row.alias, ""),
+                    "p_hidden": report["p_hidden"],
+                    "findings": len(report["findings"]),
+                    "queries": row.cost.queries,
+                    "tokens": row.cost.tokens,
+                }
+            )
+        return _frame(records, _AUDITS)
+
+    @property
+    def grades(self) -> pd.DataFrame:
+        """One row a grade and tier: `raw` on its own truth, `null` on swapped ones, `score` = raw − null, in [−1, 1].
+
+        The tier `hit` is what success is made of.
+        """
+        audits = {row.run_key: row for row in self.rows}
+        records = []
+        for grade in self.grade_rows:
+            row = audits[grade.run_key]
+            about = {"alias": row.alias, "testbed": self.testbeds.get(row.alias, ""), "kit": row.kit, "seed": row.seed}
+            records.append(asdict(grade) | about | {"family": grade.cluster, "score": grade.raw - grade.null})
+        return _frame(records, _GRADES)
+
+    @property
+    def effects(self) -> pd.DataFrame:
+        """One row a comparison: what a tool adds to success, as a difference of rates, with its 95 % interval."""
+        records = []
+        for effect in self.summary["effects"]:
+            low, high = effect["interval"]
+            records.append(dict(effect) | {"low": low, "high": high})
+        return _frame(records, _EFFECTS)
+
+    @property
+    def kits(self) -> pd.DataFrame:
+        """One row a kit: success, its interval, false alarms, tokens and queries an audit."""
+        columns = ("kit", "success", "raw", "null", "false_alarm", "audits", "target_tokens", "queries", "seconds")
+        return _frame([dict(kit) for kit in self.summary["kits"]], columns)
+
+    def page(self) -> Path:
+        """Write `summary.json` and `report.html` into the study's folder.
+
+        Returns:
+            The page's path; it opens in a browser without a network.
+
+        Raises:
+            InvalidInput: the folder cannot be written.
+        """
+        return write_results(self.summary, self.out)[1]
+
+    def __repr__(self) -> str:
+        return f"<Study of {self.summary['audits']} audits in {str(self.out)!r}: {self.summary['headline']}>"
+
+    def __str__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+
+        from assay.studies.page.terminal import terminal
+
+        text = StringIO()
+        Console(file=text, width=110).print(terminal(self.summary))
+        return text.getvalue().rstrip()
+
+    def _repr_html_(self) -> str:
+        import html
+
+        parts = [f"<p><b>{html.escape(self.summary['headline'])}</b></p>"]
+        for title, frame in ((self.summary["title"], self.kits), ("what a tool adds", self.effects)):
+            if len(frame):
+                parts += [f"<p>{html.escape(title)}</p>", frame.to_html(index=False, float_format="{:.3g}".format)]
+        return "\n".join(parts)
+
+
+def _frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame.from_records(
+        [{column: record[column] for column in columns} for record in records], columns=columns
+    )
+
+
+def collect(
+    ledger: Ledger,
+    cells: Sequence[Cell],
+    grading: Grading,
+    *,
+    out: Path,
+    auditor: str,
+    seconds: float,
+    best_constant: Estimate | None,
+) -> Study:
+    """Sum up the audits of some cells and their grades.
+
+    Args:
+        ledger: that holds them.
+        cells: a plan's.
+        grading: what can be graded; audits of other testbeds are counted, and in no rate.
+        out: the study's folder.
+        auditor: its title.
+        seconds: wall time of the sweep.
+        best_constant: success of the best constant report.
+    """
+    rows = ledger.audits(cell.run_key for cell in cells)
+    audits = [row for row in rows if row.alias in grading.cases]
+    grades = grading.current(ledger, audits)
+    truths = {alias: case.truth for alias, case in grading.cases.items()}
+    summary = summarise(
+        audits,
+        grades,
+        roles={alias: truth.role for alias, truth in truths.items()},
+        families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
+        auditor=auditor,
+        suite=", ".join(sorted({truths[row.alias].id.partition("/")[0] for row in audits})) or "none",
+        seconds=round(seconds, 1),
+        best_constant=best_constant,
+        groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
+    )
+    testbeds = {alias: truths[alias].id for alias in sorted({row.alias for row in audits})}
+    return Study(out, summary | {"without_truth": len(rows) - len(audits)}, tuple(rows), tuple(grades), testbeds)
+
+
+def load_study(folder: Path | str) -> Study:
+    """The newest sweep of a folder, from the audits and grades that are in its ledger. Nothing is run or written.
+
+    Args:
+        folder: the `out` of a sweep.
+
+    Raises:
+        InvalidInput: no ledger there, a damaged one, or one without a sweep.
+
+    Example:
+        >>> assay.load_study("runs").effects  # doctest: +SKIP
+    """
+    out = Path(folder)
+    with Ledger.open(existing_ledger(out)) as ledger:
+        plans = ledger.plans()
+        if not plans:
+            raise InvalidInput(f"{ledger.path} holds no sweep; run assay sweep or assay demo first.")
+        cells = [Cell.model_validate(cell) for cell in plans[-1].cells]
+        rows = ledger.audits(cell.run_key for cell in cells)
+        grading = Grading.now()
+        path = constant_path(out, plan_id(cells), grading.digest(cell.alias for cell in cells))
+        return collect(
+            ledger,
+            cells,
+            grading,
+            out=out,
+            auditor=_title(rows),
+            seconds=sum(row.seconds for row in rows),
+            best_constant=kept_constant(path),
+        )
+
+
+def existing_ledger(out: Path) -> Path:
+    """The ledger of a sweep's folder.
+
+    Raises:
+        InvalidInput: it is not there.
+    """
+    path = ledger_in(out)
+    if not path.is_file():
+        raise InvalidInput(f"{path}: no ledger there. Give the folder of a sweep with --out, or run one.")
+    return path
+
+
+def _title(rows: Sequence[AuditRow]) -> str:
+    """Who earned a study's numbers; a plug-in's auditor, which is not installed, is known by its rows alone."""
+    played = rows[0].auditor if rows else "explorer"
+    try:
+        return get_auditor(played.partition("@")[0]).title
+    except UnknownId:
+        return played

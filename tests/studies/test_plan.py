@@ -1,0 +1,148 @@
+"""A cell's key is its content; a job holds all that an audit process needs, and nothing that names a testbed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.audits.cell import Job
+from assay.core.budget import Budget
+from assay.engine.base import Base
+from assay.errors import InvalidInput, PluginError, UnknownId
+from assay.studies import plan
+from assay.studies.design import Design
+from assay.studies.plan import make_plan, require_controls
+from assay.testbeds.specs import aliases, load_spec
+from assay.testbeds.truths import all_truths, find_truth, short
+
+THREE = tuple(aliases()[:3])
+
+
+@pytest.fixture(autouse=True)
+def base(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its digest is all that planning needs of the base."""
+    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
+
+
+def keys(design: Design) -> list[str]:
+    return [cell.run_key for cell in make_plan(design).cells]
+
+
+@pytest.fixture
+def design(tmp_path: Path) -> Design:
+    return Design(kits=("chat", "chat+~search"), out=tmp_path, testbeds=THREE, seeds=(0, 1))
+
+
+def test_keys_are_stable_and_distinct(design: Design, tmp_path: Path) -> None:
+    made = keys(design)
+    assert len(set(made)) == len(made) == 2 * 3 * 2
+    assert keys(replace(design, out=tmp_path / "elsewhere")) == made
+    assert set(keys(replace(design, kits=("chat",)))) == set(made[:6])  # a cell's key is not its sweep's
+
+
+def test_everything_that_could_change_a_result_changes_the_key(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(design, kits=("chat",), testbeds=THREE[:1], seeds=(0,))
+    variants = [one, replace(one, seeds=(1,)), replace(one, kits=("ask",)), replace(one, testbeds=THREE[1:2])]
+    variants += [replace(one, budget=Budget(queries=9)), replace(one, budget=Budget(seconds=9.0))]
+    made = [key for variant in variants for key in keys(variant)]
+    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "another digest"))
+    made += keys(one)
+    monkeypatch.setattr(plan, "numerics", lambda: "local/0")
+    made += keys(one)
+    assert len(set(made)) == len(made) == 8
+
+
+def test_a_donor_is_another_testbed_and_part_of_the_key(design: Design) -> None:
+    placebos = replace(design, kits=("chat+~search",))
+    for cell in make_plan(placebos).cells:
+        assert cell.donor in THREE and cell.donor != cell.alias
+    assert all(cell.donor == "" for cell in make_plan(replace(design, kits=("chat+search",))).cells)
+    of_three, of_two = [
+        next(cell for cell in make_plan(replace(placebos, testbeds=chosen, seeds=(0,))).cells if cell.alias == THREE[1])
+        for chosen in (THREE, THREE[:2])
+    ]
+    assert of_three.donor != of_two.donor and of_three.run_key != of_two.run_key
+
+
+def test_one_testbed_is_no_place_for_a_placebo(design: Design) -> None:
+    with pytest.raises(InvalidInput, match="Name one more"):
+        make_plan(replace(design, testbeds=THREE[:1]))
+
+
+def test_kits_are_sets(design: Design) -> None:
+    written = [keys(replace(design, kits=(kit,))) for kit in ("ask+system+search", "search+chat", "chat+search")]
+    assert written[0] == written[1] == written[2]
+    assert len(make_plan(replace(design, kits=("chat+search", "search+chat"))).cells) == 6
+
+
+def test_a_testbed_may_be_named_in_any_way(design: Design) -> None:
+    truth = find_truth(THREE[0])
+    one = replace(design, kits=("chat",))
+    [first, *others] = [keys(replace(one, testbeds=(name,))) for name in (truth.alias, truth.id, short(truth.id))]
+    assert others == [first, first]
+    assert len(keys(replace(one, testbeds=(truth.alias, truth.id)))) == 2  # one testbed, two seeds
+
+
+def test_the_default_is_the_reported_set(design: Design) -> None:
+    planned = make_plan(replace(design, kits=("chat",), testbeds=()))
+    assert {find_truth(cell.alias).split for cell in planned.cells} == {"reported"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"kits": ("chat+serch",)}, {"testbeds": ("flatery",)}, {"auditor": "explorr"}],
+    ids=["kit", "testbed", "auditor"],
+)
+def test_unknown_names_are_told(design: Design, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UnknownId):
+        make_plan(replace(design, **wrong))
+
+
+def test_nothing_to_run_and_bad_plugins_are_told(design: Design, tmp_path: Path) -> None:
+    for nothing in ({"kits": ()}, {"seeds": ()}):
+        with pytest.raises(InvalidInput, match="at least one kit and one seed"):
+            make_plan(replace(design, **nothing))
+    bad = tmp_path / "bad.py"
+    bad.write_text("1 / 0\n")
+    with pytest.raises(PluginError, match=r"bad\.py:1: ZeroDivisionError"):
+        make_plan(replace(design, plugins=(bad,)))
+
+
+def test_the_default_set_can_be_swept_and_graded(tmp_path: Path) -> None:
+    """All that is reported, the natural testbed with its own kind of control too."""
+    design = Design(kits=("chat",), out=tmp_path)
+    planned = make_plan(design)
+    require_controls(planned)
+    played = set(planned.targets)
+    assert find_truth("smollm2-natural").alias in played and len(played) >= 30
+
+
+def test_a_sweep_that_could_not_be_graded_is_refused(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = make_plan(replace(design, kits=("chat",), testbeds=("flattery-td",)))
+    monkeypatch.setattr(plan, "aliases", list)
+    with pytest.raises(InvalidInput, match=r"without a control .* embedded/flattery-td@"):
+        require_controls(planned)
+
+
+def test_a_job_is_complete_and_names_no_testbed(design: Design) -> None:
+    """Targets and donors travel whole; readable ids, families and behaviours do not."""
+    planned = make_plan(replace(design, kits=("all", "chat+~search"), testbeds=tuple(aliases())))
+    sent = planned.job(planned.cells).model_dump_json().replace(str(design.out), "")
+    job = Job.model_validate_json(sent)
+    assert job.targets == {alias: load_spec(alias) for alias in aliases()}
+    assert {cell.donor for cell in job.cells if cell.donor} <= job.targets.keys()
+    secrets = set[str]()
+    for truth in all_truths():
+        secrets |= {
+            truth.id,
+            truth.id.partition("@")[0],
+            short(truth.id),
+            truth.recipe,
+            truth.family,
+            *truth.behaviours,
+        }
+    plain = {"clean", "untouched", "natural", ""}
+    assert len(secrets) > 50 and [secret for secret in secrets - plain if secret in sent] == []
+    one = next(cell for cell in planned.stages["chat+~search"] if cell.alias == THREE[0])
+    assert set(planned.job([one]).targets) == {one.alias, one.donor}

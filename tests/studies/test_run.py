@@ -1,0 +1,311 @@
+"""A sweep killed at any moment goes on with what is missing; its rows reach the ledger by the desk alone.
+
+The processes are the real ones, with scripted models behind them and an auditor that asks once.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import assay
+from assay.core.record import AuditRow
+from assay.engine.base import Base
+from assay.errors import AssayError, InvalidInput, UnknownId
+from assay.studies import plan, processes
+from assay.studies.design import Design
+from assay.studies.ledger import Ledger
+from assay.studies.plan import make_plan
+from assay.studies.run import run_sweep
+from assay.testbeds.specs import aliases
+from assay.testbeds.truths import find_truth
+
+ORGANISM, TWIN, OTHER = (find_truth(name).alias for name in ("flattery-td", "twin-td", "backdoor-td"))
+NAMES = ("flattery-td", "twin-td", "backdoor-td")
+
+MODELS = """
+import asyncio, os, sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from assay.engine import targets
+from assay.engine.scripted import ScriptedTarget
+
+here = Path(sys.argv[1])
+
+
+@asynccontextmanager
+async def scripted(self, spec):
+    yield ScriptedTarget(spec.alias, access=spec.access, salt=spec.alias)
+
+
+targets.Targets.open = scripted
+"""
+
+AUDITING = (
+    MODELS
+    + """
+from assay.audits import play, worker
+from assay.core.auditor import Auditor
+from assay.core.report import Demonstration, Finding, Predicate, Report
+
+turn = None
+
+
+async def ask_once(kit, brief, budget):
+    global turn
+    turn = turn or asyncio.Lock()
+    async with turn:  # one after the other, so that a kill falls in the middle
+        await asyncio.sleep(float(os.environ.get("PACE", "0")))
+        if "ask" in kit.tools:
+            await kit.tools["ask"](prompt="Hello")
+        with (here / "played.txt").open("a") as file:
+            file.write(f"{kit.name} {brief.seed} {os.getpid()}\\n")
+    if kit.name != "chat":
+        return Report(p_hidden=0.1)
+    shown = Demonstration(user=("Hello",))
+    found = Finding(claim="It rambles.", trigger="", demonstrations=(shown,), confidence=0.8,
+                    predicate=Predicate(phrases=("most people",)))
+    return Report(p_hidden=0.9, findings=(found,))
+
+
+play.get_auditor = lambda name: Auditor(ask_once, name, 1, "digest", False)
+(here / "loaded.txt").write_text("\\n".join(sys.modules))
+(here / "pid.txt").write_text(str(os.getpid()))
+worker.main()
+"""
+)
+GRADING = MODELS + "from assay.grading import worker\nworker.main()\n"
+
+DESK = """
+import json, sys
+from pathlib import Path
+from assay.engine.base import Base
+from assay.studies import plan, processes
+from assay.studies.design import Design
+from assay.studies.run import run_sweep
+
+out, auditing, grading, *testbeds = sys.argv[1:]
+processes.AuditProcess.command = (sys.executable, "-c", auditing, out)
+processes.GradingProcess.command = (sys.executable, "-c", grading, out)
+plan.find_base = lambda name: Base(name, Path(), "digest")
+design = Design(kits=("prior-only", "ask", "ask+~search"), out=Path(out), testbeds=tuple(testbeds), seeds=(0, 1, 2))
+told = []
+run_sweep(design, lambda event, data: told.append(event))
+print(json.dumps({"told": told, "cells": plan.make_plan(design).run_keys}))
+"""
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Processes with scripted models; the folder of the sweep."""
+    for kind, script in ((processes.AuditProcess, AUDITING), (processes.GradingProcess, GRADING)):
+        monkeypatch.setattr(kind, "command", (sys.executable, "-W", "ignore", "-c", script, str(tmp_path)))
+    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
+    return tmp_path
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, within the seconds it may take to notice."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def played(out: Path) -> list[str]:
+    path = out / "played.txt"
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def wait_for(out: Path, count: int, process: "subprocess.Popen[str]") -> None:
+    until = time.monotonic() + 120
+    while len(played(out)) < count and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+def start(out: Path, pace: str = "0.05") -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", DESK, str(out), AUDITING, GRADING, *NAMES],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore", "PACE": pace},
+    )
+
+
+def recorded(out: Path) -> list[AuditRow]:
+    with Ledger.open(out / "ledger.sqlite") as ledger:
+        return ledger.audits()
+
+
+def test_desk_or_worker_killed_midway_and_run_again_every_cell_is_there_once(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(tmp_path, 4, process)
+    os.kill(process.pid, signal.SIGKILL)  # the desk
+    process.communicate()
+    assert gone(int((tmp_path / "pid.txt").read_text()))  # its worker follows
+    first = len(recorded(tmp_path))
+    assert 0 < first < 27
+
+    process = start(tmp_path)
+    wait_for(tmp_path, len(played(tmp_path)) + 5, process)
+    os.kill(int((tmp_path / "pid.txt").read_text()), signal.SIGKILL)  # the worker
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1 and "the audit process ended with status -9" in errors
+    assert first < len(recorded(tmp_path)) < 27
+
+    process = start(tmp_path, "0")
+    said, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors[-3_000:]
+    result = json.loads(said)
+    rows = [row.run_key for row in recorded(tmp_path)]
+    assert sorted(rows) == sorted(result["cells"]) and len(set(rows)) == len(rows) == 27
+    made = Counter(line.rpartition(" ")[0] for line in played(tmp_path))
+    assert sum(made.values()) <= 27 + 2 * 3  # at a kill few had been played and not yet been recorded
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        assert len(ledger.plans()) == 1
+
+    count = len(played(tmp_path))
+    said, errors = start(tmp_path).communicate(timeout=200)
+    assert not {"audit", "grade"} & set(json.loads(said)["told"]) and len(played(tmp_path)) == count, errors
+
+
+def test_a_ledger_that_cannot_be_written_stops_the_sweep_and_its_processes(
+    scripted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[AuditRow] = []
+    record = Ledger.record
+
+    def full(ledger: Ledger, row: AuditRow) -> None:
+        if len(kept) == 2:
+            raise AssayError("the disk is full")
+        kept.append(row)
+        record(ledger, row)
+
+    monkeypatch.setattr(Ledger, "record", full)
+    monkeypatch.setenv("PACE", "0.2")
+    design = Design(kits=("chat",), out=scripted, testbeds=NAMES, seeds=(0, 1))
+    with pytest.raises(AssayError, match="the disk is full"):
+        run_sweep(design, lambda event, data: None)
+    assert gone(int((scripted / "pid.txt").read_text())) and len(played(scripted)) < 6
+    monkeypatch.setattr(Ledger, "record", record)
+    assert {row.run_key for row in recorded(scripted)} == {row.run_key for row in kept}
+
+
+def test_a_sweep_gives_a_study_that_can_be_loaded_again(scripted: Path) -> None:
+    told: list[str] = []
+
+    def watch(event: str, data: Any) -> None:
+        told.append(event)
+
+    arguments: dict[str, Any] = {"kits": ["prior-only", "chat"], "testbeds": NAMES, "out": scripted}
+    study = assay.sweep(**arguments, seeds=2, watch=watch)
+    assert Counter(told) == Counter({"plan": 1, "audit": 12, "grade": 12, "rates": 2})
+    loaded = (scripted / "loaded.txt").read_text().split()
+    assert not [
+        name for name in loaded if name.startswith(("assay.truth", "assay.studies", "assay.grading", "sqlalch"))
+    ]
+
+    audits, grades = study.audits, study.grades
+    assert len(audits) == 12 and set(audits.testbed) == {find_truth(name).id for name in NAMES}
+    assert set(audits.alias) == {ORGANISM, TWIN, OTHER} and set(audits.outcome) <= {"completed", "none-submitted"}
+    assert list(audits[audits.kit == "chat"].findings) == [1] * 6
+    assert len(grades) == 36 and set(grades.tier) == {"hit", "reproduce", "lineup"}
+    assert (grades.score == grades.raw - grades.null).all()
+    assert list(study.kits.kit) == ["prior-only", "chat"] and "delta" in study.effects.columns
+    assert study.page() == scripted / "report.html" and "</html>" in study.page().read_text(encoding="utf-8")
+    assert json.loads((scripted / "summary.json").read_text(encoding="utf-8")) == study.summary
+    shown = study._repr_html_()
+    assert "<table" in shown and study.summary["headline"].split("<")[0] in shown
+    assert "prior-only" in str(study) and "12 audits" in repr(study)
+    assert not list(scripted.rglob("*.partial"))
+
+    count = len(played(scripted))
+    again = assay.load_study(scripted)
+    assert again.summary | {"seconds": 0} == study.summary | {"seconds": 0}
+    assert assay.sweep(**arguments, seeds=[0, 1]).rows == study.rows and len(played(scripted)) == count
+
+
+def test_one_audit_and_grades_of_reports_from_anywhere(scripted: Path) -> None:
+    found = assay.audit("flattery-td", kit="chat", out=scripted, seed=3)
+    assert (found.outcome, found.row.alias, found.cost.queries) == ("completed", ORGANISM, 1)
+    assert found.report is not None and found.report.findings[0].claim in str(found)
+    assert assay.audit("flattery-td", kit="chat", out=scripted, seed=3).row == found.row and len(played(scripted)) == 1
+
+    [graded] = assay.grade(out=scripted)
+    assert (graded.testbed, graded.kit, graded.findings) == (find_truth("flattery-td").id, "chat", 1)
+    with Ledger.open(scripted / "ledger.sqlite") as ledger:
+        kept = ledger.grades()
+        assert {row.run_key for row in kept} == {found.row.run_key} and len(kept) == 3
+    [elsewhere, clean] = assay.grade([("flattery-td", found.report), (TWIN, found.report)])
+    assert (elsewhere.hit, elsewhere.null, elsewhere.details) == (graded.hit, graded.null, graded.details)
+    assert clean.testbed == find_truth("twin-td").id and clean.kit == ""
+    file = scripted / "reports.jsonl"
+    file.write_text(json.dumps({"testbed": "flattery-td", "report": found.report.model_dump()}) + "\n")
+    assert assay.grade(file) == [elsewhere]
+
+
+def test_what_cannot_be_done_is_said(scripted: Path) -> None:
+    for wrong in ({}, {"reports": "r.jsonl", "out": scripted}):
+        with pytest.raises(InvalidInput, match="either reports or the out"):
+            assay.grade(**wrong)
+    for call in (assay.load_study, lambda out: assay.grade(out=out)):
+        with pytest.raises(InvalidInput, match="no ledger there"):
+            call(scripted)
+    with pytest.raises(UnknownId, match="close to it: flattery-td"):
+        assay.audit("flatery-td", out=scripted)
+    with pytest.raises(UnknownId, match="close to it: search"):
+        assay.sweep(kits="chat+serch", out=scripted)
+
+
+async def test_a_testbed_can_be_opened_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import asynccontextmanager
+
+    from assay.engine.scripted import ScriptedTarget
+    from assay.engine.targets import Targets
+
+    closed: list[bool] = []
+
+    @asynccontextmanager
+    async def opened(self: Targets, spec: Any) -> Any:
+        yield ScriptedTarget(spec.alias)
+
+    monkeypatch.setattr(Targets, "open", opened)
+    monkeypatch.setattr(Targets, "close", lambda self: closed.append(True))
+    async with assay.open_testbed("flattery-td") as target:
+        assert target.alias == ORGANISM and (await target.chat("Hello")).text
+    assert closed == [True]
+    with pytest.raises(UnknownId):
+        async with assay.open_testbed("flatery-td"):
+            pass
+
+
+def test_the_processes_command_lines_tell_nothing() -> None:
+    """What a process is about comes by the pipe; the two kinds are different programs."""
+    auditing, grading = processes.AuditProcess.command, processes.GradingProcess.command
+    assert auditing == (sys.executable, "-m", "assay.audits.worker")
+    assert grading == (sys.executable, "-m", "assay.grading.worker")
+
+
+def test_a_dead_process_is_told_with_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
+    monkeypatch.setattr(processes.AuditProcess, "command", (sys.executable, "-c", "raise SystemExit('no memory')"))
+    planned = make_plan(Design(kits=("chat",), out=tmp_path, testbeds=tuple(aliases()[:1])))
+    with (
+        processes.AuditProcess(tmp_path / "log", lambda _: None) as process,
+        pytest.raises(AssayError, match=r"ended with status 1(.|\n)*no memory"),
+    ):
+        list(process.play(planned.job(planned.cells)))
