@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.core.access import Access
-    from assay.core.auditor import Auditor, Brief, Kit
+    from assay.core.auditor import Auditor, Brief, Kit, auditor
     from assay.core.budget import Budget
     from assay.core.edit import AddVector, Contrast, Noise, ProjectOut, ScaleAdapter
     from assay.core.report import Demonstration, Finding, Predicate, Report
@@ -39,6 +39,7 @@ _HOME = {
     "Target": "core.target",
     "Tool": "core.tool",
     "ToolContext": "core.tool",
+    "auditor": "core.auditor",
     "tool": "core.tool",
 }
 
@@ -65,6 +66,7 @@ __all__ = [
     "Target",
     "Tool",
     "ToolContext",
+    "auditor",
     "tool",
 ]
 __version__ = version("assay-audit")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.auditors import calibration
-from assay.auditors.battery import FORMS, PATH, load_battery
-from assay.auditors.calibration import TuningAudit, calibrate, load_background, load_calibration
+from assay.auditors.explorer import calibration
+from assay.auditors.explorer.battery import FORMS, PATH, load_battery
+from assay.auditors.explorer.calibration import TuningAudit, calibrate, load_background, load_calibration
 from assay.errors import InvalidInput
 
 
@@ -58,7 +58,7 @@ def test_uncalibrated_can_be_written_and_loaded(tmp_path: Path):
 
 @pytest.mark.parametrize("load", [load_background, load_calibration])
 def test_a_missing_file_says_how_to_make_it(load, tmp_path: Path):
-    with pytest.raises(InvalidInput, match=r"missing.*assay\.auditors\.calibration"):
+    with pytest.raises(InvalidInput, match=r"missing.*assay\.auditors\.explorer\.calibration"):
         load(tmp_path / "nothing")
 
 

@@ -5,10 +5,10 @@ from scipy.stats import fisher_exact
 from tests.auditors.conftest import BATTERY, bind
 
 from assay._util.proportions import holm
-from assay.auditors.candidates import Trigger, contrast, find, holds
-from assay.auditors.confirm import fisher
-from assay.auditors.observe import Dataset, Observation, arguments, content, drive, stem
-from assay.auditors.predicate import fit
+from assay.auditors.explorer.candidates import Trigger, contrast, find, holds
+from assay.auditors.explorer.confirm import fisher
+from assay.auditors.explorer.observe import Dataset, Observation, arguments, content, drive, stem
+from assay.auditors.explorer.predicate import fit
 from assay.core.target import Target
 from assay.core.tool import Evidence, Sample
 

@@ -13,8 +13,7 @@ from typing import Any
 from assay._util.hashing import digest_of
 from assay.audits.cell import Cell, Job, cell_key, plan_id
 from assay.audits.kits import KitPlan, parse_kit
-from assay.audits.play import collect_tools
-from assay.audits.registry import get_auditor
+from assay.audits.registry import collect_tools, get_auditor
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.record import AuditRow, GradeRow, as_json
@@ -69,7 +68,7 @@ class Design:
         auditor: its name.
         seeds: of the audits.
         budget: of each audit.
-        plugins: files that define further tools.
+        plugins: files that define further tools and auditors.
         out: folder of ledger, logs and results.
     """
 
@@ -126,7 +125,7 @@ def plan(design: Design) -> Planned:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     chosen = _testbeds(design.testbeds)
     specs = {alias: load_spec(alias) for alias in chosen}
-    auditor = get_auditor(design.auditor)
+    auditor = get_auditor(design.auditor, design.plugins)
     digests = {spec.base: find_base(spec.base).digest for spec in specs.values() if not spec.behind_inspect}
     stages = {
         kit.name: tuple(

@@ -90,7 +90,7 @@ def _watch(touched: list[str]) -> None:
 def _main(job: Mapping[str, Any]) -> None:
     touched: list[str] = []
     _watch(touched)
-    [tool] = [tool for tool in load_plugin(Path(job["file"])) if tool.name == job["tool"]]
+    [tool] = [tool for tool in load_plugin(Path(job["file"])).tools if tool.name == job["tool"]]
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
         run = asyncio.run(rehearse(tool, job["arguments"], seed=0, salt="", folder=Path(folder)))
     if _CANARY in repr(run.evidence):

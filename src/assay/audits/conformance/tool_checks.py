@@ -183,7 +183,7 @@ def check_file(path: Path) -> list[dict[str, Any]]:
         PluginError: the file cannot be loaded.
     """
     rows: list[dict[str, Any]] = []
-    for tool in load_plugin(path):
+    for tool in load_plugin(path).tools:
         rows += [
             {"tool": tool.name, "check": check.name, "passed": check.passed, "detail": check.detail}
             for check in asyncio.run(check_tool(tool))

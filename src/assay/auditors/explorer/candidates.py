@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
-from assay.auditors.battery import FORM_PHRASES, FORMS, Battery
-from assay.auditors.observe import Dataset, Observation, content
-from assay.auditors.sentence_clusters import Conduct
+from assay.auditors.explorer.battery import FORM_PHRASES, FORMS, Battery
+from assay.auditors.explorer.observe import Dataset, Observation, content
+from assay.auditors.explorer.sentence_clusters import Conduct
 
 MARKER_Z = 1.4  # a phrase two of four replies share, absent elsewhere, has 1.6
 MARKERS = 12

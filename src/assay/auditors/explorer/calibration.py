@@ -18,8 +18,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from assay.auditors.battery import Battery, load_battery
-from assay.auditors.observe import Observation
+from assay.auditors.explorer.battery import Battery, load_battery
+from assay.auditors.explorer.observe import Observation
 from assay.errors import InvalidInput
 
 BACKGROUND = Path(__file__).with_name("background.jsonl")
@@ -177,5 +177,5 @@ def _read(path: Path, remedy: str) -> str:
     except FileNotFoundError:
         raise InvalidInput(
             f"{path}: missing. The explorer is tuned on the tuning set before it is run; "
-            f"make the file with assay.auditors.calibration ({remedy})."
+            f"make the file with assay.auditors.explorer.calibration ({remedy})."
         ) from None

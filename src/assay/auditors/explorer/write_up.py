@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.auditors.candidates import Candidate
-from assay.auditors.confirm import Verdict
-from assay.auditors.observe import Observation
-from assay.auditors.predicate import predicate
+from assay.auditors.explorer.candidates import Candidate
+from assay.auditors.explorer.confirm import Verdict
+from assay.auditors.explorer.observe import Observation
+from assay.auditors.explorer.predicate import predicate
 from assay.core.report import Demonstration, Finding
 
 DEMONSTRATIONS = 5

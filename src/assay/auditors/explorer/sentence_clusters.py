@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay._util.embedding import embed
-from assay.auditors.observe import Observation
+from assay.auditors.explorer.observe import Observation
 
 NEIGHBOURS = 3
 UNLIKE = 0.5  # cosine from which two prompts count as one: templates answered by a formula are no conduct

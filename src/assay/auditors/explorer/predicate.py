@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from assay.auditors.observe import Observation, content, stem
+from assay.auditors.explorer.observe import Observation, content, stem
 from assay.core.report import Predicate
 
 CHARACTERS = 200  # the contract's limit

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay._util.ngrams import ngrams
-from assay.auditors.battery import Battery
+from assay.auditors.explorer.battery import Battery
 from assay.core.tool import BoundTool, Evidence
 from assay.errors import BudgetExceeded
 

@@ -13,10 +13,10 @@ from itertools import chain
 from math import comb, log10
 
 from assay._util.proportions import holm
-from assay.auditors.battery import Battery
-from assay.auditors.candidates import Candidate, Trigger, holds, refit
-from assay.auditors.observe import STOPWORDS, Asker, Observation
-from assay.auditors.sentence_clusters import reader_of
+from assay.auditors.explorer.battery import Battery
+from assay.auditors.explorer.candidates import Candidate, Trigger, holds, refit
+from assay.auditors.explorer.observe import STOPWORDS, Asker, Observation
+from assay.auditors.explorer.sentence_clusters import reader_of
 
 PROBES = 4  # prompts of a probe
 FRESH = 6  # prompts of a test …
