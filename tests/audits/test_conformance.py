@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.audits.conformance.tool_checks import Check, check_tool
+from assay.audits.conformance.checks import Check
+from assay.audits.conformance.tool_checks import check_tool
 from assay.audits.registry import get_tool, load_plugin, tools
 
 HEAD = """
