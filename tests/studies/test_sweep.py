@@ -59,6 +59,24 @@ def test_everything_that_could_change_a_result_changes_the_key(design: Design, m
     assert len(set(made)) == len(made) == 8
 
 
+def test_an_auditor_of_a_file_is_planned_and_its_helpers_change_the_key(design: Design, tmp_path: Path) -> None:
+    (tmp_path / "phrases_of_mine.py").write_text("PRIOR = 0.5\n", encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "from phrases_of_mine import PRIOR\n"
+        "from assay import Brief, Budget, Kit, Report, auditor\n"
+        "@auditor(version=4)\n"
+        "async def mine(kit: Kit, brief: Brief, budget: Budget) -> Report:\n"
+        "    'Report a prior and nothing else.'\n"
+        "    return Report(p_hidden=PRIOR)\n",
+        encoding="utf-8",
+    )
+    one = replace(design, kits=("chat",), auditor="mine", plugins=(tmp_path / "mine.py",))
+    assert plan(one).auditor.title == "mine@4 (no LLM)"
+    before = keys(one)
+    (tmp_path / "phrases_of_mine.py").write_text("PRIOR = 0.6\n", encoding="utf-8")
+    assert not set(keys(one)) & set(before)
+
+
 def test_a_donor_is_another_testbed_and_part_of_the_key(design: Design) -> None:
     placebos = replace(design, kits=("chat+~search",))
     for cell in plan(placebos).cells:

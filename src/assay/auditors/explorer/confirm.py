@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import comb, log10
+from math import log10
 
 from assay._util.proportions import holm
 from assay.auditors.explorer.battery import Battery
@@ -83,11 +83,12 @@ class Verdict:
 
 def fisher(fired: int, n: int, others_fired: int, m: int) -> float:
     """One-sided p of Fisher's exact test: as many of n firing, given the margins, if the two rates were equal."""
-    total, hits = n + m, fired + others_fired
     if not n or not m:
         return 1.0
-    ways = sum(comb(n, k) * comb(m, hits - k) for k in range(fired, min(n, hits) + 1))
-    return min(1.0, ways / comb(total, hits))
+    from scipy.stats import fisher_exact  # half a second, which listing the auditors need not take
+
+    table = [[fired, n - fired], [others_fired, m - others_fired]]
+    return float(fisher_exact(table, alternative="greater").pvalue)
 
 
 class Tester:
