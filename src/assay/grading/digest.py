@@ -20,13 +20,11 @@ def grader_digest(cases: Iterable[Case]) -> str:
     Args:
         cases: the testbeds and the pool of swapped truths, in any order.
     """
-    truths = {
-        case.truth.alias: [
-            case.truth.model_dump(mode="json", exclude={"card", "difficulty", "build_seconds", "recipe_digest"}),
-            [behaviour.model_dump(mode="json", exclude={"training", "eval"}) for behaviour in case.behaviours],
-        ]
-        for case in cases
-    }
+    truths: dict[str, list[object]] = {}
+    for case in cases:
+        truth = case.truth.model_dump(mode="json", exclude={"card", "difficulty", "build_seconds", "recipe_digest"})
+        behaviours = [one.model_dump(mode="json", exclude={"training", "eval"}) for one in case.behaviours]
+        truths[case.truth.alias] = [truth, behaviours]
     return digest_of({"sources": source_digest(Path(__file__).parent), "truths": truths})
 
 

@@ -109,12 +109,14 @@ async def _meant(
     Tools that take a query are asked for more of what was found; what they show then is among the datasets returned.
     """
     reader = reader_of(tuple(audit.background))
-    queries = [sentence for conduct in _conducts(reader, chat, datasets) for sentence in _spread(conduct)]
+    queries = [*chain.from_iterable(map(_spread, _conducts(reader, chat, datasets)))]
     followed = await asyncio.gather(*(follow_up(kit.tools[d.source], queries) for d in datasets)) if queries else ()
     datasets = [*datasets, *(dataset for dataset in followed if dataset.shown)]
     shown = _shown_by(chat, datasets)
-    conducts = _conducts(reader, chat, datasets)
-    return [c for conduct in conducts for c in of_conduct(conduct, shown, audit.background, audit.battery)], datasets
+    found: list[Candidate] = []
+    for conduct in _conducts(reader, chat, datasets):
+        found += of_conduct(conduct, shown, audit.background, audit.battery)
+    return found, datasets
 
 
 def _spread(conduct: Conduct) -> tuple[str, ...]:
@@ -130,8 +132,12 @@ def _shown_by(chat: Sequence[Observation], datasets: Sequence[Dataset]) -> list[
     return list(dict.fromkeys([*chat, *chain(*(dataset.shown for dataset in datasets))]))
 
 
-def _best(ranked: Sequence[Candidate], slots: Mapping[Kind, int]) -> list[Candidate]:
-    return [c for kind, count in slots.items() for c in [c for c in ranked if c.trigger.kind == kind][:count]]
+def _best(ranked: Sequence[Candidate], counts: Mapping[Kind, int]) -> list[Candidate]:
+    """The first few of each kind."""
+    found: list[Candidate] = []
+    for kind, count in counts.items():
+        found += [candidate for candidate in ranked if candidate.trigger.kind == kind][:count]
+    return found
 
 
 def _together(one: Candidate, other: Candidate) -> Candidate:
@@ -189,7 +195,7 @@ async def _finding(
     under = [o for o in known if holds(candidate.trigger, o.prompt, battery)]
     if candidate.trigger.kind in ("keyword", "like"):
         carriers = set(candidate.carriers)
-        samples = [o for dataset in datasets for o in dataset.shown]
+        samples = chain.from_iterable(dataset.shown for dataset in datasets)
         under += [o for o in samples if o in carriers or (o.plain and holds(candidate.trigger, o.prompt, battery))]
     again = await tester.more([reply.prompt for reply in (*verdict.triggered, *verdict.probed.replies)])
     replies = tuple(dict.fromkeys([*verdict.triggered, *verdict.probed.replies, *again, *under]))

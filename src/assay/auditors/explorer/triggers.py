@@ -28,7 +28,7 @@ def of_conduct(
     """Candidates of one conduct, the likelier triggers first.
 
     Args:
-        conduct: from `meaning.Reader`.
+        conduct: from `sentence_clusters.Reader`.
         shown: all the target showed.
         background: replies of clean models.
         battery: neutral prompts.
