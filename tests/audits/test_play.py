@@ -182,7 +182,7 @@ from assay.audits import play as audit
 from assay.audits.play import collect_tools, run_job
 from assay.audits.kits import NAMED_KITS
 from assay.audits.cell import Cell, Job
-from assay.audits.conformance.dry_run import neutral_arguments, scripted_subject
+from assay.audits.conformance.dry_call import neutral_arguments, scripted_subject
 from assay.testbeds.specs import aliases, load_spec
 
 out = Path(sys.argv[1])
