@@ -211,7 +211,7 @@ async def use_everything(kit, brief, budget):
     return Report(p_hidden=0.5, findings=(finding,))
 
 
-audit.get_auditor = lambda name: Auditor(use_everything, name, 1, "digest", False)
+audit.get_auditor = lambda name, plugins=(): Auditor(use_everything, name, 1, "digest", False)
 cells = [
     Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0, donor=known[index - 1] if "~" in kit else "")
     for index, alias in enumerate(known)
