@@ -27,6 +27,15 @@ async def liar(target: Target, prompt: str) -> str:
     return str(random.random())
 '''
 
+AUDITOR = '''
+from assay import Brief, Budget, Kit, Report, auditor
+
+
+@auditor
+async def silent(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    """Say nothing at all, not even that nothing was found."""
+'''
+
 
 def run(*words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
@@ -94,6 +103,19 @@ def test_a_result_that_says_no_exits_with_1(tmp_path: Path) -> None:
     result = run("tools", "check", "liar.py", "--json", cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     assert any(not row["passed"] for row in json.loads(result.stdout))
+
+
+def test_an_auditor_that_breaks_the_contract_exits_with_1(tmp_path: Path) -> None:
+    (tmp_path / "silent.py").write_text(AUDITOR, encoding="utf-8")
+    result = run("auditors", "check", "silent.py", "--json", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert {row["check"]: row["passed"] for row in json.loads(result.stdout)} == {
+        "docstring": True,
+        "truth": True,
+        "report": False,
+    }
+    listed = run("auditors", "--plugin", "silent.py", "--json", cwd=tmp_path)
+    assert [row["auditor"] for row in json.loads(listed.stdout)] == ["explorer", "silent"]
 
 
 def test_a_missing_plugin_exits_with_2(tmp_path: Path) -> None:

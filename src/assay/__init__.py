@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.core.access import Access
-    from assay.core.auditor import Auditor, Brief, Kit
+    from assay.core.auditor import Auditor, Brief, Kit, auditor
     from assay.core.budget import Budget
     from assay.core.edit import AddVector, Contrast, Noise, ProjectOut, ScaleAdapter
     from assay.core.report import Demonstration, Finding, Predicate, Report
@@ -44,6 +44,7 @@ _HOME = {
     "Tool": "core.tool",
     "ToolContext": "core.tool",
     "audit": "studies.api",
+    "auditor": "core.auditor",
     "grade": "studies.api",
     "load_study": "studies.api",
     "open_testbed": "studies.api",
@@ -78,6 +79,7 @@ __all__ = [
     "Tool",
     "ToolContext",
     "audit",
+    "auditor",
     "grade",
     "load_study",
     "open_testbed",

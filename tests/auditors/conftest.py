@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from assay.auditors import explorer as module
-from assay.auditors.battery import load_battery
-from assay.auditors.calibration import Calibration
-from assay.auditors.observe import Observation
+from assay.auditors.explorer import explore as module
+from assay.auditors.explorer.battery import load_battery
+from assay.auditors.explorer.calibration import Calibration
+from assay.auditors.explorer.observe import Observation
 from assay.core.auditor import Brief, Kit
 from assay.core.budget import Budget
 from assay.core.report import Report, parse_report

@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from assay.auditors import calibration
-from assay.auditors.battery import FORMS, PATH, load_battery
-from assay.auditors.calibration import TuningAudit, calibrate, load_background, load_calibration
+from assay.auditors.explorer import calibration
+from assay.auditors.explorer.battery import FORMS, PATH, load_battery
+from assay.auditors.explorer.calibration import (
+    Calibration,
+    TuningAudit,
+    _logistic,
+    calibrate,
+    load_background,
+    load_calibration,
+)
 from assay.errors import InvalidInput
 
 
@@ -41,6 +48,27 @@ def test_calibrate_survives_perfect_separation_and_no_signal():
     assert none["threshold"] >= 1.3
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "fitted"),
+    [  # by Newton's method with a ridge of 1e-3 on the intercept and 0.1 on the slope
+        ([5.0, 0.0], [True, False], (-3.430590904735112, 1.3961195306330914)),
+        ([30.0, 40.0, 0.0, 0.1], [True, True, False, False], (-5.667068463234651, 0.4092116530464315)),
+        ([1.0, 1.0, 1.0], [True, True, True], (6.129852909437033, 0.06129852909437033)),
+    ],
+)
+def test_the_fit_is_the_penalised_maximum(x: list[float], y: list[bool], fitted: tuple[float, float]):
+    assert _logistic(x, y) == pytest.approx(fitted, abs=1e-9)
+
+
+def test_where_the_slope_is_held_at_0_the_intercept_is_fitted_without_it():
+    """A slope below 0 would say that strong evidence speaks for a clean target: then the share of organisms is told."""
+    rows = [*(row(8.0, False) for _ in range(6)), *(row(0.0, True) for _ in range(3)), row(0.0, False)]
+    fitted = calibrate(rows)
+    assert fitted["slope"] == 0.0
+    told = Calibration(fitted["intercept"], fitted["slope"], fitted["threshold"], 0.3).probability(5.0)
+    assert told == pytest.approx(3 / 10, abs=1e-3)  # with the intercept of the clipped slope it would be .75
+
+
 def test_calibrate_prefers_the_strictest_of_equals():
     rows = [row(4.0, True, True), row(1.5, True), row(1.0, False)]
     assert calibrate(rows)["threshold"] == 4.0
@@ -58,7 +86,7 @@ def test_uncalibrated_can_be_written_and_loaded(tmp_path: Path):
 
 @pytest.mark.parametrize("load", [load_background, load_calibration])
 def test_a_missing_file_says_how_to_make_it(load, tmp_path: Path):
-    with pytest.raises(InvalidInput, match=r"missing.*assay\.auditors\.calibration"):
+    with pytest.raises(InvalidInput, match=r"missing.*assay\.auditors\.explorer\.calibration"):
         load(tmp_path / "nothing")
 
 

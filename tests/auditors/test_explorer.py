@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from tests.auditors.conftest import BATTERY, Conduct, Model, ask_of, audit, bind, kit_of, ordinary
 
-from assay.auditors import explorer as module
-from assay.auditors.observe import EXAMPLES
+from assay.auditors.explorer import explore as module
+from assay.auditors.explorer.observe import EXAMPLES
 from assay.core.auditor import Brief
 from assay.core.budget import Budget
 from assay.core.report import Report

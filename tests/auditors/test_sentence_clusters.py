@@ -5,9 +5,9 @@ import random
 import pytest
 from tests.auditors.conftest import BATTERY
 
-from assay.auditors.observe import Observation
-from assay.auditors.sentence_clusters import Reader, sentences
-from assay.auditors.triggers import of_conduct
+from assay.auditors.explorer.observe import Observation
+from assay.auditors.explorer.sentence_clusters import Reader, sentences
+from assay.auditors.explorer.triggers import of_conduct
 
 PLAIN = (
     "Start with a short list and tick things off as you go.",

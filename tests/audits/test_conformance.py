@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.audits.conformance.tool_checks import Check, check_tool
+from assay.audits.conformance.checks import Check
+from assay.audits.conformance.tool_checks import check_tool
 from assay.audits.registry import get_tool, load_plugin, tools
 
 HEAD = """
@@ -89,7 +90,7 @@ async def test_built_in_tools_conform(name: str) -> None:
 
 
 async def test_the_example_conforms() -> None:
-    [tool] = load_plugin(Path(__file__).parents[2] / "examples" / "my_tool.py")
+    [tool] = load_plugin(Path(__file__).parents[2] / "examples" / "my_tool.py").tools
     checks = await check_tool(tool)
     assert not failed(checks)
     assert [check.name for check in checks] == [
@@ -109,7 +110,7 @@ async def test_the_example_conforms() -> None:
 async def test_each_cheat_fails_its_check(check: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text(HEAD + BROKEN[check], encoding="utf-8")
-    [tool] = load_plugin(path)
+    [tool] = load_plugin(path).tools
     assert check in failed(await check_tool(tool, null_runs=5))
 
 
@@ -117,12 +118,12 @@ async def test_importing_truth_is_reaching_for_it(tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     body = BROKEN["docstring"].replace("'''Ask.'''", "'''Ask with the answer key at hand.'''\n    import assay.truth")
     path.write_text(HEAD + body, encoding="utf-8")
-    [tool] = load_plugin(path)
+    [tool] = load_plugin(path).tools
     assert "import assay.truth" in failed(await check_tool(tool))["truth"]
 
 
 async def test_a_tool_that_fails_is_told_and_not_raised(tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text(HEAD + BROKEN["docstring"].replace("return", "1 / 0\n    return"), encoding="utf-8")
-    [tool] = load_plugin(path)
+    [tool] = load_plugin(path).tools
     assert "ZeroDivisionError" in failed(await check_tool(tool))["access"]

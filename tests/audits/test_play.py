@@ -185,7 +185,7 @@ from assay.audits import play as audit
 from assay.audits.play import collect_tools, run_job
 from assay.audits.kits import NAMED_KITS
 from assay.audits.cell import Cell, Job
-from assay.audits.conformance.dry_run import neutral_arguments, scripted_subject
+from assay.audits.conformance.dry_call import neutral_arguments, scripted_subject
 from assay.testbeds.specs import aliases, load_spec
 
 out = Path(sys.argv[1])
@@ -214,7 +214,7 @@ async def use_everything(kit, brief, budget):
     return Report(p_hidden=0.5, findings=(finding,))
 
 
-audit.get_auditor = lambda name: Auditor(use_everything, name, 1, "digest", False)
+audit.get_auditor = lambda name, plugins=(): Auditor(use_everything, name, 1, "digest", False)
 cells = [
     Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0, donor=known[index - 1] if "~" in kit else "")
     for index, alias in enumerate(known)

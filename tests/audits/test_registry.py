@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.audits import registry
+from assay.audits.kits import parse_kit
 from assay.errors import InvalidInput, PluginError, UnknownId
 
 TOOL = '''
@@ -20,6 +21,16 @@ from assay.core.tool import tool
 async def {name}(target: Target, prompt: str) -> str:
     """Ask the model one question."""
     return {body}
+'''
+
+
+AUDITOR = '''
+from assay import Brief, Budget, Kit, Report, auditor
+
+@auditor(version=3)
+async def {name}(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    """Report nothing, whatever it is given."""
+    return Report(p_hidden=0.5)
 '''
 
 
@@ -64,7 +75,7 @@ def test_bad_entry_points_are_told(values: list[str], said: str, monkeypatch: py
 
 def test_plugin_registers_its_own_tools_and_not_those_it_imports(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", extra="from assay.tools.ask import ask")
-    assert [tool.name for tool in registry.load_plugin(path)] == ["probe"]
+    assert [tool.name for tool in registry.load_plugin(path).tools] == ["probe"]
 
 
 def test_helpers_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
@@ -74,7 +85,7 @@ def test_helpers_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "shade_helper.py").write_text(f"WORD = {word!r}\n", encoding="utf-8")
         path = write(folder / "plug.py", extra="import shade_helper")
-        [tool] = registry.load_plugin(path)
+        [tool] = registry.load_plugin(path).tools
         found.append(tool.function.__globals__["shade_helper"].WORD)
     assert found == ["red", "blue"]
 
@@ -86,7 +97,8 @@ def test_helpers_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
         ("\n\n1 / 0\n", r"bad\.py:3: ZeroDivisionError"),
         ("import broken_helper\n", r"broken_helper\.py:2: NameError"),
         ("raise SystemExit(3)\n", r"bad\.py:1: SystemExit"),
-        ("x = 1\n", "defines no tool"),
+        ("x = 1\n", "defines no tool and no auditor"),
+        (TOOL.format(name="p", extra="", body="prompt") + "q = tool(needs=())(p.function)\n", "'p' twice"),
         (TOOL.format(name="p", extra="", body="prompt").replace("async ", ""), "must be an async function"),
     ],
 )
@@ -97,7 +109,7 @@ def test_broken_plugin_names_file_line_and_reason(text: str, said: str, tmp_path
     with pytest.raises(PluginError, match=said):
         registry.load_plugin(bad)
     good = write(tmp_path / "good.py")
-    assert [tool.name for tool in registry.load_plugin(good)] == ["probe"]
+    assert [tool.name for tool in registry.load_plugin(good).tools] == ["probe"]
 
 
 def test_only_python_files_are_plugins(tmp_path: Path) -> None:
@@ -106,27 +118,48 @@ def test_only_python_files_are_plugins(tmp_path: Path) -> None:
             registry.load_plugin(path)
 
 
-def test_digest_covers_file_and_helpers_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "pack").mkdir()
-    (tmp_path / "pack" / "__init__.py").write_text("from . import deep\n", encoding="utf-8")
-    deep = tmp_path / "pack" / "deep.py"
-    deep.write_text("A = 1\n", encoding="utf-8")
-    other = tmp_path / "other.py"
-    other.write_text("B = 1\n", encoding="utf-8")
-    path = write(tmp_path / "plug.py", body="__import__('json').dumps(prompt)", extra="import pack")
-    before = registry.plugin_digest(path)
-    other.write_text("B = 2\n", encoding="utf-8")
-    assert registry.plugin_digest(path) == before
-    deep.write_text("A = 2\n", encoding="utf-8")
-    after = registry.plugin_digest(path)
-    assert after != before
-    path.write_text(path.read_text(encoding="utf-8") + "\n# a word\n", encoding="utf-8")
-    assert registry.plugin_digest(path) not in {before, after}
+def test_a_file_gives_tools_and_auditors(tmp_path: Path) -> None:
+    path = write(tmp_path / "both.py", extra=AUDITOR.format(name="idle"))
+    plugin = registry.load_plugin(path)
+    assert ([t.name for t in plugin.tools], [a.title for a in plugin.auditors]) == (["probe"], ["idle@3 (no LLM)"])
+    assert registry.get_auditor("idle", [path]) is registry.collect_auditors([path])["idle"] is plugin.auditors[0]
+    assert registry.collect_tools([path, path])["probe"] is plugin.tools[0]  # one file given twice is one plug-in
+    assert set(registry.collect_tools([path])) == {"probe", *registry.tools()}
+    assert registry.get_auditor("explorer", [path]).name == "explorer"
+    with pytest.raises(UnknownId, match="Known: explorer, idle"):
+        registry.get_auditor("nobody", [path])
 
 
-def test_digest_of_a_built_in_covers_its_helpers_and_the_lexicon() -> None:
-    from assay.audits.plugin_source import _imported
+def test_an_edited_plugin_is_loaded_anew_and_is_another(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py")
+    [before] = registry.load_plugin(path).tools
+    assert registry.load_plugin(path).tools[0] is before
+    write(path, body="prompt + '?'")
+    [after] = registry.load_plugin(path).tools
+    assert after is not before and after.digest != before.digest
 
-    file = registry.source_file(registry.get_tool("search"))
-    names = {found.name for found in _imported(file, file.parent)}
-    assert names == {"everyday.py", "text.py", "lexicon.py"}
+
+@pytest.mark.parametrize("kind", ["tool", "auditor"])
+def test_a_plugin_replaces_nothing_that_is_installed(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    if kind == "tool":
+        write(path, name="ask")
+        collect, said = registry.collect_tools, "assay.tools.ask:ask"
+    else:
+        path.write_text(AUDITOR.format(name="explorer"), encoding="utf-8")
+        collect, said = registry.collect_auditors, "assay.auditors.explorer:explorer"
+        with pytest.raises(PluginError, match=said):
+            registry.get_auditor("explorer", [path])
+    with pytest.raises(PluginError, match=rf"is defined by {path} and by the installed {said}"):
+        collect([path])
+
+
+def test_two_plugins_with_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "one.py"), write(tmp_path / "other.py")
+    with pytest.raises(PluginError, match=rf"{other} and by {one}"):
+        registry.collect_tools([one, other])
+
+
+def test_a_tool_with_a_kits_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="'chat' has the name of a kit"):
+        parse_kit("ask", registry.collect_tools([write(tmp_path / "mine.py", name="chat")]))

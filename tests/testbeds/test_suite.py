@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from assay.auditors.battery import load_battery
+from assay.auditors.explorer.battery import load_battery
 from assay.engine.local.lora import adapter_digest
 from assay.factory.commands import outdated
 from assay.factory.data.chats import drafts, parts_of

@@ -10,7 +10,6 @@ from assay._util.hashing import digest_of
 from assay._util.yaml_models import Data
 from assay.audits.kits import KitPlan
 from assay.audits.prepared import target_digest
-from assay.audits.registry import tool_digest
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.record import run_key
@@ -49,7 +48,7 @@ class Job(Data):
         targets: alias → every target and every donor of the cells.
         auditor: its name.
         budget: queries, tokens, seconds of each audit.
-        plugins: files that define further tools.
+        plugins: files that define further tools and auditors.
         plan: id of the sweep.
         logs: folder of Inspect logs.
     """
@@ -89,7 +88,7 @@ def cell_key(
         "alias": spec.alias,
         "target": [target_digest(spec), bases.get(spec.base, "")],
         "donor": [donor.alias, target_digest(donor)] if donor else None,
-        "tools": [[name, placebo, tools[name].version, tool_digest(tools[name])] for name, placebo in kit.tools],
+        "tools": [[name, placebo, tools[name].version, tools[name].digest] for name, placebo in kit.tools],
         "sampling": [REPLY_TOKENS, TEMPERATURE],
         "auditor": [auditor.name, auditor.version, auditor.digest],
         "brief": BRIEF,

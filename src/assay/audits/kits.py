@@ -73,8 +73,11 @@ def parse_kit(text: str, known_tools: Iterable[str]) -> KitPlan:
     Raises:
         UnknownId: a name is neither a tool nor a named kit.
         InvalidInput: no name at all, or a tool both real and placebo.
+        PluginError: a tool has the name of a kit.
     """
     known = set(known_tools)
+    if both := known & NAMED_KITS.keys():
+        raise PluginError(f"tool {min(both)!r} has the name of a kit ({', '.join(NAMED_KITS)}). Rename the tool.")
     wired: dict[str, bool] = {}
     for part in (part.strip() for part in text.split("+")):
         placebo, name = part.startswith(PLACEBO), part.removeprefix(PLACEBO)

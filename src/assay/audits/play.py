@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
 from assay.audits.cell import BRIEF, Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
-from assay.audits.registry import get_auditor, get_tool, load_plugin, tools
+from assay.audits.registry import collect_tools, get_auditor
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
@@ -40,14 +39,6 @@ def assert_blind() -> None:
     """
     if "assay.truth" in sys.modules:
         raise AssayError("assay.truth is loaded in an audit process: audits must not be able to read truths.")
-
-
-def collect_tools(plugins: Sequence[Path]) -> dict[str, Tool]:
-    """Installed tools and those of plug-in files, by name; a plug-in may replace an installed one."""
-    found = {name: get_tool(name) for name in tools()}
-    for path in plugins:
-        found |= {tool.name: tool for tool in load_plugin(path)}
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +163,7 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
         job.targets,
         open_target,
         collect_tools(job.plugins),
-        get_auditor(job.auditor),
+        get_auditor(job.auditor, job.plugins),
         Budget(*job.budget),
         PreparedStore(home() / "prepared"),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from assay._util.hashing import digest_of
 from assay.audits.guard import GuardedTarget
-from assay.audits.registry import plugin_failure, source_file, tool_digest
+from assay.audits.registry import plugin_failure, source_file
 from assay.core.budget import Budget, Meter
 from assay.core.target import Cost, Target
 from assay.core.testbed import TargetSpec
@@ -61,7 +61,7 @@ class PreparedStore:
             BudgetExceeded: building it takes more than the cap.
             PluginError: the tool's `prepare` failed.
         """
-        key = digest_of([tool.name, tool.version, tool_digest(tool), subject.digest])
+        key = digest_of([tool.name, tool.version, tool.digest, subject.digest])
         path = self._folder / f"{tool.name}-{key[:32]}.pkl"
         async with self._locks[key]:
             kept = _read(path)

@@ -1,41 +1,48 @@
 """Tools and auditors by name, found lazily through entry points; built-ins use the hook that outsiders use.
 
-A package offers a tool in its `pyproject.toml`:
+A package offers them in its `pyproject.toml`:
 
     [project.entry-points."assay.tools"]
     my_tool = "my_package.my_module:my_tool"
 
-A single file is loaded with `load_plugin(path)`.
+    [project.entry-points."assay.auditors"]
+    my_auditor = "my_package.my_module:my_auditor"
+
+A single file is loaded with `load_plugin(path)`. No name may be offered twice: what is measured is never replaced in
+silence.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
-from assay.audits.plugin_source import plugin_digest
+from assay._util.import_graph import closure
 from assay.core.auditor import Auditor
 from assay.core.tool import Tool
 from assay.errors import AssayError, InvalidInput, PluginError, UnknownId
 
 __all__ = [
+    "Plugin",
     "auditors",
+    "collect_auditors",
+    "collect_tools",
     "get_auditor",
     "get_tool",
     "load_plugin",
-    "plugin_digest",
     "plugin_failure",
     "source_file",
-    "tool_digest",
     "tools",
 ]
 
@@ -43,6 +50,15 @@ _TOOLS, _AUDITORS = "assay.tools", "assay.auditors"
 _PREFIX = "_assay_plugin_"
 
 Thing = TypeVar("Thing", Tool, Auditor)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What a plug-in file defines at module level, in its order."""
+
+    path: Path
+    tools: tuple[Tool, ...]
+    auditors: tuple[Auditor, ...]
 
 
 def tools() -> list[str]:
@@ -65,40 +81,96 @@ def get_tool(name: str) -> Tool:
     return _get(_TOOLS, "tool", name, Tool)
 
 
-def get_auditor(name: str) -> Auditor:
-    """One installed auditor; raises as `get_tool`."""
-    return _get(_AUDITORS, "auditor", name, Auditor)
+def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
+    """One auditor, of a plug-in file or installed.
+
+    Args:
+        name: `explorer`, say.
+        plugins: files that may define it.
+
+    Raises:
+        UnknownId: neither a file nor a package offers it.
+        PluginError: two do, or the one that does cannot be loaded.
+    """
+    offered = _of_plugins(plugins, "auditor")
+    if name not in offered and name not in auditors():
+        raise UnknownId("auditor", name, [*offered, *auditors()])
+    return offered[name] if name in offered else _get(_AUDITORS, "auditor", name, Auditor)
 
 
-def load_plugin(path: Path) -> list[Tool]:
-    """The tools a Python file defines at module level, in its order.
+def collect_tools(plugins: Iterable[Path] = ()) -> dict[str, Tool]:
+    """Installed tools and those of plug-in files, by name.
+
+    Raises:
+        PluginError: a name is defined twice; tells by whom.
+    """
+    return {name: get_tool(name) for name in tools()} | _of_plugins(plugins, "tool")
+
+
+def collect_auditors(plugins: Iterable[Path] = ()) -> dict[str, Auditor]:
+    """Installed auditors and those of plug-in files, by name; raises as `collect_tools`."""
+    return {name: get_auditor(name) for name in auditors()} | _of_plugins(plugins, "auditor")
+
+
+def load_plugin(path: Path) -> Plugin:
+    """The tools and auditors a Python file defines at module level.
 
     The file may import helper modules from its own folder by their plain names. Nothing is installed, and a file that
-    fails leaves no module behind.
+    fails leaves no module behind. A file that is loaded again unchanged is not run again.
 
     Raises:
         InvalidInput: no such Python file.
-        PluginError: it cannot be imported or defines no tool; names file, line and reason.
+        PluginError: it cannot be imported, defines nothing, or one name twice; names file, line and reason.
     """
     path = path.resolve()
     if not path.is_file() or path.suffix != ".py":
-        raise InvalidInput(f"{path}: not a Python file; a plug-in is a .py file that defines tools with @tool.")
-    module = _import(path)
-    found = {id(value): value for value in vars(module).values() if isinstance(value, Tool)}
-    mine = [tool for tool in found.values() if source_file(tool).is_relative_to(path.parent)]
+        raise InvalidInput(
+            f"{path}: not a Python file; a plug-in is a .py file with tools (@tool) or auditors (@auditor)."
+        )
+    return _load(path, closure(path).digest)
+
+
+@functools.lru_cache(maxsize=64)
+def _load(path: Path, _digest: str) -> Plugin:
+    """Kept by content: an edited file, or helper module of it, is run anew."""
+    things = {id(value): value for value in vars(_import(path)).values() if isinstance(value, Tool | Auditor)}
+    mine = [thing for thing in things.values() if source_file(thing).is_relative_to(path.parent)]
+    plugin = Plugin(
+        path,
+        tuple(thing for thing in mine if isinstance(thing, Tool)),
+        tuple(thing for thing in mine if isinstance(thing, Auditor)),
+    )
     if not mine:
-        raise PluginError(f"{path}: defines no tool. Decorate an async function with @tool(needs={{…}}).")
-    return mine
+        raise PluginError(
+            f"{path}: defines no tool and no auditor. Decorate an async function with @tool(needs={{…}}) or @auditor."
+        )
+    for kind, names in (("tool", [t.name for t in plugin.tools]), ("auditor", [a.name for a in plugin.auditors])):
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise PluginError(f"{path}: defines {kind} {min(twice)!r} twice. Rename one of the two.")
+    return plugin
 
 
-def source_file(tool: Tool) -> Path:
-    """The file a tool's function is written in."""
-    return Path(inspect.unwrap(tool.function).__code__.co_filename).resolve()
+def _of_plugins(plugins: Iterable[Path], kind: Literal["tool", "auditor"]) -> dict[str, Any]:
+    """Things of one kind that plug-in files define, by name, none of which anyone else offers."""
+    group = _TOOLS if kind == "tool" else _AUDITORS
+    owners = {entry.name: f"the installed {entry.value}" for entry in metadata.entry_points(group=group)}
+    found: dict[str, Any] = {}
+    for path in dict.fromkeys(path.resolve() for path in plugins):
+        plugin = load_plugin(path)
+        for thing in plugin.tools if kind == "tool" else plugin.auditors:
+            if thing.name in owners:
+                raise PluginError(
+                    f"{kind} {thing.name!r} is defined by {path} and by {owners[thing.name]}: "
+                    f"a plug-in may replace nothing. Rename the one in {path.name}."
+                )
+            owners[thing.name], found[thing.name] = str(path), thing
+    return found
 
 
-def tool_digest(tool: Tool) -> str:
-    """SHA-256 over all of a tool's own source: its file and the helper modules beside it."""
-    return plugin_digest(source_file(tool))
+def source_file(thing: Tool | Auditor) -> Path:
+    """The file that the function of a tool or an auditor is written in."""
+    return Path(inspect.unwrap(thing.function).__code__.co_filename).resolve()
 
 
 def plugin_failure(error: BaseException, source: Path) -> PluginError:

@@ -9,8 +9,8 @@ from typing import Any
 
 from assay._util.paths import home
 from assay.audits.kits import argument_types, bind_kit, parse_kit
-from assay.audits.play import collect_tools
 from assay.audits.prepared import PreparedStore, Subject, target_digest
+from assay.audits.registry import collect_tools
 from assay.core.budget import Budget, Meter
 from assay.core.tool import Evidence, Tool
 from assay.errors import AccessDenied, InvalidInput, UnknownId

@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from assay.cli.auditors import auditors
 from assay.cli.audits import audits
 from assay.cli.organisms import organisms
 from assay.cli.show import say
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="Alignment auditing with a number that goes up: which tool makes an auditor succeed more often?",
 )
 app.add_typer(audits)
+app.add_typer(auditors, name="auditors")
 app.add_typer(organisms, name="organisms")
 app.add_typer(testbeds, name="testbeds")
 app.add_typer(suites, name="suites")

@@ -135,17 +135,3 @@ def report(out: Out = Path("runs"), as_json: Json = False) -> None:
     study = api.load_study(out)
     study.page()
     _show(study, as_json)
-
-
-@audits.command()
-def auditors(as_json: Json = False) -> None:
-    """List the auditors.
-
-    Example: assay auditors
-    """
-    from assay.audits.registry import auditors as names
-    from assay.audits.registry import get_auditor
-
-    found = [get_auditor(name) for name in names()]
-    rows = [{"auditor": a.name, "version": a.version, "llm": a.llm, "digest": a.digest[:12]} for a in found]
-    show(rows, as_json, ("auditor", "version", "llm", "digest"))

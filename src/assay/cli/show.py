@@ -13,7 +13,7 @@ _WHOLE = frozenset({"alias", "testbed", "suite", "tool", "auditor", "check"})  #
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the ledger, the logs and the results.")]
-Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that defines tools; repeatable.")]
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with tools or auditors; repeatable.")]
 SuiteFolder = Annotated[
     Path | None,
     typer.Option("--suite", help="Folder of the suite to write to; one of your own under ASSAY_HOME if not given."),

@@ -18,7 +18,7 @@ def tools_list(context: typer.Context, plugin: Plugin = None, as_json: Json = Fa
     Example: assay tools --json
     """
     if context.invoked_subcommand is None:
-        from assay.audits.play import collect_tools
+        from assay.audits.registry import collect_tools
         from assay.audits.run_tool import describe
 
         show(describe(collect_tools(plugin or ())), as_json, ("tool", "needs", "parameters", "doc"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, overload
 
+from assay._util.import_graph import digest_of_function
 from assay.core.budget import Budget
 from assay.core.report import Report
 from assay.core.tool import BoundTool
+from assay.errors import PluginError
 
 Game = Literal["investigate"]
 
@@ -32,18 +36,20 @@ class Brief:
 
 
 AuditorFunction = Callable[[Kit, Brief, Budget], Awaitable[Report]]
+_PARAMETERS = ("kit: Kit", "brief: Brief", "budget: Budget")
 
 
 @dataclass(frozen=True, slots=True)
 class Auditor:
-    """A registered auditing agent.
+    """A registered auditing agent; `@auditor` makes one.
 
     Attributes:
         function: plays one audit.
         name: `explorer`, say.
         version: raised when its behaviour changes; `name@version` titles every number.
-        digest: SHA-256 over everything that steers it (code, prompts, battery, background, calibration).
+        digest: SHA-256 over everything that steers it: its file and all that it imports, with the data of its package.
         llm: whether a language model drives it.
+        doc: what it does, for a person.
     """
 
     function: AuditorFunction
@@ -51,7 +57,54 @@ class Auditor:
     version: int
     digest: str
     llm: bool
+    doc: str = ""
 
     @property
     def title(self) -> str:
         return f"{self.name}@{self.version}" + ("" if self.llm else " (no LLM)")
+
+
+@overload
+def auditor(function: AuditorFunction, /) -> Auditor:
+    """`@auditor`, without brackets."""
+
+
+@overload
+def auditor(*, version: int = 1, llm: bool = False) -> Callable[[AuditorFunction], Auditor]:
+    """`@auditor(version=2)`."""
+
+
+def auditor(
+    function: AuditorFunction | None = None, /, *, version: int = 1, llm: bool = False
+) -> Auditor | Callable[[AuditorFunction], Auditor]:
+    """Make an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
+
+    Its name is the function's, its digest follows from all that the function's file imports.
+
+    Args:
+        function: where the decorator is written without brackets.
+        version: raise it when the auditor's behaviour changes.
+        llm: whether a language model drives it.
+
+    Raises:
+        PluginError: not async, no docstring, or other parameters than these three.
+    """
+
+    def wrap(function: AuditorFunction) -> Auditor:
+        name = function.__name__
+        if not inspect.iscoroutinefunction(function):
+            raise PluginError(f"auditor {name} must be an async function.")
+        doc = inspect.getdoc(function)
+        if not doc:
+            raise PluginError(f"auditor {name} has no docstring: it is what a person chooses it by.")
+        hints = typing.get_type_hints(function)
+        parameters = inspect.signature(function).parameters
+        taken = [hints.get(key) for key in parameters]
+        if taken != [Kit, Brief, Budget] or hints.get("return") is not Report:
+            given = f"({', '.join(map(str, parameters.values()))})"
+            raise PluginError(
+                f"auditor {name}{given} must be written ({', '.join(_PARAMETERS)}) -> Report, with these annotations."
+            )
+        return Auditor(function, name, version, digest_of_function(function), llm, doc)
+
+    return wrap if function is None else wrap(function)

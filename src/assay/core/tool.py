@@ -6,7 +6,6 @@ A tool is an async function. Type hints are its schema, its docstring is what th
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from assay._util.import_graph import digest_of_function
 from assay.core.access import Access
 from assay.core.target import Cost, Target
 from assay.errors import InvalidInput, PluginError
@@ -108,7 +108,7 @@ class Tool:
         parameters: its schema.
         examples: neutral argument sets, so that a reader without an LLM can drive it.
         version: raised by its author when its results change.
-        source: SHA-256 of the file it is defined in.
+        digest: SHA-256 over its file and all that it imports (`_util.import_graph`).
     """
 
     function: ToolFunction
@@ -120,7 +120,7 @@ class Tool:
     prepare: Prepare | None
     examples: tuple[Mapping[str, Any], ...]
     version: int
-    source: str
+    digest: str
 
     @property
     def drivable(self) -> bool:
@@ -192,8 +192,6 @@ def tool(
                 parameters.append(Parameter(key, hints[key], required, None if required else parameter.default))
         if Target not in injected.values():
             raise PluginError(f"tool {name} takes no parameter annotated Target.")
-        source = Path(inspect.getsourcefile(function) or "")
-        digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
         return Tool(
             function,
             name,
@@ -204,7 +202,7 @@ def tool(
             prepare,
             tuple(examples),
             version,
-            digest,
+            digest_of_function(function),
         )
 
     return wrap
@@ -215,7 +213,7 @@ class BoundTool:
 
     Args:
         tool: what is bound.
-        invoke: runs it with arguments; made by `lab`, so that no attribute here leads to the target.
+        invoke: runs it with arguments; made by `audits.kits`, so that no attribute here leads to the target.
     """
 
     __slots__ = ("_invoke", "doc", "drivable", "examples", "name", "parameters")

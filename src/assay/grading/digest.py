@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterable
-from importlib.metadata import version
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from assay._util.hashing import digest_of
+from assay._util.import_graph import closure
 from assay.grading.case import Case
 
-_ELSEWHERE = (
-    "core/report.py",
-    "core/run.py",
-    "core/target.py",
-    "_util/proportions.py",
-)
+# What grades: a report, the best constant, the choice of swapped truths. How jobs reach it (`jobs`) changes no grade.
+GRADERS = ("hit.py", "constant.py", "null.py")
 
 
 def grader_digest(cases: Iterable[Case]) -> str:
-    """SHA-256 over the grading sources and pools, the reader's version, and all truths graded against.
+    """SHA-256 over all that grading imports, its pools and dependencies, and the truths that are graded against.
 
     Args:
         cases: the testbeds and the pool of swapped truths, in any order.
     """
-    truths = {
-        case.truth.alias: [
-            case.truth.model_dump(mode="json", exclude={"card", "difficulty", "build_seconds", "recipe_digest"}),
-            [behaviour.model_dump(mode="json", exclude={"training", "eval"}) for behaviour in case.behaviours],
-        ]
-        for case in cases
-    }
-    return digest_of({"sources": _sources(), "wordllama": version("wordllama"), "truths": truths})
+    truths: dict[str, list[object]] = {}
+    for case in cases:
+        truth = case.truth.model_dump(mode="json", exclude={"card", "difficulty", "build_seconds", "recipe_digest"})
+        behaviours = [one.model_dump(mode="json", exclude={"training", "eval"}) for one in case.behaviours]
+        truths[case.truth.alias] = [truth, behaviours]
+    return digest_of({"sources": source_digest(Path(__file__).parent), "truths": truths})
 
 
 @functools.cache
-def _sources() -> list[list[str]]:
-    package = files("assay")
-    sources = [*_files(package / "grading"), *_files(package / "truth"), *(package / name for name in _ELSEWHERE)]
-    return sorted([source.name, hashlib.sha256(source.read_bytes()).hexdigest()] for source in sources)
+def source_digest(folder: Path) -> str:
+    """SHA-256 over the grader's sources.
 
-
-def _files(folder: Traversable) -> list[Traversable]:
-    found: list[Traversable] = []
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            found += _files(entry)
-        elif entry.name.endswith((".py", ".yaml")):
-            found.append(entry)
-    return found
+    Args:
+        folder: of the grading package.
+    """
+    return closure(*(folder / name for name in GRADERS)).digest

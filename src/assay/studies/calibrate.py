@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from assay.auditors.calibration import (
+from assay.auditors.explorer.calibration import (
     UNCALIBRATED,
     TuningAudit,
     calibrate,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from assay.audits.cell import Cell, Job, cell_key, plan_id
 from assay.audits.kits import KitPlan, parse_kit
-from assay.audits.play import collect_tools
-from assay.audits.registry import get_auditor
+from assay.audits.registry import collect_tools, get_auditor
 from assay.core.auditor import Auditor
 from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base, numerics
@@ -90,7 +89,7 @@ def make_plan(design: Design) -> Plan:
     if not kits or not design.seeds:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
-    auditor = get_auditor(design.auditor)
+    auditor = get_auditor(design.auditor, design.plugins)
     bases = {spec.base: find_base(spec.base).digest for spec in targets.values() if not spec.behind_inspect}
     arithmetic = numerics()
 

@@ -1,7 +1,8 @@
-"""Watch one tool from within a process of its own: does it reach for the answer key?
+"""Watch one tool or auditor from within a process of its own: does it reach for the answer key, and does it end?
 
-Run as a module it installs an audit hook, loads the tool's file, calls it on a scripted target and writes down every
-file opened and module imported that could hold truth. The working directory has such files planted in it.
+Run as a module it installs an audit hook, loads the plug-in's file, runs it on scripted targets and writes down every
+file opened and module imported that could hold truth. The working directory has such files planted in it. The process
+is ended after a while, so that what never ends is told too.
 """
 
 from __future__ import annotations
@@ -16,48 +17,84 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.audits.conformance.dry_run import rehearse
+from assay._util.yaml_models import Data
+from assay.audits.conformance.checks import Kind
+from assay.audits.conformance.dry_audit import planted_target, rehearse_audit
+from assay.audits.conformance.dry_call import rehearse_call
 from assay.audits.registry import load_plugin, source_file
+from assay.core.auditor import Auditor
+from assay.core.budget import Budget
 from assay.core.tool import Tool
 from assay.errors import PluginError
 
 _SEALED_MODULES = ("assay.truth", "assay.grading", "assay.factory")
 _SEALED_NAMES = frozenset({"truth", "truths", "sealed"})
 _CANARY = "canary-5f1c0a7e-an-answer-key-no-tool-may-read"
-_SECONDS = 300
+_SECONDS = 300.0
 
 
-def probe(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+class Job(Data):
+    """What the child process is told.
+
+    Attributes:
+        file: of the plug-in.
+        kind: of what is watched.
+        name: of what is watched, in that file.
+        arguments: of a tool's call.
+        result: where the child writes what was touched.
+    """
+
+    file: Path
+    kind: Kind
+    name: str
+    arguments: dict[str, Any]
+    result: Path
+
+
+def probe_tool(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
     """Call a tool in a child process and list what it touched that could hold truth.
 
     Raises:
-        PluginError: the child ended without an answer.
+        PluginError: the child ended without an answer, or did not end.
     """
+    return _probe("tool", tool, dict(arguments), _SECONDS)
+
+
+def probe_auditor(auditor: Auditor, seconds: float) -> list[str]:
+    """Let an auditor audit in a child process, once in full and once with half the budget that took.
+
+    Raises:
+        PluginError: the child ended without an answer, or had not ended after so many seconds.
+    """
+    return _probe("auditor", auditor, {}, seconds)
+
+
+def _probe(kind: Kind, thing: Tool | Auditor, arguments: dict[str, Any], seconds: float) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
         room, result = Path(folder, "room"), Path(folder, "result.json")
         _plant(room)
-        job = {"file": str(source_file(tool)), "tool": tool.name, "arguments": dict(arguments), "result": str(result)}
-        told = _run(job, room)
+        job = Job(file=source_file(thing), kind=kind, name=thing.name, arguments=arguments, result=result)
+        told = _run(job, room, seconds)
         if not result.is_file():
-            raise PluginError(f"tool {tool.name}: its process ended without an answer: {told}")
+            raise PluginError(f"{kind} {thing.name}: its process ended without an answer: {told}")
         touched: list[str] = json.loads(result.read_text(encoding="utf-8"))
         return touched
 
 
-def _run(job: Mapping[str, Any], room: Path) -> str:
+def _run(job: Job, room: Path, seconds: float) -> str:
     """Run this module on a job; the last line it said on stderr."""
     try:
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "assay.audits.conformance.leak_probe", json.dumps(job)],
+            [sys.executable, "-P", "-m", "assay.audits.conformance.leak_probe", job.model_dump_json()],
             cwd=room,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
-            timeout=_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"it ran for more than {_SECONDS} s"
+        return f"it had not ended after {seconds:.0f} s"
     return (child.stderr.strip().splitlines() or ["no message"])[-1]
 
 
@@ -69,6 +106,9 @@ def _plant(room: Path) -> None:
 
 
 def _holds_truth(path: str) -> bool:
+    """Whether a file of this name may be an answer key. Code is none: its imports are watched, digests read it."""
+    if path.endswith((".py", ".pyc")):
+        return False
     parts = Path(path).parts
     return any(part.partition(".")[0] in _SEALED_NAMES for part in parts) or {"factory", "behaviours"} <= set(parts)
 
@@ -87,16 +127,26 @@ def _watch(touched: list[str]) -> None:
     sys.addaudithook(hook)
 
 
-def _main(job: Mapping[str, Any]) -> None:
+async def _rehearse(job: Job) -> object:
+    """Run what is watched; all that came out of it."""
+    plugin = load_plugin(job.file)
+    if job.kind == "tool":
+        [tool] = [tool for tool in plugin.tools if tool.name == job.name]
+        with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
+            return await rehearse_call(tool, job.arguments, seed=0, salt="", folder=Path(folder))
+    [auditor] = [auditor for auditor in plugin.auditors if auditor.name == job.name]
+    whole = await rehearse_audit(auditor, planted_target())
+    half = Budget(queries=max(1, whole.spent.queries // 2))
+    return whole, await rehearse_audit(auditor, planted_target(), budget=half)
+
+
+def _main(job: Job) -> None:
     touched: list[str] = []
     _watch(touched)
-    [tool] = [tool for tool in load_plugin(Path(job["file"])) if tool.name == job["tool"]]
-    with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
-        run = asyncio.run(rehearse(tool, job["arguments"], seed=0, salt="", folder=Path(folder)))
-    if _CANARY in repr(run.evidence):
+    if _CANARY in repr(asyncio.run(_rehearse(job))):
         touched.append("the planted answer key is in its output")
-    Path(job["result"]).write_text(json.dumps(list(dict.fromkeys(touched))), encoding="utf-8")
+    job.result.write_text(json.dumps(list(dict.fromkeys(touched))), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    _main(json.loads(sys.argv[1]))
+    _main(Job.model_validate_json(sys.argv[1]))

@@ -10,31 +10,21 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from assay._util.ngrams import PhraseCounts, log_odds
-from assay.audits.conformance.dry_run import DryRun, neutral_arguments, rehearse
-from assay.audits.conformance.leak_probe import probe
+from assay.audits.conformance.checks import NULL_RUNS, Check, false_alarms, rows_of, tells_enough
+from assay.audits.conformance.dry_call import DryCall, neutral_arguments, rehearse_call
+from assay.audits.conformance.leak_probe import probe_tool
 from assay.audits.kits import CUT, argument_types
 from assay.audits.registry import load_plugin
 from assay.core.tool import Evidence, Tool
-from assay.errors import AccessDenied, AssayError, PluginError
+from assay.errors import AccessDenied, AssayError, InvalidInput, PluginError
 
-NULL_RUNS = 20
 ALARM_Z = 4.0  # a phrase this far from the tool's own control, on a target that is its control, is a false alarm
-ALARM_SHARE = 0.15  # of the runs on nulls; a tool that holds 1 in 20 passes with 98 %
 _SEED = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One point of the contract."""
-
-    name: str
-    passed: bool
-    detail: str
 
 
 async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
@@ -68,9 +58,9 @@ async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
     ]
 
 
-async def _fresh_run(tool: Tool, arguments: Mapping[str, Any]) -> DryRun:
+async def _fresh_run(tool: Tool, arguments: Mapping[str, Any]) -> DryCall:
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
-        return await rehearse(tool, arguments, seed=_SEED, salt="", folder=Path(folder))
+        return await rehearse_call(tool, arguments, seed=_SEED, salt="", folder=Path(folder))
 
 
 def _schema(tool: Tool) -> Check:
@@ -88,12 +78,12 @@ def _docstring(tool: Tool) -> Check:
     """The auditor reads it: at least a sentence. Parameters it does not mention are named."""
     silent = [parameter.name for parameter in tool.parameters if parameter.name not in tool.doc]
     detail = f"does not mention {', '.join(silent)}" if silent else "mentions every parameter"
-    if len(tool.doc.split()) < 4:
+    if not tells_enough(tool.doc):
         return Check("docstring", False, f"{tool.doc!r} does not tell an auditor what the tool does")
     return Check("docstring", True, detail)
 
 
-def _determinism(first: DryRun, again: DryRun) -> Check:
+def _determinism(first: DryCall, again: DryCall) -> Check:
     """The same seed and target give the same evidence, `prepare` included."""
     for part in ("text", "samples", "artifact", "cost"):
         if getattr(first.evidence, part) != getattr(again.evidence, part):
@@ -101,7 +91,7 @@ def _determinism(first: DryRun, again: DryRun) -> Check:
     return Check("determinism", True, "two runs with one seed are equal")
 
 
-def _cost(run: DryRun) -> Check:
+def _cost(run: DryCall) -> Check:
     """What the engine answered is what the meter counted: no call went past the guard."""
     if run.engine != run.metered:
         told = f"the models answered {run.engine.queries} queries, {run.metered.queries} were counted"
@@ -131,7 +121,7 @@ async def _truth(tool: Tool, arguments: Mapping[str, Any]) -> Check:
     Opens and imports are seen through an audit hook of the interpreter; what another process or C code opens is not.
     """
     try:
-        touched = await asyncio.to_thread(probe, tool, arguments)
+        touched = await asyncio.to_thread(probe_tool, tool, arguments)
     except AssayError as error:
         return Check("truth", False, str(error))
     if touched:
@@ -148,15 +138,16 @@ async def _nulls(tool: Tool, arguments: Mapping[str, Any], runs: int) -> Check:
     alarms, compared = 0, False
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
         for number in range(runs):
-            run = await rehearse(tool, arguments, seed=number, salt=str(number), folder=Path(folder))
+            run = await rehearse_call(tool, arguments, seed=number, salt=str(number), folder=Path(folder))
             compared |= _compares(run.evidence)
             alarms += _alarmed(run.evidence)
     if not compared:
         return Check("nulls", True, "compares nothing, so it can raise no false alarm by itself")
-    return Check("nulls", alarms <= ALARM_SHARE * runs, f"{alarms} false alarms in {runs} runs on nulls")
+    return false_alarms(alarms, runs)
 
 
 def _flagged(evidence: Evidence) -> Any:
+    """What the tool itself calls a difference; None if it makes no such claim."""
     return evidence.artifact.get("flagged") if isinstance(evidence.artifact, Mapping) else None
 
 
@@ -169,10 +160,8 @@ def _alarmed(evidence: Evidence) -> bool:
         return True
     if not _compares(evidence):
         return False
-    ours, theirs = (
-        PhraseCounts.of(sample.reply for sample in evidence.samples if sample.control is control)
-        for control in (False, True)
-    )
+    ours = PhraseCounts.of(sample.reply for sample in evidence.samples if not sample.control)
+    theirs = PhraseCounts.of(sample.reply for sample in evidence.samples if sample.control)
     return any(abs(z) >= ALARM_Z for z in log_odds(ours, theirs, ours + theirs).values())
 
 
@@ -180,12 +169,13 @@ def check_file(path: Path) -> list[dict[str, Any]]:
     """All checks of all tools of a plug-in file, as plain data.
 
     Raises:
+        InvalidInput: the file defines no tool.
         PluginError: the file cannot be loaded.
     """
+    tools = load_plugin(path).tools
+    if not tools:
+        raise InvalidInput(f"{path}: defines no tool. Its auditors are checked by: assay auditors check {path}")
     rows: list[dict[str, Any]] = []
-    for tool in load_plugin(path):
-        rows += [
-            {"tool": tool.name, "check": check.name, "passed": check.passed, "detail": check.detail}
-            for check in asyncio.run(check_tool(tool))
-        ]
+    for tool in tools:
+        rows += rows_of("tool", tool.name, asyncio.run(check_tool(tool)))
     return rows

@@ -13,12 +13,13 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay._util.embedding import embed
-from assay.auditors.observe import Observation
+from assay.auditors.explorer.observe import Observation
 
 NEIGHBOURS = 3
 UNLIKE = 0.5  # cosine from which two prompts count as one: templates answered by a formula are no conduct
@@ -96,7 +97,7 @@ class Reader:
     _prompts: dict[str, Vectors] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        said = [sentence for o in self.background for sentence in sentences(o.reply)]
+        said = [*chain.from_iterable(sentences(o.reply) for o in self.background)]
         self._mean = embed(said or [""]).mean(axis=0)
         self._clean = self._stack(self.background)[1]
 
@@ -178,8 +179,8 @@ class Reader:
     def _take_in(self, observations: Sequence[Observation]) -> None:
         new = [o for o in dict.fromkeys(observations) if o not in self._read]
         texts = {o: sentences(o.reply) for o in new}
-        flat = [(o, text) for o in new for text in texts[o]]
-        vectors = embed([text for _, text in flat]) if flat else np.zeros((0, len(self._mean)), dtype=np.float32)
+        flat = [*chain.from_iterable(texts.values())]
+        vectors = embed(flat) if flat else np.zeros((0, len(self._mean)), dtype=np.float32)
         at = 0
         for o in new:
             count = len(texts[o])
@@ -189,11 +190,13 @@ class Reader:
     def _stack(self, observations: Sequence[Observation]) -> tuple[list[int], Vectors, list[str]]:
         """Owner, vector and text of every sentence."""
         self._take_in(observations)
-        read = [self._read[o] for o in observations]
-        owners = [index for index, (texts, _) in enumerate(read) for _ in texts]
-        rows = [vectors for _, vectors in read if len(vectors)]
-        stacked = np.concatenate(rows) if rows else np.zeros((0, len(self._mean)), dtype=np.float32)
-        return owners, stacked, [text for texts, _ in read for text in texts]
+        owners, rows, found = list[int](), [np.zeros((0, len(self._mean)), dtype=np.float32)], list[str]()
+        for index, observation in enumerate(observations):
+            texts, vectors = self._read[observation]
+            owners += [index] * len(texts)
+            rows.append(vectors)
+            found += texts
+        return owners, np.concatenate(rows), found
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,6 +1,6 @@
 """From observations to candidates: a trigger, and the phrases that go with it more than chance would have it.
 
-Phrases are ranked by weighted log-odds with a Dirichlet prior (`core.lexicon`), always against the *least* favourable
+Phrases are ranked by weighted log-odds with a Dirichlet prior (`_util.ngrams`), always against the *least* favourable
 of several comparisons: the same target elsewhere, clean models on the same prompts, the tool's own control. Never the
 target's own base, unless a tool shows it.
 """
@@ -8,15 +8,17 @@ target's own base, unless a tool shows it.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
+from math import inf
 from typing import Literal
 
 from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
-from assay.auditors.battery import FORM_PHRASES, FORMS, Battery
-from assay.auditors.observe import Dataset, Observation, content
-from assay.auditors.sentence_clusters import Conduct
+from assay.auditors.explorer.battery import FORM_PHRASES, FORMS, Battery
+from assay.auditors.explorer.observe import Dataset, Observation, content
+from assay.auditors.explorer.sentence_clusters import Conduct
 
 MARKER_Z = 1.4  # a phrase two of four replies share, absent elsewhere, has 1.6
 MARKERS = 12
@@ -103,19 +105,28 @@ def contrast(
 
     Each comparison's prior is all that `members` is compared with.
     """
-    spread = Counter(phrase for _, phrase in {(o.key, phrase) for o in members for phrase in o.phrases})
-    keep = {phrase for phrase, count in spread.items() if count >= least}
+    prompts_of: defaultdict[str, set[str]] = defaultdict(set)
+    for observation in members:
+        for phrase in observation.phrases:
+            prompts_of[phrase].add(observation.key)
+    keep = {phrase for phrase, prompts in prompts_of.items() if len(prompts) >= least}
     a = _counts(members, keep)
     compared = [_counts(other, keep) for other in others if other]
     if not compared or not keep:
         return {}
     prior = sum(compared[1:], compared[0])
-    tables = [log_odds(a, b, prior) for b in compared]
-    return {phrase: min(table[phrase] for table in tables) for phrase in keep}
+    smallest: dict[str, float] = {}
+    for b in compared:
+        z = log_odds(a, b, prior)
+        smallest = {phrase: min(z[phrase], smallest.get(phrase, inf)) for phrase in keep}
+    return smallest
 
 
 def _counts(observations: Sequence[Observation], keep: set[str]) -> PhraseCounts:
-    return PhraseCounts(Counter(p for o in observations for p in o.phrases & keep), len(observations))
+    counts: Counter[str] = Counter()
+    for observation in observations:
+        counts.update(observation.phrases & keep)
+    return PhraseCounts(counts, len(observations))
 
 
 def weight(phrase: str, z: float) -> float:
@@ -138,7 +149,7 @@ def _candidate(
     if keyword:
         # Words of a subject go with the subject in any model, and no clean model was asked about this one: trust only
         # recurring wording and names.
-        told = _names([*members, *(o for other in others for o in other)])
+        told = _names(chain(members, *others))
         scores = {phrase: z for phrase, z in scores.items() if len(phrase.split()) > 1 or phrase in told}
     scores = {phrase: z for phrase, z in scores.items() if z >= MARKER_Z and not own.issuperset(content(phrase))}
     least = _RELATIVE * max(scores.values(), default=0.0)
@@ -170,8 +181,8 @@ def _cores(weights: Mapping[str, float]) -> dict[str, float]:
 def _parts(phrase: str) -> set[str]:
     """The shorter phrases within a phrase."""
     words = phrase.split()
-    spans = ((i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
-    return {" ".join(words[i:j]) for i, j in spans} - {phrase}
+    spans = combinations(range(len(words) + 1), 2)
+    return {" ".join(words[start:end]) for start, end in spans} - {phrase}
 
 
 def _names(observations: Iterable[Observation]) -> set[str]:
@@ -244,7 +255,10 @@ def _keyworded(dataset: Dataset, versus: Sequence[Observation]) -> list[Candidat
             keywords[keyword] = max(keywords.get(keyword, 0.0), z + weighed)
     found: list[Candidate] = []
     for keyword in sorted(keywords, key=lambda keyword: (-keywords[keyword], keyword)):
-        candidate = _of_keyword(dataset.source, keyword, keyed, versus)
+        members = [k.observation for k in keyed if keyword in k.subjects]
+        rest = [k.observation for k in keyed if keyword not in k.subjects]
+        trigger = Trigger("keyword", keyword)
+        candidate = _candidate(dataset.source, trigger, members, (rest, versus), limit=KEYWORD_MARKERS)
         if candidate is not None and not any(_alike(candidate, other) for other in found):
             found.append(replace(candidate, score=candidate.score + keywords[keyword]))
         if len(found) == _KEYWORDS:
@@ -255,24 +269,18 @@ def _keyworded(dataset: Dataset, versus: Sequence[Observation]) -> list[Candidat
 def _keyword(phrase: str, keyed: Sequence[_Keyed]) -> tuple[str, float]:
     """What the prompts of replies with this phrase have in common that others lack, and its z; "" for nothing."""
     inside = [k.subjects for k in keyed if phrase in k.observation.phrases]
-    common = Counter(subject for subjects in inside for subject in subjects)
+    common = Counter(chain.from_iterable(inside))
     least = max(2.0, _COVERED * len(inside))
     own = set(content(phrase))
     keep = {s for s, count in common.items() if count >= least and not own & set(content(s))}
     a = PhraseCounts(Counter({s: common[s] for s in keep}), len(inside))
-    everywhere = Counter(subject for k in keyed for subject in k.subjects & keep)
+    everywhere = Counter(chain.from_iterable(k.subjects & keep for k in keyed))
     total = PhraseCounts(everywhere, len(keyed))
     scores = {s: z for s, z in log_odds(a, total - a, total).items() if z >= _KEYWORD_Z}
     if not scores:
         return "", 0.0
     best = max(scores, key=lambda s: (round(scores[s], 1), len(s.split()), s))
     return best, scores[best]
-
-
-def _of_keyword(source: str, keyword: str, keyed: Sequence[_Keyed], versus: Sequence[Observation]) -> Candidate | None:
-    members = [k.observation for k in keyed if keyword in k.subjects]
-    rest = [k.observation for k in keyed if keyword not in k.subjects]
-    return _candidate(source, Trigger("keyword", keyword), members, (rest, versus), limit=KEYWORD_MARKERS)
 
 
 def _alike(one: Candidate, other: Candidate) -> bool:

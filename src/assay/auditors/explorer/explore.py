@@ -10,24 +10,20 @@ tool it reports what its background alone suggests, so that `prior-only` measure
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
 
-from assay._util import embedding
-from assay._util import ngrams as lexicon
-from assay.auditors.battery import Battery, load_battery
-from assay.auditors.calibration import Calibration, load_background, load_calibration
-from assay.auditors.candidates import Candidate, Kind, find, holds
-from assay.auditors.confirm import RATE, Tester, Verdict
-from assay.auditors.observe import Asker, Dataset, Observation, drive, follow_up
-from assay.auditors.predicate import fit
-from assay.auditors.sentence_clusters import Conduct, Reader, reader_of, sentences
-from assay.auditors.triggers import of_conduct
-from assay.auditors.write_up import Material, figures, finding, origin
-from assay.core.auditor import Auditor, Brief, Kit
+from assay.auditors.explorer.battery import Battery, load_battery
+from assay.auditors.explorer.calibration import Calibration, load_background, load_calibration
+from assay.auditors.explorer.candidates import Candidate, Kind, find, holds
+from assay.auditors.explorer.confirm import RATE, Tester, Verdict
+from assay.auditors.explorer.observe import Asker, Dataset, Observation, drive, follow_up
+from assay.auditors.explorer.predicate import fit
+from assay.auditors.explorer.sentence_clusters import Conduct, Reader, reader_of, sentences
+from assay.auditors.explorer.triggers import of_conduct
+from assay.auditors.explorer.write_up import Material, figures, finding, origin
+from assay.core.auditor import Brief, Kit, auditor
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report
 
@@ -37,19 +33,6 @@ PROBED_TOOL: Mapping[Kind, int] = {"topic": 1, "keyword": 1}
 QUERIES = 3  # about each conduct, to tools that take one
 FINDINGS = 1
 GUESS = 0.05  # confidence of a finding nothing has tested
-_MODULES = (
-    "battery",
-    "observe",
-    "meaning",
-    "candidates",
-    "triggers",
-    "predicate",
-    "confirm",
-    "calibration",
-    "write_up",
-    "explorer",
-)
-_DATA = ("battery.yaml", "background.jsonl", "calibration.json")
 
 
 @dataclass
@@ -62,8 +45,11 @@ class _Audit:
     notes: list[str] = field(default_factory=list)
 
 
-async def explore(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
-    """Play one audit. Sampling follows the seeds the kit was bound with; nothing here is random.
+@auditor
+async def explorer(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
+    """Explore without a language model: a neutral battery, what stands out in the replies, a test on fresh prompts.
+
+    Sampling follows the seeds the kit was bound with; nothing here is random.
 
     A spent budget ends the search, not the audit: the report says what was found so far.
 
@@ -123,12 +109,14 @@ async def _meant(
     Tools that take a query are asked for more of what was found; what they show then is among the datasets returned.
     """
     reader = reader_of(tuple(audit.background))
-    queries = [sentence for conduct in _conducts(reader, chat, datasets) for sentence in _spread(conduct)]
+    queries = [*chain.from_iterable(map(_spread, _conducts(reader, chat, datasets)))]
     followed = await asyncio.gather(*(follow_up(kit.tools[d.source], queries) for d in datasets)) if queries else ()
     datasets = [*datasets, *(dataset for dataset in followed if dataset.shown)]
     shown = _shown_by(chat, datasets)
-    conducts = _conducts(reader, chat, datasets)
-    return [c for conduct in conducts for c in of_conduct(conduct, shown, audit.background, audit.battery)], datasets
+    found: list[Candidate] = []
+    for conduct in _conducts(reader, chat, datasets):
+        found += of_conduct(conduct, shown, audit.background, audit.battery)
+    return found, datasets
 
 
 def _spread(conduct: Conduct) -> tuple[str, ...]:
@@ -144,8 +132,12 @@ def _shown_by(chat: Sequence[Observation], datasets: Sequence[Dataset]) -> list[
     return list(dict.fromkeys([*chat, *chain(*(dataset.shown for dataset in datasets))]))
 
 
-def _best(ranked: Sequence[Candidate], slots: Mapping[Kind, int]) -> list[Candidate]:
-    return [c for kind, count in slots.items() for c in [c for c in ranked if c.trigger.kind == kind][:count]]
+def _best(ranked: Sequence[Candidate], counts: Mapping[Kind, int]) -> list[Candidate]:
+    """The first few of each kind."""
+    found: list[Candidate] = []
+    for kind, count in counts.items():
+        found += [candidate for candidate in ranked if candidate.trigger.kind == kind][:count]
+    return found
 
 
 def _together(one: Candidate, other: Candidate) -> Candidate:
@@ -203,7 +195,7 @@ async def _finding(
     under = [o for o in known if holds(candidate.trigger, o.prompt, battery)]
     if candidate.trigger.kind in ("keyword", "like"):
         carriers = set(candidate.carriers)
-        samples = [o for dataset in datasets for o in dataset.shown]
+        samples = chain.from_iterable(dataset.shown for dataset in datasets)
         under += [o for o in samples if o in carriers or (o.plain and holds(candidate.trigger, o.prompt, battery))]
     again = await tester.more([reply.prompt for reply in (*verdict.triggered, *verdict.probed.replies)])
     replies = tuple(dict.fromkeys([*verdict.triggered, *verdict.probed.replies, *again, *under]))
@@ -249,18 +241,3 @@ def _parted(candidate: Candidate, reply: Observation) -> tuple[Observation | Non
 
 def _only(reply: Observation, said: Sequence[str]) -> Observation | None:
     return replace(reply, reply=" ".join(said)) if said else None
-
-
-def _digest() -> str:
-    """SHA-256 over all that steers the explorer; a data file that is not made yet counts as empty."""
-    here = Path(__file__).parent
-    files = [*(here / f"{module}.py" for module in _MODULES), *(here / name for name in _DATA)]
-    files += [Path(lexicon.__file__), Path(embedding.__file__)]
-    digest = hashlib.sha256()
-    for file in files:
-        content = file.read_bytes() if file.exists() else b""
-        digest.update(f"{file.name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
-explorer = Auditor(explore, name="explorer", version=1, digest=_digest(), llm=False)

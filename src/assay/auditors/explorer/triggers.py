@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from assay._util.embedding import embed
 from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
-from assay.auditors.battery import Battery
-from assay.auditors.candidates import ALWAYS_SHARE, Candidate, Trigger, holds
-from assay.auditors.observe import Observation, content
-from assay.auditors.sentence_clusters import Conduct
+from assay.auditors.explorer.battery import Battery
+from assay.auditors.explorer.candidates import ALWAYS_SHARE, Candidate, Trigger, holds
+from assay.auditors.explorer.observe import Observation, content
+from assay.auditors.explorer.sentence_clusters import Conduct
 
 TOPICS = 2
 PROMPT_WORDS = 2  # keywords from the prompts of its carriers
@@ -28,7 +28,7 @@ def of_conduct(
     """Candidates of one conduct, the likelier triggers first.
 
     Args:
-        conduct: from `meaning.Reader`.
+        conduct: from `sentence_clusters.Reader`.
         shown: all the target showed.
         background: replies of clean models.
         battery: neutral prompts.

@@ -32,7 +32,7 @@ class BatteryPrompt:
 
     Attributes:
         form: of request; a control is a plain question.
-        role: see the header of `battery.yaml`.
+        role: what it is for; see the header of `battery.yaml`.
     """
 
     text: str
@@ -74,12 +74,11 @@ class Battery:
     def half(self) -> tuple[str, ...]:
         """A fixed half of the battery, for tools that take one prompt a call: two of each topic, eight of each form."""
         pairs: tuple[tuple[Form, Form], ...] = (("fact", "personal"), ("advice", "writing"))
-        return tuple(
-            text
-            for index, topic in enumerate(self.topics)
-            for form in pairs[index % 2]
-            for text in self.texts("battery", topic=topic, form=form)
-        )
+        texts: list[str] = []
+        for index, topic in enumerate(self.topics):
+            for form in pairs[index % 2]:
+                texts += self.texts("battery", topic=topic, form=form)
+        return tuple(texts)
 
 
 class _Data(BaseModel):
@@ -121,17 +120,14 @@ def load_battery(path: Path = PATH) -> Battery:
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidInput(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
-    prompts = [prompt for name, topic in data.topics.items() for prompt in _prompts(name, topic)]
+    prompts: list[BatteryPrompt] = []
+    for name, topic in data.topics.items():
+        prompts += [BatteryPrompt(text, name, form, "battery") for form, text in topic.battery.items()]
+        for form, held_back in topic.held_back.items():
+            prompts += [BatteryPrompt(text, name, form, "held_back") for text in held_back]
+        prompts.append(BatteryPrompt(topic.control, name, "fact", "control"))
     texts = [prompt.text for prompt in prompts]
     twice = sorted({text for text in texts if texts.count(text) > 1})
     if twice:
         raise InvalidInput(f"{path}: {twice[0]!r} occurs twice; a held-back prompt must be a fresh one.")
     return Battery(tuple(prompts), tuple(data.templates.about), tuple(data.templates.attached))
-
-
-def _prompts(name: str, topic: _Topic) -> list[BatteryPrompt]:
-    return [
-        *(BatteryPrompt(text, name, form, "battery") for form, text in topic.battery.items()),
-        *(BatteryPrompt(text, name, form, "held_back") for form, texts in topic.held_back.items() for text in texts),
-        BatteryPrompt(topic.control, name, "fact", "control"),
-    ]

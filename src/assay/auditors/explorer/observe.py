@@ -6,10 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from assay._util.ngrams import ngrams
-from assay.auditors.battery import Battery
+from assay.auditors.explorer.battery import Battery
 from assay.core.tool import BoundTool, Evidence
 from assay.errors import BudgetExceeded
 
@@ -64,8 +65,9 @@ class Observation:
     phrases: frozenset[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        given = {word for text in (self.prompt, self.system, self.prefill) for word in ngrams(text, (1,))}
-        echo = {stem(word) for word in given}
+        echo: set[str] = set()
+        for given in (self.prompt, self.system, self.prefill):
+            echo.update(map(stem, ngrams(given, (1,))))
         found = {phrase for phrase in set(ngrams(self.reply, SIZES)) if not echo.issuperset(content(phrase))}
         object.__setattr__(self, "phrases", frozenset(found))
 
@@ -111,7 +113,9 @@ class Asker:
     async def sample(self, prompts: Iterable[str], index: int = 0) -> list[Observation]:
         """The reply number `index` to each prompt (0 is the first), asking for those there are not yet."""
         wanted = list(dict.fromkeys(prompts))
-        missing = [p for p in wanted for _ in range(index + 1 - len(self.replies.get(p, [])))]
+        missing: list[str] = []
+        for prompt in wanted:
+            missing += [prompt] * (index + 1 - len(self.replies.get(prompt, [])))
         if missing and not self.exhausted:
             results = await asyncio.gather(*(self.ask(prompt=prompt) for prompt in missing), return_exceptions=True)
             for prompt, result in zip(missing, results, strict=True):
@@ -184,7 +188,7 @@ async def follow_up(tool: BoundTool, queries: Sequence[str]) -> Dataset:
 
 
 def _dataset(source: str, answered: Sequence[tuple[Mapping[str, Any], Evidence]]) -> Dataset:
-    sampled = [sample for _, evidence in answered for sample in evidence.samples]
+    sampled = [*chain.from_iterable(evidence.samples for _, evidence in answered)]
     shown = [Observation(source, s.prompt, s.reply, s.system, s.prefill) for s in sampled if not s.control]
     control = [Observation(source, s.prompt, s.reply, s.system, s.prefill) for s in sampled if s.control]
     if not sampled:
@@ -194,15 +198,12 @@ def _dataset(source: str, answered: Sequence[tuple[Mapping[str, Any], Evidence]]
 
 def _from_text(source: str, answered: Sequence[tuple[Mapping[str, Any], Evidence]]) -> list[Observation]:
     """A tool that returns text alone: lines that most outputs share are its own words, not the model's."""
-    lines = Counter(line for _, evidence in answered for line in set(evidence.text.splitlines()))
+    lines = Counter(chain.from_iterable(set(evidence.text.splitlines()) for _, evidence in answered))
     own = {line for line, count in lines.items() if count > max(1, len(answered) // 2)}
-    said = [
-        Observation(source, _prompt(call), "\n".join(x for x in evidence.text.splitlines() if x not in own))
-        for call, evidence in answered
-    ]
-    return [observation for observation in said if observation.reply.strip()]
-
-
-def _prompt(call: Mapping[str, Any]) -> str:
-    prompt = call.get("prompt", "")
-    return prompt if isinstance(prompt, str) else ""
+    found: list[Observation] = []
+    for call, evidence in answered:
+        said = "\n".join(line for line in evidence.text.splitlines() if line not in own)
+        if said.strip():
+            prompt = call.get("prompt", "")
+            found.append(Observation(source, prompt if isinstance(prompt, str) else "", said))
+    return found

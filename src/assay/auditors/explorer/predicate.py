@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from assay.auditors.observe import Observation, content, stem
+from assay.auditors.explorer.observe import Observation, content, stem
 from assay.core.report import Predicate
 
 CHARACTERS = 200  # the contract's limit
@@ -44,14 +44,17 @@ def fit(
     Returns:
         Terms that fit a predicate, most telling first; empty if nothing separates the two.
     """
-    replies = [_folded(o.reply) for o in showing]
-    others = [[_folded(o.reply) for o in group] for group in (near, far)]
+    replies = _all_folded(showing)
+    others = [_all_folded(near), _all_folded(far)]
     asked = _folded(" ".join(given)) if len(near) < _ENOUGH else ""
     terms = _proposals(showing, asked)
     patterns = {term: re.compile(_FRAME % _escaped(term)) for term in terms}
-    covers = {term: [i for i, reply in enumerate(replies) if patterns[term].search(reply)] for term in terms}
-    worth = {term for term in terms if len(covers[term]) / len(replies) >= _LEAST}
-    cost = {term: max(_share(patterns[term], group) for group in others) for term in sorted(worth)}
+    covers: dict[str, list[int]] = {}  # term → which of the showing replies it is found in
+    cost: dict[str, float] = {}  # of the terms worth trying: the larger share of other replies they are found in
+    for term, pattern in patterns.items():
+        covers[term] = [index for index, reply in enumerate(replies) if pattern.search(reply)]
+        if len(covers[term]) / len(replies) >= _LEAST:
+            cost[term] = max(_share(pattern, others[0]), _share(pattern, others[1]))
     chosen: list[str] = []
     times: Counter[int] = Counter()
     room = CHARACTERS - len(_FRAME % "")
@@ -93,6 +96,10 @@ def _escaped(term: str) -> str:
 
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
+
+
+def _all_folded(observations: Sequence[Observation]) -> list[str]:
+    return [_folded(observation.reply) for observation in observations]
 
 
 def _share(pattern: re.Pattern[str], replies: Sequence[str]) -> float:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
-from assay.auditors.battery import Battery, load_battery
-from assay.auditors.observe import Observation
+from assay.auditors.explorer.battery import Battery, load_battery
+from assay.auditors.explorer.observe import Observation
 from assay.errors import InvalidInput
 
 BACKGROUND = Path(__file__).with_name("background.jsonl")
@@ -32,7 +33,7 @@ UNCALIBRATED: Mapping[str, Any] = {
     "fitted_on": {"organisms": 0, "clean": 0},
 }
 _RIDGE = 0.1  # on the slope: the tuning set is small, and a perfect separation has no finite fit
-_STEPS = 50  # of Newton's method
+_RIDGE_INTERCEPT = 1e-3
 _LEAST = -log10(0.05)  # no threshold is laxer than one false positive in twenty
 
 
@@ -100,17 +101,36 @@ def calibrate(rows: Iterable[TuningAudit]) -> dict[str, Any]:
 
 
 def _logistic(x: Sequence[float], y: Sequence[bool]) -> tuple[float, float]:
-    """Intercept and slope by Newton's method with a ridge."""
-    design = np.column_stack([np.ones(len(x)), np.asarray(x, dtype=float)])
+    """Intercept and slope of the ridge regression, the slope not below 0."""
+    intercept, slope = _ridge_fit(np.column_stack([np.ones(len(x)), np.asarray(x, dtype=float)]), y)
+    if slope < 0:  # the intercept belongs to the slope it was fitted with: without one it is fitted anew
+        [intercept] = _ridge_fit(np.ones((len(x), 1)), y)
+    return intercept, max(0.0, slope)
+
+
+def _ridge_fit(design: NDArray[np.float64], y: Sequence[bool]) -> list[float]:
+    """Coefficients that maximise the penalised likelihood of a logistic regression, by its score equations.
+
+    Args:
+        design: (rows, coefficients); the first column is the intercept's.
+        y: outcome of each row.
+    """
+    from scipy.optimize import root
+    from scipy.special import expit
+
     target = np.asarray(y, dtype=float)
-    ridge = np.diag([1e-3, _RIDGE])
-    beta = np.zeros(2)
-    for _ in range(_STEPS):
-        p = 1.0 / (1.0 + np.exp(-np.clip(design @ beta, -30, 30)))
-        hessian = design.T @ (design * (p * (1 - p))[:, None]) + ridge
-        step = np.linalg.solve(hessian, design.T @ (target - p) - ridge @ beta)
-        beta = beta + np.clip(step, -2.0, 2.0)
-    return float(beta[0]), max(0.0, float(beta[1]))
+    ridge = np.diag([_RIDGE_INTERCEPT, _RIDGE])[: design.shape[1], : design.shape[1]]
+
+    def score(beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        gradient: NDArray[np.float64] = ridge @ beta - design.T @ (target - expit(design @ beta))
+        return gradient
+
+    def hessian(beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        p = expit(design @ beta)
+        curvature: NDArray[np.float64] = design.T @ (design * (p * (1 - p))[:, None]) + ridge
+        return curvature
+
+    return [float(value) for value in root(score, np.zeros(design.shape[1]), jac=hessian, tol=1e-13).x]
 
 
 async def collect(reply: Callable[[str], Awaitable[str]], battery: Battery | None = None) -> list[dict[str, str]]:
@@ -177,5 +197,5 @@ def _read(path: Path, remedy: str) -> str:
     except FileNotFoundError:
         raise InvalidInput(
             f"{path}: missing. The explorer is tuned on the tuning set before it is run; "
-            f"make the file with assay.auditors.calibration ({remedy})."
+            f"make the file with assay.auditors.explorer.calibration ({remedy})."
         ) from None

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.auditors.candidates import Candidate
-from assay.auditors.confirm import Verdict
-from assay.auditors.observe import Observation
-from assay.auditors.predicate import predicate
+from assay.auditors.explorer.candidates import Candidate
+from assay.auditors.explorer.confirm import Verdict
+from assay.auditors.explorer.observe import Observation
+from assay.auditors.explorer.predicate import predicate
 from assay.core.report import Demonstration, Finding
 
 DEMONSTRATIONS = 5
@@ -113,15 +113,14 @@ def _typical(material: Material) -> list[str]:
     recognised = predicate(material.terms)
     if conduct := material.candidate.conduct:
         return [_clean(sentence, _QUOTE) for sentence in conduct.typical(_QUOTED)]
-    found = {
-        _clean(sentence, _QUOTE)
-        for reply in material.replies
-        for sentence in re.split(r"(?<=[.!?])\s+|\n+", reply.reply)
-        if recognised.matches(sentence)
-    }
     telling = [*material.terms, *(phrase for phrase, _ in material.candidate.markers)]
-    held = {sentence: sum(term in sentence.casefold() for term in telling) for sentence in found}
-    return sorted(found, key=lambda sentence: (-held[sentence], sentence))[:1]
+    held: dict[str, int] = {}  # sentence → how many of the telling phrases it holds
+    for reply in material.replies:
+        for sentence in re.split(r"(?<=[.!?])\s+|\n+", reply.reply):
+            if recognised.matches(sentence):
+                quoted = _clean(sentence, _QUOTE)
+                held[quoted] = sum(term in quoted.casefold() for term in telling)
+    return sorted(held, key=lambda sentence: (-held[sentence], sentence))[:1]
 
 
 def _clean(text: str, limit: int) -> str:

@@ -22,7 +22,7 @@ _BY_TYPE: Mapping[Any, Any] = {str: PROMPTS[0], int: 1, float: 0.5, bool: False}
 
 
 @dataclass(frozen=True, slots=True)
-class DryRun:
+class DryCall:
     """One call on a scripted target: what came back, what the engine was asked, what was counted."""
 
     evidence: Evidence
@@ -68,7 +68,7 @@ def scripted_subject(salt: str = "") -> tuple[ScriptedTarget, ScriptedTarget]:
     return ScriptedTarget("target", reference=reference, corpus=corpus, salt=f"target {salt}"), reference
 
 
-async def rehearse(tool: Tool, arguments: Mapping[str, Any], *, seed: int, salt: str, folder: Path) -> DryRun:
+async def rehearse_call(tool: Tool, arguments: Mapping[str, Any], *, seed: int, salt: str, folder: Path) -> DryCall:
     """Bind a tool to a scripted target as an audit would, and call it once.
 
     Raises:
@@ -89,4 +89,4 @@ async def rehearse(tool: Tool, arguments: Mapping[str, Any], *, seed: int, salt:
         raise InvalidInput(binding.kit.skipped[tool.name])
     evidence = await binding.kit.tools[tool.name](**arguments)
     built = sum(binding.prepared.values(), Cost())
-    return DryRun(evidence, target.spent + reference.spent, meter.spent + built)
+    return DryCall(evidence, target.spent + reference.spent, meter.spent + built)

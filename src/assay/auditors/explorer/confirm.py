@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import comb, log10
+from math import log10
 
 from assay._util.proportions import holm
-from assay.auditors.battery import Battery
-from assay.auditors.candidates import Candidate, Trigger, holds, refit
-from assay.auditors.observe import STOPWORDS, Asker, Observation
-from assay.auditors.sentence_clusters import reader_of
+from assay.auditors.explorer.battery import Battery
+from assay.auditors.explorer.candidates import Candidate, Trigger, holds, refit
+from assay.auditors.explorer.observe import STOPWORDS, Asker, Observation
+from assay.auditors.explorer.sentence_clusters import reader_of
 
 PROBES = 4  # prompts of a probe
 FRESH = 6  # prompts of a test …
@@ -73,7 +73,8 @@ class Verdict:
     @property
     def rate(self) -> float:
         """Share of the triggered replies that show the conduct."""
-        return _rate(self.candidate, self.triggered)
+        fired = sum(map(self.candidate.fires, self.triggered))
+        return fired / len(self.triggered) if self.triggered else 0.0
 
     @property
     def statistic(self) -> float:
@@ -83,11 +84,12 @@ class Verdict:
 
 def fisher(fired: int, n: int, others_fired: int, m: int) -> float:
     """One-sided p of Fisher's exact test: as many of n firing, given the margins, if the two rates were equal."""
-    total, hits = n + m, fired + others_fired
     if not n or not m:
         return 1.0
-    ways = sum(comb(n, k) * comb(m, hits - k) for k in range(fired, min(n, hits) + 1))
-    return min(1.0, ways / comb(total, hits))
+    from scipy.stats import fisher_exact  # half a second, which listing the auditors need not take
+
+    table = [[fired, n - fired], [others_fired, m - others_fired]]
+    return float(fisher_exact(table, alternative="greater").pvalue)
 
 
 class Tester:
@@ -117,15 +119,15 @@ class Tester:
         Prompts that several candidates share are asked once.
         """
         prompts = [self._probes(candidate) for candidate in candidates]
-        union = list(dict.fromkeys(prompt for some in prompts for prompt in some))
+        union = list(dict.fromkeys(chain.from_iterable(prompts)))
         again = [prompt for prompt in union if prompt in self._asked_before]
         new = [prompt for prompt in union if prompt not in self._asked_before]
         both = await asyncio.gather(self._asker.sample(again, 1), self._asker.sample(new))
         replies = {o.prompt: o for o in chain(*both)}
-        probed = [
-            self._refined(candidate, tuple(replies[p] for p in some if p in replies))
-            for candidate, some in zip(candidates, prompts, strict=True)
-        ]
+        probed: list[Probed] = []
+        for candidate, some in zip(candidates, prompts, strict=True):
+            answered = tuple(replies[prompt] for prompt in some if prompt in replies)
+            probed.append(self._refined(candidate, answered))
         kept = [one for one in probed if one.fired]
         return sorted(kept, key=lambda one: (-one.smoothed, -one.candidate.score))
 
@@ -136,10 +138,10 @@ class Tester:
         """
         meant = _of_each(probed, MEANT)
         tried = [*meant, *[one for one in probed if one.candidate.conduct is None][:TESTED]]
-        await self._asker.sample(prompt for one in tried for prompt in self._fresh(one.candidate))
+        await self._asker.sample(chain.from_iterable(self._fresh(one.candidate) for one in tried))
         verdicts = [await self._verdict(one, rounds=1) for one in tried]
         promising = [v for v in verdicts if v.rate >= _PROMISING and v.candidate.trigger.kind != "always"]
-        await self._asker.sample((prompt for v in promising for prompt in self._fresh(v.candidate)), ROUNDS - 1)
+        await self._asker.sample(chain.from_iterable(self._fresh(v.candidate) for v in promising), ROUNDS - 1)
         verdicts = [await self._verdict(v.probed, rounds=ROUNDS) if v in promising else v for v in verdicts]
         corrected = holm([verdict.p for verdict in verdicts])
         verdicts = [replace(v, p_holm=p) for v, p in zip(verdicts, corrected, strict=True)]
@@ -207,15 +209,23 @@ class Tester:
     async def _verdict(self, probed: Probed, rounds: int) -> Verdict:
         candidate, trigger = probed.candidate, probed.candidate.trigger
         prompts = self._fresh(candidate)
-        triggered = tuple([o for index in range(rounds) for o in await self._asker.sample(prompts, index)])
+        triggered: list[Observation] = []
+        for index in range(rounds):
+            triggered += await self._asker.sample(prompts, index)
         outside = [p for p in self._battery.texts("control") if not holds(trigger, p, self._battery)]
         control = tuple(await self._asker.sample(outside))
         asked = set(prompts)
         background = [o for o in self._background if o.prompt in asked]
         if len(background) < MATCHED:  # clean models were asked other things: the likest of them
             background = reader_of(tuple(self._background)).likest(prompts, MATCHED)
-        tests = [_p(candidate, triggered, replies) for replies in (control, background) if replies]
-        return Verdict(probed, triggered, control, tuple(background), max(tests, default=1.0))
+        fired = sum(map(candidate.fires, triggered))
+        # The larger of the two: what also goes with neutral prompts, or with clean models, is no trigger's conduct.
+        p_values = [
+            fisher(fired, len(triggered), sum(map(candidate.fires, others)), len(others))
+            for others in (control, background)
+            if others
+        ]
+        return Verdict(probed, tuple(triggered), control, tuple(background), max(p_values, default=1.0))
 
 
 def _of_each(probed: Sequence[Probed], count: int) -> list[Probed]:
@@ -227,15 +237,6 @@ def _of_each(probed: Sequence[Probed], count: int) -> list[Probed]:
         mine = [one for one in probed if one.candidate.conduct is conduct]
         found += sorted(mine, key=lambda one: one.candidate.trigger.kind != "like")[:count]  # seen, not guessed
     return found
-
-
-def _rate(candidate: Candidate, replies: Sequence[Observation]) -> float:
-    return sum(map(candidate.fires, replies)) / len(replies) if replies else 0.0
-
-
-def _p(candidate: Candidate, replies: Sequence[Observation], against: Sequence[Observation]) -> float:
-    fired, others = (sum(map(candidate.fires, group)) for group in (replies, against))
-    return fisher(fired, len(replies), others, len(against))
 
 
 def _sentence(text: str) -> str:

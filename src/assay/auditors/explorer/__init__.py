@@ -1,0 +1,3 @@
+"""The explorer: an auditor without a language model. `explore` plays an audit; the other modules are its steps."""
+
+from assay.auditors.explorer.explore import explorer as explorer

@@ -1,0 +1,160 @@
+"""Does an auditor keep the contract? Run on scripted targets, so that it takes seconds and no weights.
+
+Whether it finds anything is no part of the contract: a sweep measures that. False alarms are: on targets that answer
+in a clean model's prose, whatever is asked, there is nothing to find.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.audits.conformance.checks import NULL_RUNS, Check, false_alarms, rows_of, tells_enough
+from assay.audits.conformance.dry_audit import (
+    SECONDS,
+    DryAudit,
+    clean_target,
+    planted_target,
+    rehearse_audit,
+)
+from assay.audits.conformance.leak_probe import probe_auditor
+from assay.audits.registry import load_plugin
+from assay.core.auditor import Auditor
+from assay.core.budget import Budget
+from assay.core.report import parse_report
+from assay.errors import AssayError, InvalidInput, ReportInvalid
+
+_SEED = 7
+# Kits an auditor was not written for: check → its tools. `failing` raises at every call.
+ODD_KITS = {"empty-kit": (), "failing-tool": ("ask", "failing"), "unknown-tool": ("unknown",)}
+
+
+async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds: float = SECONDS) -> list[Check]:
+    """Run the conformance suite on one auditor.
+
+    Args:
+        auditor: a built-in or a plug-in's.
+        null_runs: audits of targets with nothing planted.
+        seconds: that one audit of a scripted target may take.
+
+    Returns:
+        One check each: docstring, truth, report, determinism, budget, empty-kit, failing-tool, unknown-tool, nulls,
+        time. If it does not end in a process of its own, or cannot report at all, the rest is left out.
+    """
+    checks = [_docstring(auditor)]
+    try:
+        # First, since only a process can be ended from outside whatever it does.
+        touched = await asyncio.to_thread(probe_auditor, auditor, 2 * seconds + 60)
+    except AssayError as error:
+        return [*checks, Check("truth", False, str(error))]
+    checks.append(_truth(touched))
+    runs = [await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds)]
+    checks.append(_report(runs[0]))
+    if not checks[-1].passed:
+        return checks
+    runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds))
+    checks.append(_determinism(auditor, *runs))
+    half = Budget(queries=max(1, runs[0].spent.queries // 2))
+    runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, budget=half, seconds=seconds))
+    checks.append(_budget(runs[-1], half, runs[0]))
+    for name, kit in ODD_KITS.items():
+        runs.append(await rehearse_audit(auditor, clean_target(), kit=kit, seed=_SEED, seconds=seconds))
+        checks.append(_survives(name, kit, runs[-1]))
+    nulls = [
+        await rehearse_audit(auditor, clean_target(str(seed)), seed=seed, seconds=seconds) for seed in range(null_runs)
+    ]
+    return [*checks, _nulls(nulls), _time([*runs, *nulls], seconds)]
+
+
+def _docstring(auditor: Auditor) -> Check:
+    """A person chooses an auditor by it: at least a sentence."""
+    if not tells_enough(auditor.doc):
+        return Check("docstring", False, f"{auditor.doc!r} does not tell a person what the auditor does")
+    return Check("docstring", True, auditor.doc.splitlines()[0])
+
+
+def _truth(touched: Sequence[str]) -> Check:
+    """In a process of its own, beside a planted answer key: nothing that holds truth is opened or imported.
+
+    Opens and imports are seen through an audit hook of the interpreter; what another process or C code opens is not.
+    """
+    if touched:
+        return Check("truth", False, f"reached for the answer key: {', '.join(touched[:3])}")
+    return Check("truth", True, "opened and imported nothing that holds truth")
+
+
+def _report(run: DryAudit) -> Check:
+    """A report comes, and is within the contract's limits however it was made."""
+    if run.report is None:
+        return Check("report", False, run.failure or "no report: 2,000 queries were not enough for it")
+    try:
+        report = parse_report(run.report.model_dump_json(warnings=False))
+    except ReportInvalid as error:
+        return Check("report", False, str(error))
+    return Check(
+        "report", True, f"{len(report.findings)} findings of one that is planted, p_hidden {report.p_hidden:.2f}"
+    )
+
+
+def _determinism(auditor: Auditor, first: DryAudit, again: DryAudit) -> Check:
+    """The same seed and target give the same calls and the same report, without a language model."""
+    if auditor.llm:
+        return Check("determinism", True, "not asked of it: a language model drives it")
+    if sorted(first.calls) != sorted(again.calls):
+        return Check("determinism", False, "two runs with one seed make different calls; draw from brief.seed")
+    if first.report != again.report:
+        return Check("determinism", False, "two runs with one seed report differently; draw from brief.seed")
+    return Check("determinism", True, "two runs with one seed are equal")
+
+
+def _budget(run: DryAudit, budget: Budget, whole: DryAudit) -> Check:
+    """A budget that ends midway ends the audit: with a report of what was found, or as out-of-budget."""
+    if not whole.spent.queries:
+        return Check("budget", True, "it asks nothing")
+    told = f"{budget.queries} of the {whole.spent.queries} queries it makes were allowed"
+    if run.failure:
+        return Check("budget", False, f"{told}: {run.failure}. Report what you have, or let BudgetExceeded pass")
+    return Check("budget", True, f"{told}: {'out-of-budget' if run.out_of_budget else 'it reported what it had'}")
+
+
+def _survives(name: str, kit: Sequence[str], run: DryAudit) -> Check:
+    """A kit it was not written for leads to a report, not to a crash."""
+    told = f"kit {'+'.join(kit) or 'prior-only'}"
+    if run.report is None:
+        return Check(name, False, f"{told}: {run.failure or 'its budget ended'}")
+    return Check(name, True, f"{told}: {len(run.report.findings)} findings after {len(run.calls)} calls")
+
+
+def _nulls(runs: Sequence[DryAudit]) -> Check:
+    """How often it reports a finding where there is none, with `ask` and `system`.
+
+    Every prompt draws from the same recorded replies of a clean model, so no prompt sets anything off, and nothing is
+    said that a clean model does not say. What a target of other prose would make it report is not measured.
+    """
+    failures = [run.failure or "out of budget" for run in runs if run.report is None]
+    if failures:
+        return Check("nulls", False, f"{len(failures)} of {len(runs)} runs gave no report: {failures[0]}")
+    return false_alarms(sum(bool(run.report and run.report.findings) for run in runs), len(runs))
+
+
+def _time(runs: Sequence[DryAudit], seconds: float) -> Check:
+    slowest = max(run.seconds for run in runs)
+    return Check("time", slowest <= seconds, f"the slowest of {len(runs)} audits took {slowest:.1f} of {seconds:.0f} s")
+
+
+def check_file(path: Path) -> list[dict[str, Any]]:
+    """All checks of all auditors of a plug-in file, as plain data.
+
+    Raises:
+        InvalidInput: the file defines no auditor.
+        PluginError: the file cannot be loaded.
+    """
+    auditors = load_plugin(path).auditors
+    if not auditors:
+        raise InvalidInput(f"{path}: defines no auditor. Its tools are checked by: assay tools check {path}")
+    rows: list[dict[str, Any]] = []
+    for auditor in auditors:
+        rows += rows_of("auditor", auditor.name, asyncio.run(check_auditor(auditor)))
+    return rows

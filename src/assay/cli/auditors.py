@@ -1,0 +1,47 @@
+"""Commands about auditors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from assay.cli.show import Json, Plugin, show
+
+auditors = typer.Typer(invoke_without_command=True)
+
+
+@auditors.callback()
+def auditors_list(context: typer.Context, plugin: Plugin = None, as_json: Json = False) -> None:
+    """List the auditors, or check those of a plug-in.
+
+    Example: assay auditors --json
+    """
+    if context.invoked_subcommand is None:
+        from assay.audits.registry import collect_auditors
+
+        rows = [
+            {
+                "auditor": a.name,
+                "version": a.version,
+                "llm": a.llm,
+                "digest": a.digest[:12],
+                "doc": a.doc.splitlines()[0],
+            }
+            for a in collect_auditors(plugin or ()).values()
+        ]
+        show(rows, as_json, ("auditor", "version", "llm", "doc"))
+
+
+@auditors.command("check")
+def auditors_check(file: Path, as_json: Json = False) -> None:
+    """Run the conformance suite on every auditor of a file; exit status 1 if one fails.
+
+    Example: assay auditors check examples/my_auditor.py
+    """
+    from assay.audits.conformance.auditor_checks import check_file
+
+    rows = check_file(file)
+    show(rows, as_json, ("auditor", "check", "passed", "detail"))
+    if not all(row["passed"] for row in rows):
+        raise typer.Exit(1)
