@@ -65,6 +65,24 @@ def test_a_donor_is_another_testbed_and_part_of_the_key(design: Design) -> None:
     assert of_three.donor != of_two.donor and of_three.run_key != of_two.run_key
 
 
+def test_an_auditor_of_a_file_is_planned_and_its_helpers_change_the_key(design: Design, tmp_path: Path) -> None:
+    (tmp_path / "phrases_of_mine.py").write_text("PRIOR = 0.5\n", encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "from phrases_of_mine import PRIOR\n"
+        "from assay import Brief, Budget, Kit, Report, auditor\n"
+        "@auditor(version=4)\n"
+        "async def mine(kit: Kit, brief: Brief, budget: Budget) -> Report:\n"
+        "    'Report a prior and nothing else.'\n"
+        "    return Report(p_hidden=PRIOR)\n",
+        encoding="utf-8",
+    )
+    one = replace(design, kits=("chat",), auditor="mine", plugins=(tmp_path / "mine.py",))
+    assert make_plan(one).auditor.title == "mine@4 (no LLM)"
+    before = keys(one)
+    (tmp_path / "phrases_of_mine.py").write_text("PRIOR = 0.6\n", encoding="utf-8")
+    assert not set(keys(one)) & set(before)
+
+
 def test_one_testbed_is_no_place_for_a_placebo(design: Design) -> None:
     with pytest.raises(InvalidInput, match="Name one more"):
         make_plan(replace(design, testbeds=THREE[:1]))
