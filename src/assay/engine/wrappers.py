@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from typing import Unpack
 
 from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import (
+    DEFAULT_SAMPLING,
     THINK,
     Corpus,
     Messages,
     Prompt,
     Replies,
     Reply,
+    Sampling,
+    SamplingOptions,
     Target,
     as_messages,
     reminded,
@@ -67,14 +71,14 @@ class _Wrapped:
         return type(self)(target)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._target.chat(messages, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self._target.chat(messages, sampling, **options)
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._target.complete(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self._target.complete(text, sampling, **options)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         return await self._target.score(prompt, top=top)
@@ -113,15 +117,9 @@ class Prompted(_Wrapped):
         return Prompted(target, self._prompt)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._target.chat(
-            with_system(as_messages(messages), self._prompt),
-            n=n,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=seed,
-        )
+        return await self._target.chat(with_system(as_messages(messages), self._prompt), sampling, **options)
 
 
 class Scratchpad(_Wrapped):
@@ -131,10 +129,11 @@ class Scratchpad(_Wrapped):
     """
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        room = max_tokens + THOUGHT_TOKENS
-        replies = await self._target.chat(messages, n=n, max_tokens=room, temperature=temperature, seed=seed)
+        sampling = sampling.but(**options)
+        longer = sampling.but(max_tokens=sampling.max_tokens + THOUGHT_TOKENS)
+        replies = await self._target.chat(messages, longer)
         return replace(replies, samples=tuple(map(thought_apart, replies.samples)))
 
 
@@ -153,14 +152,14 @@ class Remembering(_Wrapped):
         return Remembering(target, self._past)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         turns = as_messages(messages)
         said = tuple(turn.content for turn in turns if turn.role == "user")
         self._past[:] = [earlier for earlier in self._past if earlier != said[: len(earlier)]]
         told = reminded(turns, self._past)
         self._past.append(said)
-        return await self._target.chat(told, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self._target.chat(told, sampling, **options)
 
 
 def thought_apart(reply: Reply) -> Reply:

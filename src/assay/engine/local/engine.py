@@ -14,7 +14,7 @@ import torch
 
 from assay._util.hashing import digest_of
 from assay.core.edit import Edit
-from assay.core.target import Cost, Replies, Reply, Target, check_sampling
+from assay.core.target import Cost, Replies, Reply, Sampling, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
 from assay.engine.cache import ReplyCache
@@ -110,22 +110,16 @@ class LocalEngine:
         self,
         prompt: Sequence[int],
         adapter: Adapter | None,
-        *,
-        n: int,
-        max_tokens: int,
-        temperature: float,
-        seed: int,
+        sampling: Sampling,
         edits: tuple[Edit, ...] = (),
     ) -> Replies:
-        """Sample n continuations of token ids; those already in the cache are not sampled again.
+        """Sample continuations of token ids; those already in the cache are not sampled again.
 
         Raises:
-            InvalidInput: n or max_tokens below 1, a negative temperature, or too long a prompt.
+            InvalidInput: too long a prompt.
         """
-        check_sampling(n, max_tokens, temperature)
-        requests = [
-            Request(tuple(prompt), adapter, max_tokens, temperature, seed, sample, edits) for sample in range(n)
-        ]
+        limits = (sampling.max_tokens, sampling.temperature, sampling.seed)
+        requests = [Request(tuple(prompt), adapter, *limits, sample, edits) for sample in range(sampling.n)]
         keys = [self._key(request) for request in requests]
         replies = {key: reply for key in keys if (reply := self.cache.get(key)) is not None}
         todo = {key: request for key, request in zip(keys, requests, strict=True) if key not in replies}
@@ -137,7 +131,7 @@ class LocalEngine:
         samples = tuple(replies[key] for key in keys)
         models = 1 if contrast(edits) is None else 2  # the reference reads every token too
         written = sum(reply.tokens for reply in samples)
-        return Replies(samples, Cost(n, models * len(prompt), models * written))
+        return Replies(samples, Cost(sampling.n, models * len(prompt), models * written))
 
     async def look(self, prompt: Sequence[int], adapter: Adapter | None, edits: tuple[Edit, ...], look: Look) -> Any:
         """One pass over token ids; what `assay.engine.local.probes` reads off it.

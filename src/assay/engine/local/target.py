@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 
@@ -23,7 +23,19 @@ from assay.core.readouts import (
     Weights,
     WithRespectTo,
 )
-from assay.core.target import Corpus, Cost, Message, Messages, Prompt, Replies, Target, as_messages
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Corpus,
+    Cost,
+    Message,
+    Messages,
+    Prompt,
+    Replies,
+    Sampling,
+    SamplingOptions,
+    Target,
+    as_messages,
+)
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
 from assay.engine.local.edits import contrast
@@ -99,23 +111,15 @@ class LocalTarget:
         return head + self._tokens(reply), len(head)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         text, prefill = self._begun(as_messages(messages))
-        return await self.complete(text + prefill, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self.complete(text + prefill, sampling, **options)
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._engine.generate(
-            self._tokens(text),
-            self._adapter,
-            n=n,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=seed,
-            edits=self._edits,
-        )
+        return await self._engine.generate(self._tokens(text), self._adapter, sampling.but(**options), self._edits)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         vocabulary = len(self._engine.tokenizer)

@@ -13,11 +13,23 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from assay.core.access import Access
 from assay.core.readouts import Alternative, Raw, TokenLogprobs
-from assay.core.target import Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Cost,
+    Message,
+    Messages,
+    Prompt,
+    Replies,
+    Reply,
+    Sampling,
+    SamplingOptions,
+    Target,
+    as_messages,
+)
 from assay.core.testbed import TargetSpec
 from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, spoken
 from assay.engine.remote.vllm_http import Cards, Completion, Detokenized, Entry, Tokenized, Wire
@@ -120,7 +132,7 @@ class VllmTarget(RemoteTarget):
         return VllmTarget(self._wire, self._spec, self._spec.base)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n replies; a prefill goes on as the server's chat template leaves it.
 
@@ -132,10 +144,10 @@ class VllmTarget(RemoteTarget):
         body: dict[str, Any] = {"messages": _messages(turns)}
         if turns[-1].role == "assistant":
             body |= {"add_generation_prompt": False, "continue_final_message": True}
-        return await self._sample("/v1/chat/completions", body, n, max_tokens, temperature, seed)
+        return await self._sample("/v1/chat/completions", body, sampling.but(**options))
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n continuations of raw text, to which the server adds no token.
 
@@ -144,14 +156,17 @@ class VllmTarget(RemoteTarget):
             InvalidInput: what the server refuses, an empty text for one.
         """
         body = {"prompt": text, "add_special_tokens": False}
-        return await self._sample("/v1/completions", body, n, max_tokens, temperature, seed)
+        return await self._sample("/v1/completions", body, sampling.but(**options))
 
-    async def _sample(
-        self, path: str, body: Mapping[str, Any], n: int, max_tokens: int, temperature: float, seed: int
-    ) -> Replies:
-        check_sampling(n, max_tokens, temperature)
-        draws = n if temperature > 0 else 1  # vLLM refuses more than one greedy sample: they are all the same
-        limits = {"n": draws, "max_tokens": max_tokens, "temperature": temperature, "seed": remote_seed(seed)}
+    async def _sample(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> Replies:
+        n = sampling.n
+        draws = n if sampling.temperature > 0 else 1  # vLLM refuses more than one greedy sample: they are all the same
+        limits = {
+            "n": draws,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "seed": remote_seed(sampling.seed),
+        }
         request = {"model": self._model, **body, **limits, **_PLAIN, "return_token_ids": True}
         answer = await self._wire.post(path, request, Completion)
         choices = sorted(answer.choices, key=lambda choice: choice.index)
