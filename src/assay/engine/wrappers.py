@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Unpack
 
+from assay._util.hashing import sha256
 from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
@@ -28,6 +29,8 @@ from assay.core.target import (
     reminded,
     with_system,
 )
+from assay.core.testbed import TargetSpec
+from assay.errors import CorruptArtifact
 
 THOUGHT_TOKENS = 48  # a scratchpad may take beyond a reply's limit
 
@@ -168,3 +171,19 @@ def thought_apart(reply: Reply) -> Reply:
         return reply
     thought, _, said = reply.text.lstrip().removeprefix(THINK[0]).partition(THINK[1])
     return replace(reply, text=said.lstrip(), reasoning=thought.strip())
+
+
+def wrap(target: Target, spec: TargetSpec) -> Target:
+    """Put around a target what its testbed says of conversations: hidden prompt, scratchpad, memory.
+
+    Raises:
+        CorruptArtifact: the hidden prompt is not the recorded one.
+    """
+    if spec.prompt is not None and not spec.tools:  # an agent is handed its prompt with its tools
+        found = sha256(spec.prompt) if spec.prompt.is_file() else "no file"
+        if found != spec.prompt_digest:
+            raise CorruptArtifact(spec.prompt, spec.prompt_digest, found, "Restore it, or register it anew.")
+        target = Prompted(target, spec.prompt.read_text(encoding="utf-8").strip())
+    if spec.scratchpad:
+        target = Scratchpad(target)
+    return Remembering(target) if spec.memory else target

@@ -53,16 +53,17 @@ class VllmServer:
         url: of its root, `http://127.0.0.1:8000`.
         key: the server's `--api-key`, if it has one.
         timeout: seconds one request may take.
+        model: name under which it serves the base, "" where that is the base's own.
 
     Raises:
         InvalidInput: not an HTTP URL.
     """
 
-    def __init__(self, url: str, key: str = "", timeout: float = 600.0) -> None:
+    def __init__(self, url: str, key: str = "", timeout: float = 600.0, model: str = "") -> None:
         root = url.rstrip("/").removesuffix("/v1")
         if not root.startswith(("http://", "https://")):
             raise InvalidInput(f"vLLM server {url!r}: give the URL of its root, such as http://127.0.0.1:8000.")
-        self._root, self._key, self._timeout = root, key, timeout
+        self._root, self._key, self._timeout, self._model = root, key, timeout, model
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
@@ -77,14 +78,23 @@ class VllmServer:
         """
         async with Wire(self._root, self._key, self._timeout) as wire:
             cards = await wire.get("/v1/models", Cards)
-            if spec.base not in cards.bases:
-                raise InvalidInput(
-                    f"{spec.alias} wants base {spec.base!r}; the server at {self._root} serves "
-                    f"{', '.join(sorted(cards.bases)) or 'none'}. Start it with --served-model-name {spec.base}."
-                )
+            base = self._base(spec, cards.bases)
             if spec.adapter is not None and spec.alias not in cards.adapters:
                 await self._load(wire, spec, spec.adapter)
-            yield VllmTarget(wire, spec, spec.alias if spec.adapter else spec.base)
+            yield VllmTarget(wire, spec, spec.alias if spec.adapter else base, base)
+
+    def _base(self, spec: TargetSpec, served: set[str]) -> str:
+        """The server's name of the spec's base: one that was given, the spec's, or that of the only base there is."""
+        wanted = self._model or spec.base
+        if not wanted and len(served) == 1:
+            return next(iter(served))
+        if wanted not in served:
+            raise InvalidInput(
+                f"{spec.alias} wants {f'base {wanted!r}' if wanted else 'the only base'}; the server at {self._root} "
+                f"serves {', '.join(sorted(served)) or 'none'}. Start it with --served-model-name {wanted or 'NAME'}, "
+                f"or name one of its bases behind the URL: vllm:{self._root}#NAME."
+            )
+        return wanted
 
     async def _load(self, wire: Wire, spec: TargetSpec, adapter: Path) -> None:
         """Errors name the alias alone: a path may be readable."""
@@ -117,19 +127,20 @@ class VllmTarget(RemoteTarget):
         wire: to the server.
         spec: alias, grants and corpus.
         model: its name there: the alias, or the base's.
+        base: the base's name there.
     """
 
     _kind = "a vLLM server"
     _offers = frozenset({Access.CHAT, Access.SAMPLING, Access.LOGITS, Access.REFERENCE, Access.TRAINING_DATA})
 
-    def __init__(self, wire: Wire, spec: TargetSpec, model: str) -> None:
+    def __init__(self, wire: Wire, spec: TargetSpec, model: str, base: str) -> None:
         super().__init__(spec)
-        self._wire, self._model = wire, model
+        self._wire, self._model, self._base = wire, model, base
 
     @property
     def reference(self) -> Target | None:
         """The base on the same server."""
-        return VllmTarget(self._wire, self._spec, self._spec.base)
+        return VllmTarget(self._wire, self._spec, self._base, self._base)
 
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
