@@ -39,9 +39,9 @@ from assay.core.target import (
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
 from assay.engine.local.edits import contrast
-from assay.engine.local.lora import Adapter
-from assay.engine.local.probes import Scored
-from assay.engine.local.queue import Look
+from assay.engine.local.lora import LoraAdapter
+from assay.engine.local.probes import ScoredPrompt
+from assay.engine.local.queue import Probe
 from assay.engine.local.tensors import names_of, tensor_of
 from assay.errors import InvalidInput, UnknownId
 
@@ -62,7 +62,7 @@ class LocalTarget:
     """
 
     def __init__(
-        self, engine: LocalEngine, spec: TargetSpec, adapter: Adapter | None, edits: tuple[Edit, ...] = ()
+        self, engine: LocalEngine, spec: TargetSpec, adapter: LoraAdapter | None, edits: tuple[Edit, ...] = ()
     ) -> None:
         self._engine, self._spec, self._adapter, self._edits = engine, spec, adapter, edits
 
@@ -126,14 +126,14 @@ class LocalTarget:
         if not 0 <= top <= vocabulary:
             raise InvalidInput(f"top={top}: give 0 to {vocabulary} next tokens.")
         ids, begin = self._read(prompt)
-        found: Scored = await self._engine.look(ids, self._adapter, self._edits, Look(top=top))
+        found: ScoredPrompt = await self._engine.probe(ids, self._adapter, self._edits, Probe(top=top))
         likely: tuple[tuple[Alternative, ...], ...] = ()
         if found.top is not None:
             texts = self._texts(sorted(set(found.top[0].ravel().tolist())))
-            likely = tuple(
-                tuple(Alternative(t, texts[t], value) for t, value in zip(row_ids, row, strict=True))
-                for row_ids, row in zip(found.top[0].tolist(), found.top[1].tolist(), strict=True)
-            )
+            ranked: list[tuple[Alternative, ...]] = []
+            for row_ids, row in zip(found.top[0].tolist(), found.top[1].tolist(), strict=True):
+                ranked.append(tuple(Alternative(t, texts[t], value) for t, value in zip(row_ids, row, strict=True)))
+            likely = tuple(ranked)
         names = self._texts(ids)
         models = 1 if contrast(self._edits) is None else 2  # the reference reads it too
         spelled, cost = tuple(names[t] for t in ids), Cost(1, models * len(ids), 0)
@@ -145,7 +145,7 @@ class LocalTarget:
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         self._check_layers(layers)
         ids, _ = self._read(prompt)
-        found = await self._engine.look(ids, self._adapter, self._edits, Look(layers=tuple(layers)))
+        found = await self._engine.probe(ids, self._adapter, self._edits, Probe(layers=tuple(layers)))
         names = self._texts(ids)
         return Activations(found, tuple(names[t] for t in ids), Cost(1, len(ids), 0))
 
@@ -162,8 +162,8 @@ class LocalTarget:
             raise InvalidInput(
                 "NegativeLogLikelihood wants something to score: end with an assistant turn, or two tokens."
             )
-        look = Look(gradient=(wrt, loss, begin))
-        value, of = await self._engine.look(ids, self._adapter, self._edits, look)
+        probe = Probe(gradient=(wrt, loss, begin))
+        value, of = await self._engine.probe(ids, self._adapter, self._edits, probe)
         passes = _BACKWARD + isinstance(loss, Shift)  # which reads the unedited stream as well
         return Gradients(value, of, Cost(1, passes * len(ids), 0))
 

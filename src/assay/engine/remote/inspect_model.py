@@ -38,7 +38,7 @@ from assay.core.target import (
     as_messages,
 )
 from assay.core.testbed import INSPECT, TargetSpec
-from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, spoken
+from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, without_empty_prefill
 from assay.errors import BackendFailed, InvalidInput
 
 _CHARACTERS = 4  # of English a token, in most vocabularies
@@ -77,7 +77,7 @@ class InspectTarget(RemoteTarget):
             InvalidInput: n or max_tokens below 1, or a negative temperature.
         """
         sampling = sampling.but(**options)
-        turns = [_TURN[turn.role](content=turn.content) for turn in spoken(as_messages(messages))]
+        turns = [_TURN[turn.role](content=turn.content) for turn in without_empty_prefill(as_messages(messages))]
 
         async def ask(sample: int, count: int) -> Replies:
             config = GenerateConfig(

@@ -1,4 +1,4 @@
-"""What all targets that live elsewhere have in common: they answer, and let nobody look inside."""
+"""What all targets behind an interface have in common: they answer, and nobody can read what is inside."""
 
 from __future__ import annotations
 
@@ -125,6 +125,6 @@ def share_out(total: int, texts: Sequence[str]) -> list[int]:
     return [after - before for before, after in itertools.pairwise(bounds)]
 
 
-def spoken(turns: Sequence[Message]) -> Sequence[Message]:
+def without_empty_prefill(turns: Sequence[Message]) -> Sequence[Message]:
     """The turns without an empty prefill, which interfaces refuse."""
     return turns[:-1] if turns[-1] == Message("assistant", "") else turns
