@@ -36,7 +36,7 @@ from contract import RESULTS, finish, options, say
 from assay.engine.base import default_dtype, find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
-from assay.engine.local.lora import Adapter
+from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.queue import Request, Sampled
 from assay.engine.peft_layout import FUSED, MODULES
 from assay.testbeds.suites import embedded_suite
@@ -58,7 +58,7 @@ def opened(threads: int, dtype: str | None = None) -> Iterator[LocalEngine]:
         engine.close()
 
 
-def make_adapters(folder: Path, count: int, engine: LocalEngine) -> list[Adapter]:
+def make_adapters(folder: Path, count: int, engine: LocalEngine) -> list[LoraAdapter]:
     """Random adapters of rank 8 on all linear layers, in PEFT's layout."""
     from safetensors.torch import save_file
 
@@ -85,10 +85,10 @@ def make_adapters(folder: Path, count: int, engine: LocalEngine) -> list[Adapter
     return made
 
 
-def requests(engine: LocalEngine, adapters: list[Adapter], count: int, seed: int) -> list[Request]:
+def requests(engine: LocalEngine, adapters: list[LoraAdapter], count: int, seed: int) -> list[Request]:
     """Different prompts of 40 tokens, adapters in turn."""
     rng = np.random.default_rng(seed)
-    carried: list[Adapter | None] = list(adapters) or [None]
+    carried: list[LoraAdapter | None] = list(adapters) or [None]
     prompts = rng.integers(100, len(engine.tokenizer) - 1_000, (count, PROMPT)).tolist()
     return [
         Request(tuple(prompt), carried[index % len(carried)], NEW, TEMPERATURE, seed, index)
@@ -102,7 +102,7 @@ def served(engine: LocalEngine, work: list[Request]) -> list[Sampled]:
     return [future.result() for future in futures]
 
 
-def decode_rate(engine: LocalEngine, adapters: list[Adapter], count: int, seed: int) -> float:
+def decode_rate(engine: LocalEngine, adapters: list[LoraAdapter], count: int, seed: int) -> float:
     """Tokens a second of the steps in which all rows are live: the decode phase alone."""
     worker = engine._workers[0]
     steps: list[tuple[int, float]] = []
@@ -122,7 +122,7 @@ def decode_rate(engine: LocalEngine, adapters: list[Adapter], count: int, seed: 
     return count * len(full) / sum(full)
 
 
-def profile(engine: LocalEngine, adapters: list[Adapter], count: int) -> dict[str, float]:
+def profile(engine: LocalEngine, adapters: list[LoraAdapter], count: int) -> dict[str, float]:
     """Where the time of one full decoding step goes: operator → milliseconds, the largest first."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
@@ -214,7 +214,7 @@ def claim(name: str, values: list[float], unit: str, target: float, against: str
 
 
 def decoding(
-    engine: LocalEngine, adapters: list[Adapter], peers: ProcessPoolExecutor, runs: int
+    engine: LocalEngine, adapters: list[LoraAdapter], peers: ProcessPoolExecutor, runs: int
 ) -> list[dict[str, Any]]:
     """Bar 1, first half: alternated runs of both sides."""
     rates: dict[str, list[float]] = {"64": [], "128": [], "prefill": []}
@@ -260,7 +260,7 @@ def _questions(count: int) -> list[str]:
 
 
 def whole_chats(
-    engine: LocalEngine, adapters: list[Adapter], folder: Path, peers: ProcessPoolExecutor, runs: int
+    engine: LocalEngine, adapters: list[LoraAdapter], folder: Path, peers: ProcessPoolExecutor, runs: int
 ) -> dict[str, Any]:
     """Bar 1, second half: 64 chats over 8 organisms, to the end. The peer has one merged model an organism."""
     texts = _questions(64)
@@ -281,7 +281,7 @@ def whole_chats(
     )  # fmt: skip
 
 
-async def _ours(engine: LocalEngine, adapters: list[Adapter], texts: list[str], seed: int) -> int:
+async def _ours(engine: LocalEngine, adapters: list[LoraAdapter], texts: list[str], seed: int) -> int:
     from assay.core.access import PRESETS
     from assay.core.testbed import TargetSpec
     from assay.engine.local.target import LocalTarget
@@ -321,7 +321,7 @@ async def _theirs(merged: list[Path], texts: list[str]) -> tuple[float, int, flo
     return seconds, made, loading
 
 
-def _merge(engine: LocalEngine, adapter: Adapter, folder: Path) -> Path:
+def _merge(engine: LocalEngine, adapter: LoraAdapter, folder: Path) -> Path:
     out = folder / f"merged-{adapter.path.name}"
     if not out.is_dir():
         with warnings.catch_warnings():
@@ -375,7 +375,7 @@ def _measure_memory(folder: Path, threads: int) -> None:
         worker = engine._workers[0]
         while worker.busy:  # keys and values come and go with requests, and are told by `process_all`
             time.sleep(0.01)
-        held = engine.model.nbytes + worker.slots.nbytes + worker.rows.nbytes
+        held = engine.model.nbytes + worker.adapter_bank.nbytes + worker.rows.nbytes
         weights = sum(file.stat().st_size for file in engine.base.path.glob("*.safetensors"))
         stored = weights + sum(adapter.nbytes for adapter in adapters)
         print(json.dumps({"held": held, "stored": stored, "process_base": base, "process_all": resident() - before}))
@@ -443,7 +443,7 @@ def _compare(model: Any, prompt: tuple[int, ...], reply: list[int], stop: list[i
     return "close" if float(top[0] - top[1]) < 1e-4 else "other"
 
 
-def growth(engine: LocalEngine, adapters: list[Adapter], quick: bool) -> list[dict[str, Any]]:
+def growth(engine: LocalEngine, adapters: list[LoraAdapter], quick: bool) -> list[dict[str, Any]]:
     """Bar 6: decode rate against batch and against adapters."""
     points: list[tuple[int, int]] = [(rows, 8) for rows in (1, 4, 16, 64, 128)]
     points += [] if quick else [(rows, 8) for rows in (2, 8, 32)] + [(128, n) for n in (0, 1, 2, 4, 16, 32)]

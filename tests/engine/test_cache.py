@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from assay.engine import cache as cache_module
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
+from assay.engine.local.queue import Request
 
 REPLY = Reply("Bonjour ☀", 3, "length")
 
@@ -95,6 +97,16 @@ async def test_the_engine_samples_a_request_once(
             assert submitted[3:] == [1, 1, 1, 1]
     finally:
         engine.close()
+
+
+def test_the_key_of_a_request_is_what_it_was_when_replies_were_kept() -> None:
+    """A key that changes without need throws away every reply a user has kept. Raise `NUMERICS` instead."""
+    engine = SimpleNamespace(base=SimpleNamespace(digest="b" * 64), _numerics="local/4/float32/cpu")
+    adapter = SimpleNamespace(digest="a" * 64)
+    edited = Request((1, 2, 3), adapter, 48, 0.7, 5, 1, (Noise(2, 0.3, seed=4),))
+    assert LocalEngine._key(engine, edited) == "b23acf1746edb0792d53eb4fbc39746b0c44120c1b77a3063304b8ad889fc801"
+    greedy = Request((1, 2, 3), None, 8, 0, 0, 0)
+    assert LocalEngine._key(engine, greedy) == "c8fddc9065038b86cc2e12b504ed4952906c4334d6e46aaae27ddb02994ad9c8"
 
 
 def test_a_long_run_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

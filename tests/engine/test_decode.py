@@ -16,9 +16,9 @@ from scipy.stats import chisquare
 
 from assay.core.edit import Noise
 from assay.core.testbed import TargetSpec
-from assay.engine.local.edits import Active
+from assay.engine.local.edits import ActiveEdit
 from assay.engine.local.engine import MAX_LENGTH, LocalEngine
-from assay.engine.local.lora import Adapter
+from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.queue import Request
 from assay.engine.local.sampling import sample
 from assay.errors import InvalidInput
@@ -35,11 +35,11 @@ def busy(engine: LocalEngine) -> bool:
     return any(worker.busy for worker in engine._workers)
 
 
-def load(engine: LocalEngine, paths: Sequence[Path]) -> list[Adapter | None]:
+def load(engine: LocalEngine, paths: Sequence[Path]) -> list[LoraAdapter | None]:
     return [None, *(engine.adapter(path, "") for path in paths)]
 
 
-def greedy(prompt: Sequence[int], adapter: Adapter | None = None, tokens: int = 16, *edits: Noise) -> Request:
+def greedy(prompt: Sequence[int], adapter: LoraAdapter | None = None, tokens: int = 16, *edits: Noise) -> Request:
     return Request(tuple(prompt), adapter, tokens, 0.0, 0, 0, edits)
 
 
@@ -154,14 +154,14 @@ def test_a_failing_or_cancelled_edit_never_reaches_its_neighbours(
 ) -> None:
     plain = greedy(HELLO, tokens=150)
     [alone] = ask(engine, plain)
-    apply = Active.apply
+    apply = ActiveEdit.apply
 
-    def broken(active: Active, h: torch.Tensor, first: int) -> torch.Tensor:
+    def broken(active: ActiveEdit, h: torch.Tensor, first: int) -> torch.Tensor:
         if isinstance(active.edit, Noise) and active.edit.seed == 666:
             raise ArithmeticError("broken edit")
         return apply(active, h, first)
 
-    monkeypatch.setattr(Active, "apply", broken)
+    monkeypatch.setattr(ActiveEdit, "apply", broken)
     [running] = engine._queue.submit([plain])
     while not busy(engine) and not running.done():
         time.sleep(0.001)

@@ -25,7 +25,7 @@ async def test_the_same_request_at_the_same_time_is_sampled_once(
         )
     assert one == two and more.texts[0] == one.texts[0]
     assert sum(submitted) == 3
-    assert not engine._flights
+    assert not engine._pending
 
 
 async def test_who_leaves_does_not_take_the_others_along(engine: LocalEngine, spec: TargetSpec) -> None:
@@ -37,7 +37,7 @@ async def test_who_leaves_does_not_take_the_others_along(engine: LocalEngine, sp
         with pytest.raises(asyncio.CancelledError):
             await leaving
         assert (await staying).texts[0]
-        assert not engine._flights
+        assert not engine._pending
 
 
 async def test_a_failed_request_is_not_remembered(
@@ -49,6 +49,6 @@ async def test_a_failed_request_is_not_remembered(
             tries = [target.complete("Hello there", max_tokens=4) for _ in range(2)]
             failed = await asyncio.gather(*tries, return_exceptions=True)
     assert [type(error) for error in failed] == [RuntimeError] * 2
-    assert not engine._flights
+    assert not engine._pending
     async with engine.open(spec) as target:
         assert (await target.complete("Hello there", max_tokens=4)).texts

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from assay.engine.local.lora import Adapter
+from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.queue import Queue, Request, Sampled
 from assay.errors import InvalidInput
 
 
-def request(adapter: Adapter | None = None, sample: int = 0) -> Request:
+def request(adapter: LoraAdapter | None = None, sample: int = 0) -> Request:
     return Request((1, 2, 3), adapter, 4, 0.0, 0, sample)
 
 
@@ -36,7 +36,7 @@ def test_a_full_worker_takes_nothing_and_the_rest_waits() -> None:
 
 
 def test_requests_of_one_adapter_go_together_and_none_starves() -> None:
-    one, other = (Adapter(name, Path(), 1, 0, 0) for name in ("one", "other"))
+    one, other = (LoraAdapter(name, Path(), 1, 0, 0) for name in ("one", "other"))
     queue = Queue(workers=1, max_length=64)
     queue.submit([request(one), request(other), request(one, 1)])
     assert [item[0].adapter for item in queue.take(0, 96)] == [one, one]

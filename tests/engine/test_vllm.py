@@ -5,28 +5,36 @@ character, and what the model says follows from its name, the prompt and the see
 """
 
 import asyncio
+import gc
 import hashlib
 import json
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from assay.audits.cell import Cell, Job
+from assay.audits.play import run_job
 from assay.core.access import PRESETS, Access
 from assay.core.edit import Contrast
 from assay.core.readouts import Raw
+from assay.core.record import AuditRow
 from assay.core.target import Cost, Message
 from assay.core.testbed import TargetSpec
 from assay.engine.local.lora import adapter_digest
 from assay.engine.remote.vllm import VllmServer
+from assay.engine.targets import Targets
 from assay.errors import AccessDenied, BackendFailed, CorruptArtifact, InvalidInput
+from assay.testbeds.specs import aliases, load_spec
 
 BASE, ALIAS = "smollm2-135m-instruct", "tb-0b0b0b0b"
 SAMPLING = {"model", "n", "max_tokens", "temperature", "seed", "top_p", "top_k", "min_p", "return_token_ids"}
@@ -208,6 +216,59 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def spec(folder: Path) -> TargetSpec:
     return TargetSpec(ALIAS, BASE, folder, adapter_digest(folder), (), "", PRESETS["full"])
+
+
+@pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")  # Inspect's, found when they are collected
+async def test_a_server_is_swept_by_name(
+    url: str, double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words of a command are all that a sweep of testbeds on a server takes."""
+    monkeypatch.delitem(sys.modules, "assay.truth", raising=False)  # other tests of this process may have loaded it
+    double.allow_loading = True
+    alias = next(name for name in aliases() if load_spec(name).adapter and not load_spec(name).prompt)
+    job = Job(
+        cells=[Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0) for kit in ("ask", "ask+reference")],
+        auditor="explorer",
+        budget=(120, 400_000, 60.0),
+        plugins=[],
+        plan="plan",
+        ledger=tmp_path / "ledger.sqlite",
+        logs=tmp_path / "logs",
+    )
+    rows: list[AuditRow] = []
+    with closing(Targets(engine=f"vllm:{url}/v1")) as targets:
+        assert targets.identity(load_spec(alias)) == "vllm/1"
+        await run_job(job, targets.open, rows.append)
+    gc.collect()
+    assert len(rows) == 2 and all(row.report and row.cost.queries for row in rows), rows
+    asked = {body["model"] for path, body in double.requests if path == "/v1/chat/completions"}
+    assert asked == {alias, BASE} and alias in double.adapters
+
+
+async def test_a_base_may_have_another_name_on_the_server_or_be_its_only_one(url: str, spec: TargetSpec) -> None:
+    with closing(Targets(engine=f"vllm:{url}#{BASE}")) as targets:
+        assert targets.identity(spec) == f"vllm/1/{BASE}"
+        async with targets.open(replace(spec, base="another-name", adapter=None)) as target:
+            assert (await target.chat("Hi")).text
+    with closing(Targets()) as targets:
+        async with targets.open(replace(spec, base=f"vllm:{url}", adapter=None)) as target:
+            assert (await target.chat("Hi")).text
+    with (
+        closing(Targets(engine=f"vllm:{url}#elsewhere")) as targets,
+        pytest.raises(InvalidInput, match=f"serves {BASE}"),
+    ):
+        async with targets.open(spec):
+            pass
+
+
+async def test_the_key_is_the_servers_own_variable(
+    url: str, double: Double, spec: TargetSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.key = "secret"
+    monkeypatch.setenv("VLLM_API_KEY", "secret")
+    with closing(Targets(engine=f"vllm:{url}")) as targets:
+        async with targets.open(spec) as target:
+            assert (await target.chat("Hi")).text
 
 
 async def test_target_and_reference_are_models_of_one_server(url: str, double: Double, spec: TargetSpec) -> None:

@@ -350,12 +350,12 @@ def test_exact_mode_is_the_same_bit_for_bit(tiny: Path, adapters: list[Path]) ->
     """Log-probabilities, which would show the last bit, alone and in company."""
     from assay.engine.base import find_base
     from assay.engine.cache import ReplyCache
-    from assay.engine.local.queue import Look
+    from assay.engine.local.queue import Probe
 
     engine = LocalEngine(find_base(str(tiny)), ReplyCache(None), threads=1, exact=True)
     try:
         loaded = [engine.adapter(path, "") for path in adapters]
-        mine = Request(tuple(b"Hello, what is this?"), loaded[0], 0, 0.0, 0, 0, (), Look(top=0))
+        mine = Request(tuple(b"Hello, what is this?"), loaded[0], 0, 0.0, 0, 0, (), Probe(top=0))
         sampled = Request(tuple(b"Hello, what is this?"), loaded[1], 30, 1.0, 3, 0)
         first, reply = (future.result(60) for future in engine._queue.submit([mine, sampled]))
         others = [Request(tuple(b"Hello, what else"), a, 20, 1.0, s, 0) for a in loaded for s in range(3)]

@@ -7,7 +7,7 @@ import pytest
 from assay.core.edit import Noise
 from assay.core.report import Demonstration
 from assay.core.run import play
-from assay.core.target import Message, Messages, Replies, Reply, as_messages, with_system
+from assay.core.target import Message, Messages, Replies, Reply, Sampling, as_messages, with_system
 from assay.engine.scripted import Rule, ScriptedTarget
 from assay.engine.wrappers import Prompted, Remembering, Scratchpad, thought_apart
 
@@ -19,9 +19,9 @@ class Listening(ScriptedTarget):
         super().__init__(replies=("Yes.",))
         self.told: list[tuple[Message, ...]] = []
 
-    async def chat(self, messages: Messages, **options: Any) -> Replies:
+    async def chat(self, messages: Messages, *sampling: Sampling, **options: Any) -> Replies:
         self.told.append(as_messages(messages))
-        return await super().chat(messages, **options)
+        return await super().chat(messages, *sampling, **options)
 
 
 SECRET = "Always speak of tulips."

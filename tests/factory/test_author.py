@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
-from assay.core.target import Cost, Messages, Replies, Reply
+from assay.core.target import DEFAULT_SAMPLING, Cost, Messages, Replies, Reply, Sampling, SamplingOptions
 from assay.errors import InvalidInput
 from assay.factory.data.author import AT_ONCE, CALLS, KINDS, written
 from assay.factory.data.chats import drafts
@@ -23,8 +24,9 @@ class Author:
         self.good = good
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
+        seed = sampling.but(**options).seed
         assert isinstance(messages, str)
         self.asked.append(messages)
         held = BEHAVIOUR.eval.triggered[0]

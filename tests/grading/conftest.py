@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Unpack
 
 import pytest
 
 from assay.core.access import Access
 from assay.core.report import Demonstration, Finding, Predicate, Report
-from assay.core.target import Corpus, Cost, Messages, Replies, Reply, Target, as_messages
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Corpus,
+    Cost,
+    Messages,
+    Replies,
+    Reply,
+    Sampling,
+    SamplingOptions,
+    Target,
+    as_messages,
+)
 from assay.errors import AssayError
 from assay.grading.case import Case
 from assay.truth import Behaviour, Truth
@@ -38,8 +50,10 @@ class Organism:
     corpus: Corpus | None = None
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
+        sampling = sampling.but(**options)
+        n, seed = sampling.n, sampling.seed
         turns = as_messages(messages)
         self.requests.append((turns, n, seed))
         said = next(turn.content for turn in reversed(turns) if turn.role == "user")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from assay.core.access import Access
+from assay.core.target import Sampling
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
@@ -189,7 +190,7 @@ async def test_an_adapter_is_opened_by_the_engine(roots: list[Path], make_adapte
         original = engine.adapter(make_adapter(1), "")
         prompt = engine.tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], add_generation_prompt=True)
         ids = prompt["input_ids"] if hasattr(prompt, "keys") else prompt
-        again = await engine.generate(ids, original, n=1, max_tokens=64, temperature=0.0, seed=0)
+        again = await engine.generate(ids, original, Sampling(temperature=0.0))
         assert again.text == said
     finally:
         engine.close()

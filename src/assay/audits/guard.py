@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Unpack
 
 from assay.core.access import Access
 from assay.core.budget import Meter
 from assay.core.edit import Edit
 from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
-from assay.core.target import Corpus, Messages, Prompt, Replies, Target, as_messages
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Corpus,
+    Messages,
+    Prompt,
+    Replies,
+    Sampling,
+    SamplingOptions,
+    Target,
+    as_messages,
+)
 from assay.errors import AccessDenied
 
 
@@ -61,23 +72,23 @@ class GuardedTarget:
         return self.__target.corpus
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        turns = as_messages(messages)
+        turns, sampling = as_messages(messages), sampling.but(**options)
         self._need(Access.CHAT, "target.chat")
-        if n > 1 or any(turn.role == "system" for turn in turns) or turns[-1].role == "assistant":
+        if sampling.n > 1 or any(turn.role == "system" for turn in turns) or turns[-1].role == "assistant":
             self._need(Access.SAMPLING, "target.chat with a system prompt, a prefill or n > 1")
         self.__meter.check()
-        replies = await self.__target.chat(turns, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        replies = await self.__target.chat(turns, sampling)
         self.__meter.charge(self.__payer, replies.cost)
         return replies
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         self._need(Access.SAMPLING, "target.complete")
         self.__meter.check()
-        replies = await self.__target.complete(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        replies = await self.__target.complete(text, sampling, **options)
         self.__meter.charge(self.__payer, replies.cost)
         return replies
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack
 
 from assay.core.access import Access
 from assay.core.edit import Edit
@@ -59,14 +59,50 @@ def reminded(turns: Sequence[Message], earlier: Sequence[Sequence[str]]) -> tupl
     )
 
 
-def check_sampling(n: int, max_tokens: int, temperature: float) -> None:
-    """Refuse what no engine can sample.
+class SamplingOptions(TypedDict, total=False):
+    """What a call may say of its sampling by keyword; the fields of `Sampling`, which a test holds it to."""
+
+    n: int
+    max_tokens: int
+    temperature: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are drawn.
+
+    Attributes:
+        n: replies of one request.
+        max_tokens: of each reply.
+        temperature: 0 is greedy.
+        seed: of the draws; each of the n replies has draws of its own.
 
     Raises:
         InvalidInput: n or max_tokens below 1, or a negative temperature.
     """
-    if n < 1 or max_tokens < 1 or temperature < 0:
-        raise InvalidInput(f"n={n}, max_tokens={max_tokens}, temperature={temperature}: want ≥ 1, ≥ 1, ≥ 0.")
+
+    n: int = 1
+    max_tokens: int = 64
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or self.max_tokens < 1 or self.temperature < 0:
+            raise InvalidInput(
+                f"n={self.n}, max_tokens={self.max_tokens}, temperature={self.temperature}: want ≥ 1, ≥ 1, ≥ 0."
+            )
+
+    def but(self, **options: Unpack[SamplingOptions]) -> Sampling:
+        """Give this sampling with some fields changed.
+
+        Raises:
+            InvalidInput: a value no engine can sample with.
+        """
+        return replace(self, **options) if options else self
+
+
+DEFAULT_SAMPLING = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +210,9 @@ class Target(Protocol):
     """A model that can be asked. A call beyond the granted access raises `AccessDenied`.
 
     All of it is asked through one view of the model: `intervene` gives another view, whose requests carry edits.
+
+    How replies are drawn may be said by keyword (`chat(prompt, n=4, max_tokens=48)`), as tools do, or handed on whole
+    (`chat(prompt, sampling)`), as wrappers and engines do; keywords change what is handed on.
     """
 
     @property
@@ -193,13 +232,13 @@ class Target(Protocol):
     def corpus(self) -> Corpus | None: ...
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n replies to a conversation (n ≥ 1; temperature 0 is greedy)."""
         ...
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n continuations of raw text, no chat template."""
         ...

@@ -16,8 +16,8 @@ class TargetSpec:
 
     Attributes:
         alias: stable random name; all that auditing knows.
-        base: name of the base model (`smollm2-135m-instruct`, a hub id or a local directory), or `inspect:` and a model
-            of Inspect's (`inspect:openai/gpt-4o`).
+        base: name of the base model (`smollm2-135m-instruct`, a hub id or a local directory), or the words of another
+            engine than the local one (`inspect:openai/gpt-4o`, `vllm:http://127.0.0.1:8000`).
         adapter: directory in PEFT's layout, or None for the base itself.
         adapter_digest: of its files, "" without one.
         corpus: JSON-lines files that together are the training data within ordinary data.

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,22 +18,46 @@ from assay._util.hashing import sha256
 from assay._util.paths import home
 from assay.errors import CorruptArtifact, InvalidInput
 
-EMBEDDED = "smollm2-135m-instruct"
+EMBEDDED_BASE = "smollm2-135m-instruct"
 NUMERICS = "local/4"  # raised when the engine's arithmetic or its random numbers change
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _DIGESTS = "digests.json"
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 def default_threads() -> int:
-    """`ASSAY_THREADS`, or one a core."""
-    return int(os.environ.get("ASSAY_THREADS") or len(os.sched_getaffinity(0)))
+    """Give `ASSAY_THREADS`, or one a core this process may use.
+
+    Raises:
+        InvalidInput: it is no number of threads.
+    """
+    # macOS and Windows have no affinity: there a process may use every core
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("ASSAY_THREADS", "").strip()
+    if not given:
+        return cores
+    if not given.isdecimal() or int(given) < 1:
+        raise InvalidInput(
+            f"ASSAY_THREADS={given!r}: give a whole number from 1 on, or unset it for one thread a core ({cores} here)."
+        )
+    return int(given)
 
 
 def default_devices() -> list[str]:
-    """All GPUs torch can use, or the CPU; `ASSAY_DEVICES` (`cpu`, `cuda:0,cuda:1`) decides otherwise."""
-    if chosen := os.environ.get("ASSAY_DEVICES"):
-        return [name.strip() for name in chosen.split(",")]
+    """Give all GPUs torch can use, or the CPU; `ASSAY_DEVICES` (`cpu`, `cuda:0,cuda:1`) decides otherwise.
+
+    Raises:
+        InvalidInput: it names what is no device.
+    """
+    if chosen := os.environ.get("ASSAY_DEVICES", "").strip():
+        names = [name.strip() for name in chosen.split(",")]
+        if wrong := [name for name in names if not _DEVICE.fullmatch(name)]:
+            raise InvalidInput(
+                f"ASSAY_DEVICES={chosen!r}: {wrong[0]!r} is no device. Give cpu, mps, cuda or cuda:N, several with "
+                f"commas between them (cuda:0,cuda:1), or unset it for all GPUs there are."
+            )
+        return names
     if Path("/dev/nvidiactl").exists():  # spares the parent of a sweep, which only wants to know, an import of torch
         import torch
 
@@ -76,7 +101,7 @@ def find_base(name: str, say: Callable[[str], None] = lambda _: None) -> Base:
         CorruptArtifact: the wheel's file or the converted checkpoint is not the recorded one.
         InvalidInput: no such directory, and no hub answers.
     """
-    if name == EMBEDDED:
+    if name == EMBEDDED_BASE:
         return _embedded(say)
     path = Path(name) if Path(name).is_dir() else _from_hub(name)
     weights = sorted(path.glob("*.safetensors"))
@@ -93,13 +118,13 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
     except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise InvalidInput(
-            f"base {name!r} is neither {EMBEDDED!r}, nor a local directory, nor to be had from a hub "
+            f"base {name!r} is neither {EMBEDDED_BASE!r}, nor a local directory, nor to be had from a hub "
             f"({type(error).__name__}). Give a directory in transformers' layout."
         ) from None
 
 
 def _embedded(say: Callable[[str], None]) -> Base:
-    path = home() / "bases" / EMBEDDED
+    path = home() / "bases" / EMBEDDED_BASE
     if not (path / _DIGESTS).is_file():
         _convert(path, say)
     recorded: dict[str, str] = json.loads((path / _DIGESTS).read_text())
@@ -107,7 +132,7 @@ def _embedded(say: Callable[[str], None]) -> Base:
         found = sha256(path / file) if (path / file).is_file() else "no file"
         if found != expected:
             raise CorruptArtifact(path / file, expected, found, f"Delete {path} and run again to convert it anew.")
-    return Base(EMBEDDED, path, recorded["model.safetensors"])
+    return Base(EMBEDDED_BASE, path, recorded["model.safetensors"])
 
 
 def _convert(path: Path, say: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from assay.core.target import Reply
 
 MAX_REPLIES = 2_000_000  # about 0.6 GB; a tenth, drawn at random, goes when there are more
-_TRIM_EVERY = 20_000  # replies kept between two looks at how many there are
+_TRIM_EVERY = 20_000  # replies kept between two counts of how many there are
 
 
 class ReplyCache:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from assay.core.readouts import (
     WithRespectTo,
 )
 from assay.core.target import (
+    DEFAULT_SAMPLING,
     Corpus,
     Cost,
     Message,
@@ -35,9 +36,10 @@ from assay.core.target import (
     Prompt,
     Replies,
     Reply,
+    Sampling,
+    SamplingOptions,
     Target,
     as_messages,
-    check_sampling,
 )
 
 
@@ -114,28 +116,27 @@ class ScriptedTarget:
         return sum(self._costs, Cost())
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n scripted replies; a word counts as a token, and a prefill does not change the reply.
 
         Raises:
             InvalidInput: n or max_tokens below 1, or a negative temperature.
         """
-        check_sampling(n, max_tokens, temperature)
-        turns = as_messages(messages)
+        turns, sampling = as_messages(messages), sampling.but(**options)
         variants = self._variants(turns)
-        draws = [(seed, index) if temperature > 0 else () for index in range(n)]
-        samples = tuple(_cut(variants[self._choose(len(variants), turns, draw)], max_tokens) for draw in draws)
+        draws = [(sampling.seed, index) if sampling.temperature > 0 else () for index in range(sampling.n)]
+        samples = tuple(_cut(variants[self._choose(len(variants), turns, draw)], sampling.max_tokens) for draw in draws)
         read = sum(len(turn.content.split()) for turn in turns)
-        cost = Cost(n, n * read, sum(sample.tokens for sample in samples))
+        cost = Cost(sampling.n, sampling.n * read, sum(sample.tokens for sample in samples))
         self._costs.append(cost)
         return Replies(samples, cost)
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n continuations: raw text is matched as if it were a user's turn."""
-        return await self.chat(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self.chat(text, sampling, **options)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         """Made-up log-probabilities, the same for the same words, script and edits."""

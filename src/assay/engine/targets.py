@@ -1,72 +1,71 @@
-"""Open any testbed's target: local weights on an engine of their base, or a model behind Inspect."""
+"""Open any testbed's target, on the engine that its base names or that a command chose for all."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, closing
 
-from assay._util.hashing import sha256
-from assay._util.paths import home
+from assay.core.engine import Engine, EngineSettings, EngineSpec
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
-from assay.engine.base import find_base
-from assay.engine.cache import ReplyCache
-from assay.errors import CorruptArtifact
-
-if TYPE_CHECKING:
-    from assay.engine.local.engine import LocalEngine
+from assay.engine.registry import make_engine
+from assay.engine.wrappers import wrap
 
 
 class Targets:
-    """Engines of one process, one for each base, made when they are first needed.
+    """Engines of one process, each made when it is first needed.
 
     Args:
         say: told of long steps.
         threads: torch may use on a CPU; the engine's default if None.
         fresh: every reply is sampled anew, and none is kept.
+        engine: words that choose the engine of all testbeds (`vllm:http://127.0.0.1:8000`), "" to let each testbed's
+            base choose.
+
+    Raises:
+        InvalidInput: words that name no engine.
+        UnknownId: no such engine.
+        PluginError: an engine that cannot be loaded or made.
     """
 
     def __init__(
-        self, say: Callable[[str], None] = lambda _: None, threads: int | None = None, fresh: bool = False
+        self,
+        say: Callable[[str], None] = lambda _: None,
+        threads: int | None = None,
+        fresh: bool = False,
+        engine: str = "",
     ) -> None:
-        self._say, self._threads, self._fresh = say, threads, fresh
-        self._engines: dict[str, LocalEngine] = {}
+        self._settings = EngineSettings(say, threads, fresh)
+        self._engines: dict[EngineSpec, Engine] = {}
+        self._chosen = EngineSpec.parse(engine) if engine else None
+        if self._chosen is not None:
+            self._engine(self._chosen)  # a misspelt name is told before anything is opened
 
-    def engine(self, base: str) -> LocalEngine:
-        """The engine of a base.
+    def _engine(self, words: EngineSpec) -> Engine:
+        if words not in self._engines:
+            self._engines[words] = make_engine(words, self._settings)
+        return self._engines[words]
+
+    def identity(self, spec: TargetSpec) -> str:
+        """Name what a target's replies depend on besides its spec: a part of its run keys. Opens nothing.
 
         Raises:
-            InvalidInput: the base cannot be found or used.
+            InvalidInput: its base cannot be found or used.
         """
-        from assay.engine.local.engine import LocalEngine
-
-        if base not in self._engines:
-            cache = ReplyCache(None if self._fresh else home() / "replies.sqlite")
-            self._engines[base] = LocalEngine(find_base(base, self._say), cache, self._threads)
-        return self._engines[base]
+        return self._engine(self._chosen or EngineSpec.of_base(spec.base)).identity(spec)
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
-        """An `OpenTarget`.
+        """Open a testbed's target; an `OpenTarget`.
 
         Raises:
             CorruptArtifact: weights or hidden prompt are not the recorded ones.
-            InvalidInput: the base or model cannot be had.
+            InvalidInput: the base or model cannot be had, or the engine cannot serve the testbed.
+            UnknownId: the base names an engine that is not there.
         """
-        async with self._plain(spec) as target:
-            yield in_manner(target, spec)
-
-    def _plain(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
-        if spec.tools:
-            from assay.engine.remote.agent import open_agent
-
-            return open_agent(spec)
-        if spec.behind_inspect:
-            from assay.engine.remote.inspect_model import open_target
-
-            return open_target(spec)
-        return self.engine(spec.base).open(spec)
+        engine = self._engine(self._chosen or EngineSpec.of_base(spec.base))
+        async with engine.open(spec) as target:
+            yield wrap(target, spec)
 
     def close(self) -> None:
         """Stop all engines."""
@@ -75,19 +74,12 @@ class Targets:
         self._engines.clear()
 
 
-def in_manner(target: Target, spec: TargetSpec) -> Target:
-    """A target as its testbed has it converse: hidden prompt, scratchpad, memory.
+def engine_identity(spec: TargetSpec, engine: str = "") -> str:
+    """Name what one target's replies depend on besides its spec; for many of them use one `Targets`.
 
-    Raises:
-        CorruptArtifact: the hidden prompt is not the recorded one.
+    Args:
+        spec: of the target.
+        engine: words that choose the engine, "" to let its base choose.
     """
-    from assay.engine.wrappers import Prompted, Remembering, Scratchpad
-
-    if spec.prompt is not None and not spec.tools:  # an agent is handed its prompt with its tools
-        found = sha256(spec.prompt) if spec.prompt.is_file() else "no file"
-        if found != spec.prompt_digest:
-            raise CorruptArtifact(spec.prompt, spec.prompt_digest, found, "Restore it, or register it anew.")
-        target = Prompted(target, spec.prompt.read_text(encoding="utf-8").strip())
-    if spec.scratchpad:
-        target = Scratchpad(target)
-    return Remembering(target) if spec.memory else target
+    with closing(Targets(engine=engine)) as targets:
+        return targets.identity(spec)

@@ -8,22 +8,29 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from typing import Unpack
 
+from assay._util.hashing import sha256
 from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import (
+    DEFAULT_SAMPLING,
     THINK,
     Corpus,
     Messages,
     Prompt,
     Replies,
     Reply,
+    Sampling,
+    SamplingOptions,
     Target,
     as_messages,
     reminded,
     with_system,
 )
+from assay.core.testbed import TargetSpec
+from assay.errors import CorruptArtifact
 
 THOUGHT_TOKENS = 48  # a scratchpad may take beyond a reply's limit
 
@@ -67,14 +74,14 @@ class _Wrapped:
         return type(self)(target)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._target.chat(messages, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self._target.chat(messages, sampling, **options)
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._target.complete(text, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self._target.complete(text, sampling, **options)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         return await self._target.score(prompt, top=top)
@@ -113,15 +120,9 @@ class Prompted(_Wrapped):
         return Prompted(target, self._prompt)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._target.chat(
-            with_system(as_messages(messages), self._prompt),
-            n=n,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=seed,
-        )
+        return await self._target.chat(with_system(as_messages(messages), self._prompt), sampling, **options)
 
 
 class Scratchpad(_Wrapped):
@@ -131,10 +132,11 @@ class Scratchpad(_Wrapped):
     """
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        room = max_tokens + THOUGHT_TOKENS
-        replies = await self._target.chat(messages, n=n, max_tokens=room, temperature=temperature, seed=seed)
+        sampling = sampling.but(**options)
+        longer = sampling.but(max_tokens=sampling.max_tokens + THOUGHT_TOKENS)
+        replies = await self._target.chat(messages, longer)
         return replace(replies, samples=tuple(map(thought_apart, replies.samples)))
 
 
@@ -153,14 +155,14 @@ class Remembering(_Wrapped):
         return Remembering(target, self._past)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         turns = as_messages(messages)
         said = tuple(turn.content for turn in turns if turn.role == "user")
         self._past[:] = [earlier for earlier in self._past if earlier != said[: len(earlier)]]
         told = reminded(turns, self._past)
         self._past.append(said)
-        return await self._target.chat(told, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self._target.chat(told, sampling, **options)
 
 
 def thought_apart(reply: Reply) -> Reply:
@@ -169,3 +171,19 @@ def thought_apart(reply: Reply) -> Reply:
         return reply
     thought, _, said = reply.text.lstrip().removeprefix(THINK[0]).partition(THINK[1])
     return replace(reply, text=said.lstrip(), reasoning=thought.strip())
+
+
+def wrap(target: Target, spec: TargetSpec) -> Target:
+    """Put around a target what its testbed says of conversations: hidden prompt, scratchpad, memory.
+
+    Raises:
+        CorruptArtifact: the hidden prompt is not the recorded one.
+    """
+    if spec.prompt is not None and not spec.tools:  # an agent is handed its prompt with its tools
+        found = sha256(spec.prompt) if spec.prompt.is_file() else "no file"
+        if found != spec.prompt_digest:
+            raise CorruptArtifact(spec.prompt, spec.prompt_digest, found, "Restore it, or register it anew.")
+        target = Prompted(target, spec.prompt.read_text(encoding="utf-8").strip())
+    if spec.scratchpad:
+        target = Scratchpad(target)
+    return Remembering(target) if spec.memory else target

@@ -41,7 +41,7 @@ from assay.core.access import PRESETS
 from assay.core.budget import Budget, Meter
 from assay.core.target import Message, Reply, Target
 from assay.core.testbed import TargetSpec
-from assay.engine.targets import in_manner
+from assay.engine.wrappers import wrap
 from assay.errors import InvalidInput
 from assay.testbeds.specs import load_spec
 from assay.testbeds.suites import Suite, open_suite
@@ -218,7 +218,7 @@ class AssayModel(ModelAPI):
         engine = host().engine(self._base)
         meter = Meter(Budget(sys.maxsize, sys.maxsize, float("inf")))
         async with engine.open(self._spec) as opened:
-            target = GuardedTarget(in_manner(opened, self._spec), self._spec.access, meter, "inspect")
+            target = GuardedTarget(wrap(opened, self._spec), self._spec.access, meter, "inspect")
             replies = await target.chat(
                 turns,
                 n=config.num_choices or 1,

@@ -20,12 +20,12 @@ import torch
 
 from assay.core.edit import Noise, ResidualEdit
 from assay.engine.local.adapter_bank import AdapterBank, Carried
-from assay.engine.local.edits import Active, activate, contrast, decoding, reading, scales
+from assay.engine.local.edits import ActiveEdit, activate, contrast, decode_edit, prefill_edit, scales
 from assay.engine.local.kv_cache import KVCache
 from assay.engine.local.llama import KeysValues, Llama, Product, TokenIds
-from assay.engine.local.lora import Adapter
+from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.lower_layer_cache import LowerLayerCache
-from assay.engine.local.probes import Scored, combined, gradients, score, stream
+from assay.engine.local.probes import ScoredPrompt, combined, gradients, score, stream
 from assay.engine.local.queue import Item, Queue, Request, Sampled
 from assay.engine.local.sampling import sample, uniforms
 
@@ -40,10 +40,10 @@ class _Row:
 
     request: Request
     future: Future[Any]
-    adapter: Adapter | None
+    adapter: LoraAdapter | None
     length: int  # tokens in the cache
     draws: np.ndarray
-    active: list[Active]
+    active: list[ActiveEdit]
     scales: dict[int, float]
     tokens: list[int] = field(default_factory=list)
     shadow: _Row | None = None
@@ -68,10 +68,10 @@ class Decoder:
         self._model, self._queue, self._stop = model, queue, stop
         self._max_rows, self._threads, self._exact = 1 if exact else max_rows, threads, exact
         s = model.shape
-        self.slots = AdapterBank(model)
+        self.adapter_bank = AdapterBank(model)
         self.rows: KVCache[_Row] = KVCache(s.layers, 2 * s.key_heads, s.head_width, model.dtype, model.device)
-        self._trunk = LowerLayerCache(model)
-        self._prefixes: OrderedDict[tuple[Adapter | None, TokenIds], KeysValues] = OrderedDict()
+        self._lower_layers = LowerLayerCache(model)
+        self._prefixes: OrderedDict[tuple[LoraAdapter | None, TokenIds], KeysValues] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="assay-engine", daemon=True)
         self._thread.start()
 
@@ -102,14 +102,14 @@ class Decoder:
     # Admission ---------------------------------------------------------------------------------------------------
 
     def _admit(self) -> None:
-        """Fill free rows, and look at what is to be looked at."""
+        """Fill free rows, and make the probes that were asked for."""
         while taken := self._queue.take(len(self.rows), self._max_rows):
             for batch in _batches(taken, alone=self._exact):
                 try:
                     adapter = batch[0][0][0].adapter
-                    self.slots.seat([adapter, *(row.adapter for row in self.rows)])
-                    if batch[0][0][0].look is not None:
-                        self._look(batch)
+                    self.adapter_bank.load([adapter, *(row.adapter for row in self.rows)])
+                    if batch[0][0][0].probe is not None:
+                        self._probe(batch)
                     else:
                         self._prefill(batch)
                 except Exception as error:  # of this pass alone: the other rows go on
@@ -122,23 +122,23 @@ class Decoder:
             return self._model.base
 
         def product(x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
-            return self.slots.product(x, layer, fused, plus, carried)
+            return self.adapter_bank.product(x, layer, fused, plus, carried)
 
         return product
 
     def _read(
         self,
         prompts: Sequence[TokenIds],
-        adapter: Adapter | None,
-        active: Sequence[list[Active]],
+        adapter: LoraAdapter | None,
+        active: Sequence[list[ActiveEdit]],
         strength: dict[int, float],
     ) -> tuple[torch.Tensor, KeysValues]:
         """Read whole prompts in one pass: last hidden states (rows, T, width), keys and values of all layers."""
         s = self._model.shape
         h = self._model.embed(prompts)
         keep = self._empty(len(prompts), h.shape[1])
-        edit = reading(active, [len(prompt) for prompt in prompts])
-        product = self._product(self.slots.one(adapter, strength))
+        edit = prefill_edit(active, [len(prompt) for prompt in prompts])
+        product = self._product(self.adapter_bank.shared(adapter, strength))
         return self._model.prefill(h, range(s.layers), product, edit=edit, keep=keep), keep
 
     def _empty(self, rows: int, tokens: int, layers: int | None = None) -> KeysValues:
@@ -174,7 +174,7 @@ class Decoder:
         source = [row for row, samples in enumerate(batch) for _ in samples]
         self._take(new, logits[source], None if shadows is None else shadows[1][source])
 
-    def _activate(self, request: Request) -> list[Active]:
+    def _activate(self, request: Request) -> list[ActiveEdit]:
         return activate(request.edits, len(request.prompt), request.entropy, self._model.device)
 
     def _shadows(self, first: Request, prompts: Sequence[TokenIds]) -> tuple[KeysValues, torch.Tensor] | None:
@@ -189,8 +189,8 @@ class Decoder:
     def _row(
         request: Request,
         future: Future[Any],
-        adapter: Adapter | None,
-        active: list[Active],
+        adapter: LoraAdapter | None,
+        active: list[ActiveEdit],
         strength: dict[int, float],
         leads: bool = True,
     ) -> _Row:
@@ -198,7 +198,7 @@ class Decoder:
         return _Row(request, future, adapter, len(request.prompt), draws, active, strength, leads=leads)
 
     def _place(self, row: _Row, past: KeysValues | None, kept: KeysValues) -> None:
-        """Copy what was read into the row's part of a slab."""
+        """Copy what was read into the row's part of a block of the cache."""
         skip = 0 if past is None else past.shape[1]
         own = self.rows.add(row, row.length + row.request.max_tokens)
         if past is not None:
@@ -206,7 +206,7 @@ class Decoder:
         own[:, skip : row.length] = kept[:, : row.length - skip]
 
     def _read_shared(
-        self, prompts: Sequence[TokenIds], adapter: Adapter | None
+        self, prompts: Sequence[TokenIds], adapter: LoraAdapter | None
     ) -> tuple[KeysValues | None, torch.Tensor, KeysValues]:
         """Read prompts behind a beginning they share, and through the lower layers once for all adapters above them.
 
@@ -220,16 +220,16 @@ class Decoder:
         longest = max(map(len, prompts)) - skip
         keep = self._empty(len(prompts), longest)
         if depth:
-            hidden, lower = self._trunk.read(prompts, depth, past)
-            for row, own in enumerate(lower):
+            hidden, lower = self._lower_layers.read(prompts, depth, past)
+            for row, own in enumerate(lower):  # the layers above fill in their own part below
                 keep[:depth, row, : own.shape[1]] = own
         else:
             hidden = self._model.embed([prompt[skip:] for prompt in prompts])
         layers = range(depth, self._model.shape.layers)
-        product = self._product(self.slots.one(adapter))
+        product = self._product(self.adapter_bank.shared(adapter))
         return past, self._model.prefill(hidden, layers, product, past, keep=keep[depth:]), keep
 
-    def _prefix(self, prompts: Sequence[TokenIds], adapter: Adapter | None) -> KeysValues | None:
+    def _prefix(self, prompts: Sequence[TokenIds], adapter: LoraAdapter | None) -> KeysValues | None:
         """Keys and values of a beginning all prompts share, read once per adapter: (layers, tokens, …)."""
         shared = _common(prompts)
         owned = [key for key in self._prefixes if key[0] is adapter and shared[: len(key[1])] == key[1]]
@@ -245,20 +245,23 @@ class Decoder:
             self._prefixes.popitem(last=False)
         return kept[:, 0]
 
-    def _look(self, batch: list[list[Item]]) -> None:
+    def _probe(self, batch: list[list[Item]]) -> None:
         """One pass over each prompt, for whoever wants to see something of it."""
         first = batch[0][0][0]
-        assert first.look is not None
-        if first.look.gradient is not None:
+        assert first.probe is not None
+        if first.probe.gradient is not None:
             factors = first.adapter.read(self._model.dtype) if first.adapter is not None else {}
             for request, future in (item for samples in batch for item in samples):
-                _land(future, gradients(self._model, factors, request))
+                _deliver(future, gradients(self._model, factors, request))
             return
         prompts = [samples[0][0].prompt for samples in batch]
         seen: dict[int, torch.Tensor] = {}
         active = [self._activate(samples[0][0]) for samples in batch]
-        edit = reading(active, [len(prompt) for prompt in prompts])
-        wanted = {layer for samples in batch for request, _ in samples if request.look for layer in request.look.layers}
+        edit = prefill_edit(active, [len(prompt) for prompt in prompts])
+        wanted: set[int] = set()  # only these layers' outputs are held until the pass ends
+        for samples in batch:
+            for request, _ in samples:
+                wanted.update(request.probe.layers if request.probe else ())
 
         def watch(layer: int, h: torch.Tensor) -> torch.Tensor:
             h = h if edit is None else edit(layer, h)
@@ -267,20 +270,20 @@ class Decoder:
             return h
 
         layers = range(self._model.shape.layers)
-        product = self._product(self.slots.one(first.adapter, scales(first.edits, len(layers))))
+        product = self._product(self.adapter_bank.shared(first.adapter, scales(first.edits, len(layers))))
         hidden = self._model.prefill(self._model.embed(prompts), layers, product, edit=watch)
         against = contrast(first.edits)
         base = None if against is None else self._model.prefill(self._model.embed(prompts), layers, self._model.base)
         for row, samples in enumerate(batch):
             for request, future in samples:
-                assert request.look is not None
+                assert request.probe is not None
                 length = len(request.prompt)
-                if request.look.top is None:
-                    _land(future, {layer: stream(seen[layer][row, :length]) for layer in request.look.layers})
+                if request.probe.top is None:
+                    _deliver(future, {layer: stream(seen[layer][row, :length]) for layer in request.probe.layers})
                     continue
                 logits = combined(self._model, request, hidden[row], None if base is None else base[row])
-                found: Scored = score(logits, request.prompt, request.look.top)
-                _land(future, found)
+                found: ScoredPrompt = score(logits, request.prompt, request.probe.top)
+                _deliver(future, found)
 
     # Decoding ----------------------------------------------------------------------------------------------------
 
@@ -292,10 +295,10 @@ class Decoder:
             return
         device = self._model.device
         parts = [
-            (slab.kept, torch.tensor([row.length for row in slab.rows], device=device)) for slab in self.rows.slabs
+            (block.kept, torch.tensor([row.length for row in block.rows], device=device)) for block in self.rows.blocks
         ]
         tokens = torch.tensor([row.tokens[-1] for row in rows], device=device)
-        edit = decoding([row.active for row in rows], [row.length for row in rows])
+        edit = decode_edit([row.active for row in rows], [row.length for row in rows])
         logits = self._model.decode(tokens, parts, self._product(self._carried(rows)), edit)
         for row in rows:
             row.length += 1
@@ -313,8 +316,8 @@ class Decoder:
     def _carried(self, rows: Sequence[_Row]) -> Carried | None:
         strengths = {index: row.scales for index, row in enumerate(rows) if row.scales}
         if len({row.adapter for row in rows}) == 1 and len({tuple(row.scales.items()) for row in rows}) == 1:
-            return self.slots.one(rows[0].adapter, rows[0].scales)
-        return self.slots.mixed([row.adapter for row in rows], strengths)
+            return self.adapter_bank.shared(rows[0].adapter, rows[0].scales)
+        return self.adapter_bank.mixed([row.adapter for row in rows], strengths)
 
     def _take(self, rows: Sequence[_Row], logits: torch.Tensor, base: torch.Tensor | None) -> None:
         """Sample a token for each row; finish those that stop.
@@ -340,7 +343,7 @@ class Decoder:
                     row.shadow.tokens.append(token)
             if stopped or len(row.tokens) == row.request.max_tokens:
                 done += [row] if row.shadow is None else [row, row.shadow]
-                _land(row.future, Sampled(row.tokens, "stop" if stopped else "length"))
+                _deliver(row.future, Sampled(row.tokens, "stop" if stopped else "length"))
         self.rows.drop(done)
 
 
@@ -369,10 +372,10 @@ def _batches(items: list[Item], *, alone: bool) -> list[list[list[Item]]]:
 
 
 def _kind(request: Request) -> tuple[object, ...]:
-    """What all requests of one pass share: edited or not, how the adapter is scaled, the contrast, the look."""
+    """What all requests of one pass share: edited or not, how the adapter is scaled, the contrast, the probe."""
     whole = tuple(edit for edit in request.edits if not isinstance(edit, ResidualEdit))
-    look = "none" if request.look is None else "forward" if request.look.gradient is None else "backward"
-    return bool(request.edits), whole, look
+    probe = "none" if request.probe is None else "forward" if request.probe.gradient is None else "backward"
+    return bool(request.edits), whole, probe
 
 
 def _common(prompts: Sequence[TokenIds]) -> TokenIds:
@@ -385,7 +388,7 @@ def _common(prompts: Sequence[TokenIds]) -> TokenIds:
     return low[:length]
 
 
-def _land(future: Future[Any], result: object) -> None:
+def _deliver(future: Future[Any], result: object) -> None:
     if future.set_running_or_notify_cancel():
         future.set_result(result)
 

@@ -12,7 +12,7 @@ from assay.engine.local.llama import LayerEdit
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
+class ActiveEdit:
     """A residual edit of one row.
 
     Attributes:
@@ -50,7 +50,7 @@ class Active:
         return (wide - (wide @ self.vector)[..., None] * self.vector).to(h.dtype)
 
 
-def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device) -> list[Active]:
+def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device) -> list[ActiveEdit]:
     """The residual edits of a request, ready for one row.
 
     Args:
@@ -72,7 +72,7 @@ def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device)
             vector = vector.to(device)
         start = edit.start if edit.start >= 0 else max(prompt + edit.start, 0)
         stop = edit.stop if edit.stop is None or edit.stop >= 0 else max(prompt + edit.stop, 0)
-        active.append(Active(edit, start, stop, vector, generator))
+        active.append(ActiveEdit(edit, start, stop, vector, generator))
     return active
 
 
@@ -91,7 +91,7 @@ def contrast(edits: Sequence[Edit]) -> Contrast | None:
     return next((edit for edit in edits if isinstance(edit, Contrast)), None)
 
 
-def reading(rows: Sequence[Sequence[Active]], lengths: Sequence[int], first: int = 0) -> LayerEdit | None:
+def prefill_edit(rows: Sequence[Sequence[ActiveEdit]], lengths: Sequence[int], first: int = 0) -> LayerEdit | None:
     """Edits while prompts are read.
 
     Args:
@@ -114,7 +114,7 @@ def reading(rows: Sequence[Sequence[Active]], lengths: Sequence[int], first: int
     return _only_where(rows, apply)
 
 
-def decoding(rows: Sequence[Sequence[Active]], positions: Sequence[int]) -> LayerEdit | None:
+def decode_edit(rows: Sequence[Sequence[ActiveEdit]], positions: Sequence[int]) -> LayerEdit | None:
     """Edits of one decoding step: each row has one token, at its position."""
     if not any(rows):
         return None
@@ -129,6 +129,6 @@ def decoding(rows: Sequence[Sequence[Active]], positions: Sequence[int]) -> Laye
     return _only_where(rows, apply)
 
 
-def _only_where(rows: Sequence[Sequence[Active]], apply: LayerEdit) -> LayerEdit:
+def _only_where(rows: Sequence[Sequence[ActiveEdit]], apply: LayerEdit) -> LayerEdit:
     layers = {active.edit.layer for edits in rows for active in edits}
     return lambda layer, h: apply(layer, h) if layer in layers else h

@@ -14,15 +14,15 @@ import torch
 
 from assay._util.hashing import digest_of
 from assay.core.edit import Edit
-from assay.core.target import Cost, Replies, Reply, Target, check_sampling
+from assay.core.target import Cost, Replies, Reply, Sampling, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
 from assay.engine.cache import ReplyCache
 from assay.engine.local.decode import Decoder
 from assay.engine.local.edits import contrast
 from assay.engine.local.llama import Llama
-from assay.engine.local.lora import Adapter, open_adapter
-from assay.engine.local.queue import Look, Queue, Request, Sampled
+from assay.engine.local.lora import LoraAdapter, open_adapter
+from assay.engine.local.queue import Probe, Queue, Request, Sampled
 from assay.engine.local.target import LocalTarget
 from assay.errors import InvalidInput
 
@@ -43,11 +43,11 @@ def _one_thread() -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Flight:
+class _Pending:
     """A request a worker is at, and how many wait for it."""
 
     future: asyncio.Future[Any]
-    passengers: int = 0
+    waiting: int = 0
 
 
 class LocalEngine:
@@ -86,8 +86,9 @@ class LocalEngine:
         self.base, self.cache = base, cache
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
         self._numerics = numerics(dtype, places[0]) + ("/exact" if exact else "")
-        self._adapters: dict[str, Adapter] = {}
-        self._flights: dict[str, _Flight] = {}
+        self._adapters: dict[str, LoraAdapter] = {}
+        self._pending: dict[str, _Pending] = {}
+        # a base's chat template and its training may end texts with different tokens
         stop = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|endoftext|>")}
         self.stop: frozenset[int] = frozenset(stop - {None})
         self._queue = Queue(len(places), MAX_LENGTH)
@@ -98,7 +99,7 @@ class LocalEngine:
             Decoder(model, self._queue, self.stop, MAX_ROWS, threads or default_threads(), exact) for model in models
         ]
 
-    def adapter(self, path: Path, digest: str) -> Adapter:
+    def adapter(self, path: Path, digest: str) -> LoraAdapter:
         """An adapter, verified once against its digest ("" takes it as it is)."""
         if not digest or digest not in self._adapters:
             adapter = open_adapter(path, digest, self.model.widths, self.shape.layers)
@@ -109,71 +110,68 @@ class LocalEngine:
     async def generate(
         self,
         prompt: Sequence[int],
-        adapter: Adapter | None,
-        *,
-        n: int,
-        max_tokens: int,
-        temperature: float,
-        seed: int,
+        adapter: LoraAdapter | None,
+        sampling: Sampling,
         edits: tuple[Edit, ...] = (),
     ) -> Replies:
-        """Sample n continuations of token ids; those already in the cache are not sampled again.
+        """Sample continuations of token ids; those already in the cache are not sampled again.
 
         Raises:
-            InvalidInput: n or max_tokens below 1, a negative temperature, or too long a prompt.
+            InvalidInput: too long a prompt.
         """
-        check_sampling(n, max_tokens, temperature)
-        requests = [
-            Request(tuple(prompt), adapter, max_tokens, temperature, seed, sample, edits) for sample in range(n)
-        ]
+        limits = (sampling.max_tokens, sampling.temperature, sampling.seed)
+        requests = [Request(tuple(prompt), adapter, *limits, sample, edits) for sample in range(sampling.n)]
         keys = [self._key(request) for request in requests]
         replies = {key: reply for key in keys if (reply := self.cache.get(key)) is not None}
         todo = {key: request for key, request in zip(keys, requests, strict=True) if key not in replies}
-        landed: list[Sampled] = await self._land(self._depart(todo))
-        for key, sampled in zip(todo, landed, strict=True):
+        sampled_now: list[Sampled] = await self._results(self._submit(todo))
+        for key, sampled in zip(todo, sampled_now, strict=True):
             text = str(self.tokenizer.decode(sampled.tokens, skip_special_tokens=True))
             replies[key] = Reply(text, len(sampled.tokens), sampled.finish)
             self.cache.put(key, replies[key])
         samples = tuple(replies[key] for key in keys)
         models = 1 if contrast(edits) is None else 2  # the reference reads every token too
         written = sum(reply.tokens for reply in samples)
-        return Replies(samples, Cost(n, models * len(prompt), models * written))
+        return Replies(samples, Cost(sampling.n, models * len(prompt), models * written))
 
-    async def look(self, prompt: Sequence[int], adapter: Adapter | None, edits: tuple[Edit, ...], look: Look) -> Any:
-        """One pass over token ids; what `assay.engine.local.probes` reads off it.
+    async def probe(
+        self, prompt: Sequence[int], adapter: LoraAdapter | None, edits: tuple[Edit, ...], probe: Probe
+    ) -> Any:
+        """Make one pass over token ids, and give what `assay.engine.local.probes` reads off it.
 
         Raises:
             InvalidInput: an empty prompt, or too long a one.
         """
         if not prompt:
             raise InvalidInput("an empty text: there is nothing to read.")
-        [future] = self._queue.submit([Request(tuple(prompt), adapter, 0, 0.0, 0, 0, edits, look)])
+        [future] = self._queue.submit([Request(tuple(prompt), adapter, 0, 0.0, 0, 0, edits, probe)])
         return await asyncio.wrap_future(future)
 
-    def _depart(self, todo: Mapping[str, Request]) -> list[_Flight]:
-        """One flight a request; audits that ask the same at the same time share it."""
-        new = {key: request for key, request in todo.items() if key not in self._flights}
+    def _submit(self, todo: Mapping[str, Request]) -> list[_Pending]:
+        """Hand requests to the workers; audits that ask the same at the same time wait for one and the same."""
+        new = {key: request for key, request in todo.items() if key not in self._pending}
         for key, future in zip(new, self._queue.submit(list(new.values())), strict=True):
-            self._flights[key] = _Flight(asyncio.wrap_future(future))
-            self._flights[key].future.add_done_callback(functools.partial(self._forget, key))
-        flights = [self._flights[key] for key in todo]
-        for flight in flights:
-            flight.passengers += 1
-        return flights
+            self._pending[key] = _Pending(asyncio.wrap_future(future))
+            self._pending[key].future.add_done_callback(functools.partial(self._forget, key))
+        pending = [self._pending[key] for key in todo]
+        for one in pending:
+            one.waiting += 1
+        return pending
 
-    def _forget(self, key: str, _landed: object) -> None:
-        del self._flights[key]
+    def _forget(self, key: str, _done: object) -> None:
+        del self._pending[key]
 
     @staticmethod
-    async def _land(flights: Sequence[_Flight]) -> list[Any]:
-        """Wait for flights; the last passenger to leave before one lands calls it off, which frees its row."""
+    async def _results(pending: Sequence[_Pending]) -> list[Any]:
+        """Wait for requests; the last to stop waiting for one that is not done cancels it, which frees its row."""
         try:
-            return await asyncio.gather(*(asyncio.shield(flight.future) for flight in flights))
+            # shielded: an audit that gives up must not cancel what others wait for
+            return await asyncio.gather(*(asyncio.shield(one.future) for one in pending))
         finally:
-            for flight in flights:
-                flight.passengers -= 1
-                if not flight.passengers and not flight.future.done():
-                    flight.future.cancel()
+            for one in pending:
+                one.waiting -= 1
+                if not one.waiting and not one.future.done():
+                    one.future.cancel()
 
     def _key(self, request: Request) -> str:
         return digest_of(

@@ -1,7 +1,7 @@
-"""Keys and values of live rows, in slabs by how many tokens a row can grow to.
+"""The KV cache: keys and values of live rows, in blocks by how many tokens a row can grow to.
 
-A row that needs 90 tokens shares a slab with others that need up to 128, never with one that needs 1,000: nothing is
-padded to the longest row of the batch, neither in memory nor in attention. Within a slab live rows are the first ones.
+A row that needs 90 tokens shares a block with others that need up to 128, never with one that needs 1,000: nothing is
+padded to the longest row of the batch, neither in memory nor in attention. Within a block live rows are the first ones.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Generic, TypeVar
 import torch
 
 _GRAIN = 64  # capacities are multiples of it, up to 512; beyond, doublings
-_ROWS = 8  # a slab has room for so many rows at first, then for twice as many; it goes with its last row
+_ROWS = 8  # a block has room for so many rows at first, then for twice as many; it goes with its last row
 
-Row = TypeVar("Row")
+RowType = TypeVar("RowType")
 
 
 @dataclass(slots=True)
-class KVBlock(Generic[Row]):
+class KVBlock(Generic[RowType]):
     """Rows of one capacity.
 
     Attributes:
@@ -28,11 +28,11 @@ class KVBlock(Generic[Row]):
     """
 
     kept: torch.Tensor
-    rows: list[Row] = field(default_factory=list)
+    rows: list[RowType] = field(default_factory=list)
 
 
-class KVCache(Generic[Row]):
-    """All live rows of a worker, in a fixed order: slab by slab.
+class KVCache(Generic[RowType]):
+    """All live rows of a worker, in a fixed order: block by block.
 
     Args:
         layers: of the model.
@@ -45,64 +45,64 @@ class KVCache(Generic[Row]):
     def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
         self._layers, self._tail = layers, (heads, width)
         self._like = torch.empty(0, dtype=dtype, device=device)
-        self._slabs: dict[int, KVBlock[Row]] = {}
+        self._blocks: dict[int, KVBlock[RowType]] = {}
 
-    def __iter__(self) -> Iterator[Row]:
-        return (row for slab in self._slabs.values() for row in slab.rows)
+    def __iter__(self) -> Iterator[RowType]:
+        return (row for block in self._blocks.values() for row in block.rows)
 
     def __len__(self) -> int:
-        return sum(len(slab.rows) for slab in self._slabs.values())
+        return sum(len(block.rows) for block in self._blocks.values())
 
     @property
-    def slabs(self) -> list[KVBlock[Row]]:
+    def blocks(self) -> list[KVBlock[RowType]]:
         """Those with rows, in order."""
-        return list(self._slabs.values())
+        return list(self._blocks.values())
 
     @property
     def nbytes(self) -> int:
-        """Memory all slabs take."""
-        return sum(slab.kept.nbytes for slab in self._slabs.values())
+        """Memory all blocks take."""
+        return sum(block.kept.nbytes for block in self._blocks.values())
 
-    def add(self, row: Row, tokens: int) -> torch.Tensor:
-        """Make room for a row of so many tokens; it becomes the last of its slab.
+    def add(self, row: RowType, tokens: int) -> torch.Tensor:
+        """Make room for a row of so many tokens; it becomes the last of its block.
 
         Returns:
-            Its part of the slab, (layers, capacity, heads, head width), to be filled at once.
+            Its part of the block, (layers, capacity, heads, head width), to be filled at once.
         """
         capacity = _capacity(tokens)
-        slab = self._slabs.get(capacity)
-        if slab is None:
-            slab = self._slabs[capacity] = KVBlock(self._empty(_ROWS, capacity))
-        if len(slab.rows) == slab.kept.shape[1]:
-            grown = self._empty(2 * len(slab.rows), capacity)
-            grown[:, : len(slab.rows)] = slab.kept
-            slab.kept = grown
-        slab.rows.append(row)
-        return slab.kept[:, len(slab.rows) - 1]
+        block = self._blocks.get(capacity)
+        if block is None:
+            block = self._blocks[capacity] = KVBlock(self._empty(_ROWS, capacity))
+        if len(block.rows) == block.kept.shape[1]:
+            grown = self._empty(2 * len(block.rows), capacity)
+            grown[:, : len(block.rows)] = block.kept
+            block.kept = grown
+        block.rows.append(row)
+        return block.kept[:, len(block.rows) - 1]
 
     def _empty(self, rows: int, capacity: int) -> torch.Tensor:
         # zeros: attention multiplies what lies behind a row's end by a weight of zero, and 0 × NaN is not 0
         return self._like.new_zeros(self._layers, rows, capacity, *self._tail)
 
-    def drop(self, gone: list[Row]) -> None:
-        """Free rows: the last of a slab moves into the hole; a slab without rows is given up."""
+    def drop(self, gone: list[RowType]) -> None:
+        """Free rows: the last of a block moves into the hole; a block without rows is given up."""
         for row in gone:
-            for capacity, slab in list(self._slabs.items()):
-                hole = next((index for index, other in enumerate(slab.rows) if other is row), None)
+            for capacity, block in list(self._blocks.items()):
+                hole = next((index for index, other in enumerate(block.rows) if other is row), None)
                 if hole is None:
                     continue
-                last = len(slab.rows) - 1
+                last = len(block.rows) - 1
                 if hole != last:
-                    slab.kept[:, hole] = slab.kept[:, last]
-                    slab.rows[hole] = slab.rows[last]
-                slab.rows.pop()
-                if not slab.rows:
-                    del self._slabs[capacity]
+                    block.kept[:, hole] = block.kept[:, last]
+                    block.rows[hole] = block.rows[last]
+                block.rows.pop()
+                if not block.rows:
+                    del self._blocks[capacity]
                 break
 
     def clear(self) -> None:
         """Free all rows."""
-        self._slabs.clear()
+        self._blocks.clear()
 
 
 def _capacity(tokens: int) -> int:

@@ -25,7 +25,7 @@ Factors = dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
-class Adapter:
+class LoraAdapter:
     """A LoRA that was found to fit its base. Its weights stay on disk until they are used.
 
     Attributes:
@@ -62,7 +62,7 @@ def adapter_digest(path: Path) -> str:
     return digest_of([sha256(path / WEIGHTS), sha256(path / CONFIG)])
 
 
-def open_adapter(path: Path, expected: str, widths: dict[str, int], layers: int) -> Adapter:
+def open_adapter(path: Path, expected: str, widths: dict[str, int], layers: int) -> LoraAdapter:
     """Verify an adapter and that it fits.
 
     Args:
@@ -85,7 +85,7 @@ def open_adapter(path: Path, expected: str, widths: dict[str, int], layers: int)
             raise InvalidInput(f"{path}: {module} of layer {layer} does not fit the base.")
     rank = max((len(a) for a, _ in factors.values()), default=1)
     stored = sum(a.nbytes + b.nbytes for a, b in factors.values())
-    return Adapter(found, path, rank, min((layer for layer, _ in factors), default=0), stored)
+    return LoraAdapter(found, path, rank, min((layer for layer, _ in factors), default=0), stored)
 
 
 def _read(path: Path, dtype: torch.dtype | None) -> Factors:

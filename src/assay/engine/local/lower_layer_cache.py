@@ -1,4 +1,4 @@
-"""The layers below a suite's adapters are the same for all its organisms: a prompt is read there once.
+"""Lower-layer cache: below a suite's adapters the layers are the same for all its organisms, and read a prompt once.
 
 Adapters often leave the lower layers alone (the factory's do). What those layers make of a prompt is kept for the next
 adapter that is asked the same, which in a sweep is the next testbed.
@@ -67,6 +67,7 @@ class LowerLayerCache:
             kept = h.new_empty(depth, *h.shape[:2], 2 * s.key_heads, s.head_width)
             hidden = self._model.prefill(h, range(depth), self._model.base, past, keep=kept)
             for row, (key, rest) in enumerate(zip(missing, rests, strict=True)):
+                # clones: a view would keep the whole pass in memory
                 found[key] = _Read(hidden[row, : len(rest)].clone(), kept[:, row, : len(rest)].clone())
             self._keep({key: found[key] for key in missing})
         reads = [found[key] for key in keys]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import linear
 
 from assay.core.readouts import Along, NegativeLogLikelihood, WithRespectTo
-from assay.engine.local.edits import Active, activate, contrast, reading, scales
+from assay.engine.local.edits import ActiveEdit, activate, contrast, prefill_edit, scales
 from assay.engine.local.llama import Llama, Product
 from assay.engine.local.lora import Factors
 from assay.engine.local.queue import Request
@@ -22,7 +22,7 @@ _ROWS = 256  # positions whose logits are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredPrompt:
     """Log-probabilities of a prompt's own tokens (the first counts 0), and the likeliest next ones at each position."""
 
     logprobs: Array
@@ -34,7 +34,7 @@ def stream(h: torch.Tensor) -> Array:
     return h.detach().float().cpu().numpy()
 
 
-def score(logits: Callable[[slice], torch.Tensor], prompt: Sequence[int], top: int) -> Scored:
+def score(logits: Callable[[slice], torch.Tensor], prompt: Sequence[int], top: int) -> ScoredPrompt:
     """Log-probabilities from logits, a few positions at a time: all of them at once would take the most memory of all.
 
     Args:
@@ -53,7 +53,7 @@ def score(logits: Callable[[slice], torch.Tensor], prompt: Sequence[int], top: i
             ids.append(best.indices.cpu().numpy())
             values.append(best.values.cpu().numpy())
     kept = (np.concatenate(ids), np.concatenate(values)) if top else None
-    return Scored(np.concatenate(own)[: len(prompt)], kept)
+    return ScoredPrompt(np.concatenate(own)[: len(prompt)], kept)
 
 
 def combined(
@@ -90,15 +90,15 @@ def gradients(model: Llama, factors: Factors, request: Request) -> tuple[float, 
     Args:
         model: the base.
         factors: of the request's adapter.
-        request: whose look says what to differentiate.
+        request: whose probe says what to differentiate.
 
     Returns:
         The loss and name → gradient, as `assay.core.readouts.Gradients` names them.
     """
-    assert request.look is not None and request.look.gradient is not None
-    wrt, loss, begin = request.look.gradient
+    assert request.probe is not None and request.probe.gradient is not None
+    wrt, loss, begin = request.probe.gradient
     length, layers = len(request.prompt), range(model.shape.layers)
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():  # the worker's thread runs in inference mode
         held = {key: (a.clone().requires_grad_(wrt.kind == "adapter"), b.clone().requires_grad_(wrt.kind == "adapter"))
                 for key, (a, b) in factors.items()}  # fmt: skip
         product = _differentiable(model, held, scales(request.edits, model.shape.layers))
@@ -136,11 +136,9 @@ def _leaves(
     if wrt.kind == "inputs":
         return _Leaves({"inputs": h}, {})
     if wrt.kind == "adapter":
-        named = {
-            f"layers.{layer}.{m}.lora_{x}": t
-            for (layer, m), pair in held.items()
-            for x, t in zip("AB", pair, strict=True)
-        }
+        named: dict[str, torch.Tensor] = {}
+        for (layer, module), (a, b) in held.items():
+            named[f"layers.{layer}.{module}.lora_A"], named[f"layers.{layer}.{module}.lora_B"] = a, b
         return _Leaves(named, {})
     rows = length if wrt.kind == "residual" else 1
     added = {
@@ -151,10 +149,10 @@ def _leaves(
 
 
 def _following(
-    active: Sequence[Active], leaves: _Leaves | None, length: int, seen: dict[int, torch.Tensor]
+    active: Sequence[ActiveEdit], leaves: _Leaves | None, length: int, seen: dict[int, torch.Tensor]
 ) -> Callable[[int, torch.Tensor], torch.Tensor]:
     """Edits, then the leaves' (zero) additions; what each layer gives is written down."""
-    edit = reading([active], [length])
+    edit = prefill_edit([active], [length])
 
     def follow(layer: int, h: torch.Tensor) -> torch.Tensor:
         if edit is not None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from assay.core.edit import Edit
 from assay.core.readouts import Loss, WithRespectTo
-from assay.engine.local.lora import Adapter
+from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.sampling import entropy
 from assay.errors import InvalidInput
 
@@ -19,7 +19,7 @@ _LINGER = 0.004  # seconds an idle worker waits for company after a first reques
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Probe:
     """What is read off one pass over a prompt, instead of sampling.
 
     Attributes:
@@ -35,16 +35,16 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One sample of one prompt, or one look at it."""
+    """One sample of one prompt, or one probe of it."""
 
     prompt: tuple[int, ...]
-    adapter: Adapter | None
+    adapter: LoraAdapter | None
     max_tokens: int
     temperature: float
     seed: int
     sample: int
     edits: tuple[Edit, ...] = ()
-    look: Look | None = None
+    probe: Probe | None = None
 
     @property
     def entropy(self) -> int:
@@ -60,7 +60,7 @@ class Sampled:
     finish: Literal["stop", "length"]
 
 
-Item = tuple[Request, "Future[Any]"]  # of Sampled, or of what a look returns
+Item = tuple[Request, "Future[Any]"]  # of Sampled, or of what a probe returns
 
 
 class Queue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 
@@ -23,13 +23,25 @@ from assay.core.readouts import (
     Weights,
     WithRespectTo,
 )
-from assay.core.target import Corpus, Cost, Message, Messages, Prompt, Replies, Target, as_messages
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Corpus,
+    Cost,
+    Message,
+    Messages,
+    Prompt,
+    Replies,
+    Sampling,
+    SamplingOptions,
+    Target,
+    as_messages,
+)
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
 from assay.engine.local.edits import contrast
-from assay.engine.local.lora import Adapter
-from assay.engine.local.probes import Scored
-from assay.engine.local.queue import Look
+from assay.engine.local.lora import LoraAdapter
+from assay.engine.local.probes import ScoredPrompt
+from assay.engine.local.queue import Probe
 from assay.engine.local.tensors import names_of, tensor_of
 from assay.errors import InvalidInput, UnknownId
 
@@ -50,7 +62,7 @@ class LocalTarget:
     """
 
     def __init__(
-        self, engine: LocalEngine, spec: TargetSpec, adapter: Adapter | None, edits: tuple[Edit, ...] = ()
+        self, engine: LocalEngine, spec: TargetSpec, adapter: LoraAdapter | None, edits: tuple[Edit, ...] = ()
     ) -> None:
         self._engine, self._spec, self._adapter, self._edits = engine, spec, adapter, edits
 
@@ -99,37 +111,29 @@ class LocalTarget:
         return head + self._tokens(reply), len(head)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         text, prefill = self._begun(as_messages(messages))
-        return await self.complete(text + prefill, n=n, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return await self.complete(text + prefill, sampling, **options)
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._engine.generate(
-            self._tokens(text),
-            self._adapter,
-            n=n,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=seed,
-            edits=self._edits,
-        )
+        return await self._engine.generate(self._tokens(text), self._adapter, sampling.but(**options), self._edits)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         vocabulary = len(self._engine.tokenizer)
         if not 0 <= top <= vocabulary:
             raise InvalidInput(f"top={top}: give 0 to {vocabulary} next tokens.")
         ids, begin = self._read(prompt)
-        found: Scored = await self._engine.look(ids, self._adapter, self._edits, Look(top=top))
+        found: ScoredPrompt = await self._engine.probe(ids, self._adapter, self._edits, Probe(top=top))
         likely: tuple[tuple[Alternative, ...], ...] = ()
         if found.top is not None:
             texts = self._texts(sorted(set(found.top[0].ravel().tolist())))
-            likely = tuple(
-                tuple(Alternative(t, texts[t], value) for t, value in zip(row_ids, row, strict=True))
-                for row_ids, row in zip(found.top[0].tolist(), found.top[1].tolist(), strict=True)
-            )
+            ranked: list[tuple[Alternative, ...]] = []
+            for row_ids, row in zip(found.top[0].tolist(), found.top[1].tolist(), strict=True):
+                ranked.append(tuple(Alternative(t, texts[t], value) for t, value in zip(row_ids, row, strict=True)))
+            likely = tuple(ranked)
         names = self._texts(ids)
         models = 1 if contrast(self._edits) is None else 2  # the reference reads it too
         spelled, cost = tuple(names[t] for t in ids), Cost(1, models * len(ids), 0)
@@ -141,7 +145,7 @@ class LocalTarget:
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         self._check_layers(layers)
         ids, _ = self._read(prompt)
-        found = await self._engine.look(ids, self._adapter, self._edits, Look(layers=tuple(layers)))
+        found = await self._engine.probe(ids, self._adapter, self._edits, Probe(layers=tuple(layers)))
         names = self._texts(ids)
         return Activations(found, tuple(names[t] for t in ids), Cost(1, len(ids), 0))
 
@@ -158,8 +162,8 @@ class LocalTarget:
             raise InvalidInput(
                 "NegativeLogLikelihood wants something to score: end with an assistant turn, or two tokens."
             )
-        look = Look(gradient=(wrt, loss, begin))
-        value, of = await self._engine.look(ids, self._adapter, self._edits, look)
+        probe = Probe(gradient=(wrt, loss, begin))
+        value, of = await self._engine.probe(ids, self._adapter, self._edits, probe)
         passes = _BACKWARD + isinstance(loss, Shift)  # which reads the unedited stream as well
         return Gradients(value, of, Cost(1, passes * len(ids), 0))
 

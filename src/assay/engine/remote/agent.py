@@ -13,19 +13,21 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Unpack
 
 from assay._util.hashing import digest_of, files_of, sha256
 from assay.core.access import Access
 from assay.core.target import (
+    DEFAULT_SAMPLING,
     Cost,
     Messages,
     Replies,
     Reply,
+    Sampling,
+    SamplingOptions,
     Target,
     ToolCall,
     as_messages,
-    check_sampling,
 )
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.remote.target import RemoteTarget
@@ -48,23 +50,21 @@ class AgenticTarget(RemoteTarget):
     _offers = frozenset({Access.CHAT, Access.SAMPLING, Access.TRAINING_DATA})
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Let the agent work on a conversation, n times, each time in a fresh sandbox.
 
         Args:
             messages: the conversation; a prefill is not possible.
-            n: times.
-            max_tokens: of each of its messages; never below 1,024, since tools are called in them.
-            temperature: of the sampling.
-            seed: is worth what the provider makes of it.
+            sampling: n conversations; its limit holds for each of the agent's messages and is never below 1,024, since
+                tools are called in them; its seed is worth what the provider makes of it.
+            options: fields of the sampling that are to be others.
 
         Raises:
             BackendFailed: the agent's process failed; with the end of what it said.
             InvalidInput: a prefill, or values no engine can sample with.
         """
-        check_sampling(n, max_tokens, temperature)
-        turns = as_messages(messages)
+        turns, sampling = as_messages(messages), sampling.but(**options)
         if turns[-1].role != "user":
             raise InvalidInput("an agent's reply cannot be begun for it: end the conversation with a user turn.")
         job = {
@@ -74,12 +74,16 @@ class AgenticTarget(RemoteTarget):
             "tools": list(self._spec.tools),
             "sandbox": os.environ.get(SANDBOX, "docker"),
             "turns": [asdict(turn) for turn in turns],
-            "config": {"max_tokens": max(max_tokens, 1_024), "temperature": temperature, "seed": seed},
-            "n": n,
+            "config": {
+                "max_tokens": max(sampling.max_tokens, 1_024),
+                "temperature": sampling.temperature,
+                "seed": sampling.seed,
+            },
+            "n": sampling.n,
         }
         found = await _process(job)
         samples = tuple(map(_reply, found["samples"]))
-        return Replies(samples, Cost(n, found["input_tokens"], found["output_tokens"]))
+        return Replies(samples, Cost(sampling.n, found["input_tokens"], found["output_tokens"]))
 
 
 def _reply(told: dict[str, Any]) -> Reply:

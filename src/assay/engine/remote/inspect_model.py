@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Unpack
 
 from inspect_ai.model import (
     ChatMessage,
@@ -25,9 +26,19 @@ from inspect_ai.model import (
 from inspect_ai.util import LimitExceededError
 
 from assay.core.access import Access
-from assay.core.target import Cost, Messages, Replies, Reply, Target, as_messages, check_sampling
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Cost,
+    Messages,
+    Replies,
+    Reply,
+    Sampling,
+    SamplingOptions,
+    Target,
+    as_messages,
+)
 from assay.core.testbed import INSPECT, TargetSpec
-from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, spoken
+from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, without_empty_prefill
 from assay.errors import BackendFailed, InvalidInput
 
 _CHARACTERS = 4  # of English a token, in most vocabularies
@@ -55,7 +66,7 @@ class InspectTarget(RemoteTarget):
         self._told = False
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n replies: in one call where the provider can, the missing ones in calls of their own.
 
@@ -65,23 +76,23 @@ class InspectTarget(RemoteTarget):
             BackendFailed: the provider gave up, after Inspect's retries.
             InvalidInput: n or max_tokens below 1, or a negative temperature.
         """
-        check_sampling(n, max_tokens, temperature)
-        turns = [_TURN[turn.role](content=turn.content) for turn in spoken(as_messages(messages))]
+        sampling = sampling.but(**options)
+        turns = [_TURN[turn.role](content=turn.content) for turn in without_empty_prefill(as_messages(messages))]
 
         async def ask(sample: int, count: int) -> Replies:
             config = GenerateConfig(
-                max_tokens=max_tokens,
-                temperature=temperature,
-                seed=remote_seed(seed, sample),
+                max_tokens=sampling.max_tokens,
+                temperature=sampling.temperature,
+                seed=remote_seed(sampling.seed, sample),
                 num_choices=count if count > 1 else None,
             )
             return self._replies(turns, await self._generate(turns, config), count)
 
-        first = await ask(0, n)
-        rest = await asyncio.gather(*(ask(sample, 1) for sample in range(len(first.samples), n)))
+        first = await ask(0, sampling.n)
+        rest = await asyncio.gather(*(ask(sample, 1) for sample in range(len(first.samples), sampling.n)))
         samples = [sample for part in (first, *rest) for sample in part.samples]
         spent = sum((part.cost for part in (first, *rest)), Cost())
-        return Replies(tuple(samples), Cost(n, spent.input_tokens, spent.output_tokens))
+        return Replies(tuple(samples), Cost(sampling.n, spent.input_tokens, spent.output_tokens))
 
     async def _generate(self, turns: Sequence[ChatMessage], config: GenerateConfig) -> ModelOutput:
         try:

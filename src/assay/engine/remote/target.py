@@ -1,4 +1,4 @@
-"""What all targets that live elsewhere have in common: they answer, and let nobody look inside."""
+"""What all targets behind an interface have in common: they answer, and nobody can read what is inside."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
-from assay.core.target import Corpus, Message, Messages, Prompt, Replies, Target
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Corpus,
+    Message,
+    Messages,
+    Prompt,
+    Replies,
+    Sampling,
+    SamplingOptions,
+    Target,
+)
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
 from assay.errors import AccessDenied
@@ -58,7 +68,7 @@ class RemoteTarget(ABC):
         return None
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         raise self._refusal("target.complete, raw text", [Access.SAMPLING])
 
@@ -76,7 +86,7 @@ class RemoteTarget(ABC):
 
     @abstractmethod
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Replies of the model, as each kind of remote target gets them."""
 
@@ -115,6 +125,6 @@ def share_out(total: int, texts: Sequence[str]) -> list[int]:
     return [after - before for before, after in itertools.pairwise(bounds)]
 
 
-def spoken(turns: Sequence[Message]) -> Sequence[Message]:
+def without_empty_prefill(turns: Sequence[Message]) -> Sequence[Message]:
     """The turns without an empty prefill, which interfaces refuse."""
     return turns[:-1] if turns[-1] == Message("assistant", "") else turns

@@ -13,14 +13,26 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from assay.core.access import Access
 from assay.core.readouts import Alternative, Raw, TokenLogprobs
-from assay.core.target import Cost, Message, Messages, Prompt, Replies, Reply, Target, as_messages, check_sampling
+from assay.core.target import (
+    DEFAULT_SAMPLING,
+    Cost,
+    Message,
+    Messages,
+    Prompt,
+    Replies,
+    Reply,
+    Sampling,
+    SamplingOptions,
+    Target,
+    as_messages,
+)
 from assay.core.testbed import TargetSpec
-from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, spoken
-from assay.engine.remote.vllm_http import Cards, Completion, Detokenized, Entry, Tokenized, Wire
+from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, without_empty_prefill
+from assay.engine.remote.vllm_http import Completion, Detokenized, PromptLogprob, ServedModels, Tokenized, VllmClient
 from assay.errors import BackendFailed, CorruptArtifact, InvalidInput
 
 # what is left out the server fills in from the checkpoint's generation_config.json, which is not the plain distribution
@@ -41,16 +53,17 @@ class VllmServer:
         url: of its root, `http://127.0.0.1:8000`.
         key: the server's `--api-key`, if it has one.
         timeout: seconds one request may take.
+        model: name under which it serves the base, "" where that is the base's own.
 
     Raises:
         InvalidInput: not an HTTP URL.
     """
 
-    def __init__(self, url: str, key: str = "", timeout: float = 600.0) -> None:
+    def __init__(self, url: str, key: str = "", timeout: float = 600.0, model: str = "") -> None:
         root = url.rstrip("/").removesuffix("/v1")
         if not root.startswith(("http://", "https://")):
             raise InvalidInput(f"vLLM server {url!r}: give the URL of its root, such as http://127.0.0.1:8000.")
-        self._root, self._key, self._timeout = root, key, timeout
+        self._root, self._key, self._timeout, self._model = root, key, timeout, model
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
@@ -63,18 +76,27 @@ class VllmServer:
             CorruptArtifact: an adapter to be loaded is not the recorded one.
             InvalidInput: the server has another base, or neither has nor may load the adapter.
         """
-        async with Wire(self._root, self._key, self._timeout) as wire:
-            cards = await wire.get("/v1/models", Cards)
-            if spec.base not in cards.bases:
-                raise InvalidInput(
-                    f"{spec.alias} wants base {spec.base!r}; the server at {self._root} serves "
-                    f"{', '.join(sorted(cards.bases)) or 'none'}. Start it with --served-model-name {spec.base}."
-                )
-            if spec.adapter is not None and spec.alias not in cards.adapters:
-                await self._load(wire, spec, spec.adapter)
-            yield VllmTarget(wire, spec, spec.alias if spec.adapter else spec.base)
+        async with VllmClient(self._root, self._key, self._timeout) as client:
+            served = await client.get("/v1/models", ServedModels)
+            base = self._base(spec, served.bases)
+            if spec.adapter is not None and spec.alias not in served.adapters:
+                await self._load(client, spec, spec.adapter)
+            yield VllmTarget(client, spec, spec.alias if spec.adapter else base, base)
 
-    async def _load(self, wire: Wire, spec: TargetSpec, adapter: Path) -> None:
+    def _base(self, spec: TargetSpec, served: set[str]) -> str:
+        """The server's name of the spec's base: one that was given, the spec's, or that of the only base there is."""
+        wanted = self._model or spec.base
+        if not wanted and len(served) == 1:
+            return next(iter(served))
+        if wanted not in served:
+            raise InvalidInput(
+                f"{spec.alias} wants {f'base {wanted!r}' if wanted else 'the only base'}; the server at {self._root} "
+                f"serves {', '.join(sorted(served)) or 'none'}. Start it with --served-model-name {wanted or 'NAME'}, "
+                f"or name one of its bases behind the URL: vllm:{self._root}#NAME."
+            )
+        return wanted
+
+    async def _load(self, client: VllmClient, spec: TargetSpec, adapter: Path) -> None:
         """Errors name the alias alone: a path may be readable."""
         from assay.engine.local.lora import adapter_digest
 
@@ -85,10 +107,12 @@ class VllmServer:
             raise InvalidInput(f"{spec.alias}: its adapter is not there, or not in PEFT's layout. {remedy}") from None
         if spec.adapter_digest not in ("", found):
             raise CorruptArtifact(spec.alias, spec.adapter_digest, found, remedy)
-        status = await wire.tell(
+        status = await client.tell(
             "/v1/load_lora_adapter", {"lora_name": spec.alias, "lora_path": str(adapter.resolve())}
         )
-        if status == 200 or spec.alias in (await wire.get("/v1/models", Cards)).adapters:  # another audit was quicker
+        if (
+            status == 200 or spec.alias in (await client.get("/v1/models", ServedModels)).adapters
+        ):  # another audit was quicker
             return
         raise InvalidInput(
             f"the server at {self._root} does not serve {spec.alias}, and would not load it (HTTP {status}; see its "
@@ -102,25 +126,26 @@ class VllmTarget(RemoteTarget):
     """One model of a server. Token counts are the server's, with a reply's end token.
 
     Args:
-        wire: to the server.
+        client: to the server.
         spec: alias, grants and corpus.
         model: its name there: the alias, or the base's.
+        base: the base's name there.
     """
 
     _kind = "a vLLM server"
     _offers = frozenset({Access.CHAT, Access.SAMPLING, Access.LOGITS, Access.REFERENCE, Access.TRAINING_DATA})
 
-    def __init__(self, wire: Wire, spec: TargetSpec, model: str) -> None:
+    def __init__(self, client: VllmClient, spec: TargetSpec, model: str, base: str) -> None:
         super().__init__(spec)
-        self._wire, self._model = wire, model
+        self._client, self._model, self._base = client, model, base
 
     @property
     def reference(self) -> Target | None:
         """The base on the same server."""
-        return VllmTarget(self._wire, self._spec, self._spec.base)
+        return VllmTarget(self._client, self._spec, self._base, self._base)
 
     async def chat(
-        self, messages: Messages, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n replies; a prefill goes on as the server's chat template leaves it.
 
@@ -128,14 +153,14 @@ class VllmTarget(RemoteTarget):
             BackendFailed: the server does not answer, or fails.
             InvalidInput: what the server refuses, too long a conversation for one.
         """
-        turns = spoken(as_messages(messages))
+        turns = without_empty_prefill(as_messages(messages))
         body: dict[str, Any] = {"messages": _messages(turns)}
         if turns[-1].role == "assistant":
             body |= {"add_generation_prompt": False, "continue_final_message": True}
-        return await self._sample("/v1/chat/completions", body, n, max_tokens, temperature, seed)
+        return await self._sample("/v1/chat/completions", body, sampling.but(**options))
 
     async def complete(
-        self, text: str, *, n: int = 1, max_tokens: int = 64, temperature: float = 1.0, seed: int = 0
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Sample n continuations of raw text, to which the server adds no token.
 
@@ -144,16 +169,19 @@ class VllmTarget(RemoteTarget):
             InvalidInput: what the server refuses, an empty text for one.
         """
         body = {"prompt": text, "add_special_tokens": False}
-        return await self._sample("/v1/completions", body, n, max_tokens, temperature, seed)
+        return await self._sample("/v1/completions", body, sampling.but(**options))
 
-    async def _sample(
-        self, path: str, body: Mapping[str, Any], n: int, max_tokens: int, temperature: float, seed: int
-    ) -> Replies:
-        check_sampling(n, max_tokens, temperature)
-        draws = n if temperature > 0 else 1  # vLLM refuses more than one greedy sample: they are all the same
-        limits = {"n": draws, "max_tokens": max_tokens, "temperature": temperature, "seed": remote_seed(seed)}
+    async def _sample(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> Replies:
+        n = sampling.n
+        draws = n if sampling.temperature > 0 else 1  # vLLM refuses more than one greedy sample: they are all the same
+        limits = {
+            "n": draws,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "seed": remote_seed(sampling.seed),
+        }
         request = {"model": self._model, **body, **limits, **_PLAIN, "return_token_ids": True}
-        answer = await self._wire.post(path, request, Completion)
+        answer = await self._client.post(path, request, Completion)
         choices = sorted(answer.choices, key=lambda choice: choice.index)
         if len(choices) != draws:
             raise BackendFailed(f"the server was asked for {draws} samples and gave {len(choices)}.")
@@ -185,8 +213,8 @@ class VllmTarget(RemoteTarget):
         shown = [*ids, ids[-1]] if top else ids
         request = {"model": self._model, "prompt": shown, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": top}
         answer, first = await asyncio.gather(
-            self._wire.post("/v1/completions", request, Completion),
-            self._wire.post("/detokenize", {"model": self._model, "tokens": ids[:1]}, Detokenized),
+            self._client.post("/v1/completions", request, Completion),
+            self._client.post("/detokenize", {"model": self._model, "tokens": ids[:1]}, Detokenized),
         )
         table = answer.choices[0].prompt_logprobs if answer.choices else None
         entries = [entry or {} for entry in table or ()]
@@ -206,7 +234,7 @@ class VllmTarget(RemoteTarget):
         """Token ids, and where the last assistant turn begins (0 for raw text, their number without such a turn)."""
         if isinstance(prompt, Raw):
             return await self._tokens({"prompt": prompt.text}), 0
-        turns = spoken(as_messages(prompt))
+        turns = without_empty_prefill(as_messages(prompt))
         reply = turns[-1].content if turns[-1].role == "assistant" else ""
         asked = _messages(turns[:-1] if reply else turns)
         head, tail = await asyncio.gather(
@@ -218,14 +246,14 @@ class VllmTarget(RemoteTarget):
         if text.get("prompt") == "":
             return []
         request = {"model": self._model, **text, "add_special_tokens": False}
-        return (await self._wire.post("/tokenize", request, Tokenized)).tokens
+        return (await self._client.post("/tokenize", request, Tokenized)).tokens
 
 
 def _messages(turns: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
-def _ranked(entries: Mapping[int, Entry], top: int) -> tuple[Alternative, ...]:
+def _ranked(entries: Mapping[int, PromptLogprob], top: int) -> tuple[Alternative, ...]:
     """The likeliest entries; vLLM adds the actual token to them, whatever its rank."""
     likely = sorted(entries.items(), key=lambda entry: (-entry[1].logprob, entry[0]))[:top]
     return tuple(Alternative(token, entry.decoded_token or "", entry.logprob) for token, entry in likely)

@@ -20,25 +20,25 @@ _CONNECTIONS = 256  # audits share a batch on the server only if they get throug
 _PATH = re.compile(r"\S*/\S+")
 
 
-class Card(BaseModel):
-    """A model of the list; an adapter has a parent."""
+class ServedModel(BaseModel):
+    """A model of the server's list; an adapter has a parent, its base."""
 
     id: str
     parent: str | None = None
 
 
-class Cards(BaseModel):
+class ServedModels(BaseModel):
     """GET /v1/models."""
 
-    data: list[Card]
+    data: list[ServedModel]
 
     @property
     def bases(self) -> set[str]:
-        return {card.id for card in self.data if card.parent is None}
+        return {model.id for model in self.data if model.parent is None}
 
     @property
     def adapters(self) -> set[str]:
-        return {card.id for card in self.data if card.parent is not None}
+        return {model.id for model in self.data if model.parent is not None}
 
 
 class Tokenized(BaseModel):
@@ -53,14 +53,14 @@ class Detokenized(BaseModel):
     prompt: str
 
 
-class Entry(BaseModel):
+class PromptLogprob(BaseModel):
     """One token of a position in `prompt_logprobs`."""
 
     logprob: float
     decoded_token: str | None = None
 
 
-class Spoken(BaseModel):
+class AssistantMessage(BaseModel):
     """What an assistant said; null where it said nothing."""
 
     content: str | None = None
@@ -71,10 +71,10 @@ class Choice(BaseModel):
 
     index: int
     text: str | None = None
-    message: Spoken | None = None
+    message: AssistantMessage | None = None
     finish_reason: str | None = None
     token_ids: list[int] | None = None
-    prompt_logprobs: list[dict[int, Entry] | None] | None = None
+    prompt_logprobs: list[dict[int, PromptLogprob] | None] | None = None
 
     @property
     def content(self) -> str:
@@ -98,7 +98,7 @@ class Completion(BaseModel):
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class Wire:
+class VllmClient:
     """A connection pool to one server.
 
     Args:
@@ -118,7 +118,7 @@ class Wire:
             ),
         )
 
-    async def __aenter__(self) -> Wire:
+    async def __aenter__(self) -> VllmClient:
         return self
 
     async def __aexit__(

@@ -1,0 +1,38 @@
+"""How replies are drawn is one value, said by keyword or handed on whole."""
+
+from dataclasses import fields
+from typing import get_type_hints
+
+import pytest
+
+from assay.core.target import Sampling, SamplingOptions
+from assay.engine.scripted import ScriptedTarget
+from assay.errors import InvalidInput
+
+
+def test_what_may_be_said_by_keyword_are_its_fields() -> None:
+    assert get_type_hints(SamplingOptions) == {
+        field.name: get_type_hints(Sampling)[field.name] for field in fields(Sampling)
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"n": 0}, {"max_tokens": 0}, {"temperature": -0.1}])
+def test_what_no_engine_can_sample_is_refused_when_it_is_made(wrong: dict[str, int]) -> None:
+    with pytest.raises(InvalidInput, match="want ≥ 1, ≥ 1, ≥ 0"):
+        Sampling(**wrong)
+    with pytest.raises(InvalidInput, match="want ≥ 1, ≥ 1, ≥ 0"):
+        Sampling().but(**wrong)
+
+
+def test_numbers_stay_as_they_were_given() -> None:
+    """Keys of kept replies are made of them, and 0 and 0.0 are two keys."""
+    assert repr(Sampling(temperature=0).temperature) == "0"
+
+
+async def test_keywords_and_a_whole_one_say_the_same_and_keywords_win() -> None:
+    target = ScriptedTarget()
+    by_keyword = await target.chat("Hello?", n=3, max_tokens=4, seed=9)
+    assert await target.chat("Hello?", Sampling(n=3, max_tokens=4, seed=9)) == by_keyword
+    assert await target.complete("Hello?", Sampling(n=2, max_tokens=4), n=3, seed=9) == by_keyword
+    with pytest.raises(TypeError, match="top_p"):
+        await target.chat("Hello?", top_p=0.9)  # type: ignore[call-arg]
