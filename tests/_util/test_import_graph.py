@@ -26,7 +26,7 @@ STARTS = {
     "explorer": ("auditors/explorer/explore.py",),
     "grader": tuple(f"grading/{name}" for name in grader.GRADERS),
 }
-UNRELATED = ("tools/fuzz.py", "studies/sweep.py", "testbeds/specs.py", "engine/local/decode.py", "cli/tools.py")
+UNRELATED = ("tools/fuzz.py", "studies/run.py", "testbeds/specs.py", "engine/local/decode.py", "cli/tools.py")
 
 
 def names(*starts: str) -> set[str]:
@@ -37,7 +37,7 @@ def run_key(tool: Tool, auditor: Auditor) -> str:
     spec = TargetSpec("tb", "base", None, "", (), "", frozenset())
     kit = KitPlan(tool.name, ((tool.name, False),))
     return cell_key(
-        spec, None, kit, {tool.name: tool}, auditor=auditor, budget=Budget(), seed=0, bases={}, numerics="n"
+        spec, None, kit, {tool.name: tool}, auditor=auditor, budget=Budget(), seed=0, engines={"tb": "local"}
     )
 
 
@@ -102,7 +102,7 @@ def test_what_the_closures_hold() -> None:
     assert {f"auditors/explorer/{file.name}" for file in (PACKAGE / "auditors/explorer").glob("*.py")} <= explorer
     grading = names(*STARTS["grader"])
     assert {"grading/pools/lineup.yaml", "grading/pools/swapped.yaml", "truth/detector.py", "core/run.py"} <= grading
-    wrappers = {"grading/jobs.py", "grading/digest.py"}  # they fetch and store, and grade nothing
+    wrappers = {"grading/jobs.py", "grading/digest.py", "grading/worker.py"}  # they fetch and send, and grade nothing
     assert {f"grading/{file.name}" for file in (PACKAGE / "grading").glob("*.py")} - wrappers <= grading
 
 

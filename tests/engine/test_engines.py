@@ -21,15 +21,19 @@ from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base, numerics
 from assay.engine.registry import GROUP, engines, make_engine
 from assay.engine.scripted import ScriptedTarget
-from assay.engine.targets import Targets, engine_identity
+from assay.engine.targets import Targets
 from assay.errors import InvalidInput, PluginError, UnknownId
-from assay.testbeds.specs import suites, write_spec
 
 pytestmark = [  # Inspect's own
     pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"),
 ]
 API = TargetSpec("tb-0c0c0c0c", "inspect:mockllm/model", None, "", (), "", PRESETS["api"])
+
+
+def engine_identity(spec: TargetSpec, engine: str = "") -> str:
+    with closing(Targets(engine=engine)) as targets:
+        return targets.identity(spec)
 
 
 class Parrot:
@@ -182,14 +186,13 @@ async def test_an_api_model_is_swept(engine: str, asked: str, tmp_path: Path, mo
     monkeypatch.setattr("assay.engine.remote.inspect_model.get_model", mock)
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
     monkeypatch.delitem(sys.modules, "assay.truth", raising=False)  # other tests of this process may have loaded it
-    write_spec(API, suites() / "mine")
     job = Job(
         cells=[Cell(run_key="one", alias=API.alias, kit="ask", seed=0)],
+        targets={API.alias: API},
         auditor="explorer",
         budget=(8, 40_000, 60.0),
         plugins=[],
         plan="plan",
-        ledger=tmp_path / "ledger.sqlite",
         logs=tmp_path / "logs",
     )
     rows: list[AuditRow] = []

@@ -8,6 +8,7 @@ import pytest
 
 from assay.audits.cell import Job
 from assay.core.budget import Budget
+from assay.engine import builtin
 from assay.engine.base import Base
 from assay.errors import InvalidInput, PluginError, UnknownId
 from assay.studies import plan
@@ -22,7 +23,7 @@ THREE = tuple(aliases()[:3])
 @pytest.fixture(autouse=True)
 def base(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its digest is all that planning needs of the base."""
-    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
+    monkeypatch.setattr(builtin, "find_base", lambda name, say=None: Base(name, Path(), "digest"))
 
 
 def keys(design: Design) -> list[str]:
@@ -46,9 +47,9 @@ def test_everything_that_could_change_a_result_changes_the_key(design: Design, m
     variants = [one, replace(one, seeds=(1,)), replace(one, kits=("ask",)), replace(one, testbeds=THREE[1:2])]
     variants += [replace(one, budget=Budget(queries=9)), replace(one, budget=Budget(seconds=9.0))]
     made = [key for variant in variants for key in keys(variant)]
-    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "another digest"))
+    monkeypatch.setattr(builtin, "find_base", lambda name, say=None: Base(name, Path(), "another digest"))
     made += keys(one)
-    monkeypatch.setattr(plan, "numerics", lambda: "local/0")
+    monkeypatch.setattr(builtin, "numerics", lambda: "local/0")
     made += keys(one)
     assert len(set(made)) == len(made) == 8
 

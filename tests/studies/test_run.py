@@ -17,9 +17,10 @@ import pytest
 
 import assay
 from assay.core.record import AuditRow
+from assay.engine import builtin
 from assay.engine.base import Base
 from assay.errors import AssayError, InvalidInput, UnknownId
-from assay.studies import plan, processes
+from assay.studies import processes
 from assay.studies.design import Design
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan
@@ -87,6 +88,7 @@ GRADING = MODELS + "from assay.grading import worker\nworker.main()\n"
 DESK = """
 import json, sys
 from pathlib import Path
+from assay.engine import builtin
 from assay.engine.base import Base
 from assay.studies import plan, processes
 from assay.studies.design import Design
@@ -95,7 +97,7 @@ from assay.studies.run import run_sweep
 out, auditing, grading, *testbeds = sys.argv[1:]
 processes.AuditProcess.command = (sys.executable, "-c", auditing, out)
 processes.GradingProcess.command = (sys.executable, "-c", grading, out)
-plan.find_base = lambda name: Base(name, Path(), "digest")
+builtin.find_base = lambda name, say=None: Base(name, Path(), "digest")
 design = Design(kits=("prior-only", "ask", "ask+~search"), out=Path(out), testbeds=tuple(testbeds), seeds=(0, 1, 2))
 told = []
 run_sweep(design, lambda event, data: told.append(event))
@@ -108,7 +110,7 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Processes with scripted models; the folder of the sweep."""
     for kind, script in ((processes.AuditProcess, AUDITING), (processes.GradingProcess, GRADING)):
         monkeypatch.setattr(kind, "command", (sys.executable, "-W", "ignore", "-c", script, str(tmp_path)))
-    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
+    monkeypatch.setattr(builtin, "find_base", lambda name, say=None: Base(name, Path(), "digest"))
     return tmp_path
 
 
@@ -301,7 +303,7 @@ def test_the_processes_command_lines_tell_nothing() -> None:
 
 
 def test_a_dead_process_is_told_with_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
+    monkeypatch.setattr(builtin, "find_base", lambda name, say=None: Base(name, Path(), "digest"))
     monkeypatch.setattr(processes.AuditProcess, "command", (sys.executable, "-c", "raise SystemExit('no memory')"))
     planned = make_plan(Design(kits=("chat",), out=tmp_path, testbeds=tuple(aliases()[:1])))
     with (

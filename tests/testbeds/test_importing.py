@@ -10,12 +10,12 @@ import yaml
 
 from assay.core.record import AuditRow
 from assay.core.target import Cost
+from assay.engine import builtin
 from assay.engine.base import Base
 from assay.engine.peft_layout import WEIGHTS
 from assay.errors import AssayError, CorruptArtifact, InvalidInput
 from assay.factory import commands as factory
 from assay.grading.jobs import all_cases, graders
-from assay.studies import plan
 from assay.studies.design import Design
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan, require_controls
@@ -94,7 +94,7 @@ def test_unknown_truth_can_be_audited_and_is_not_graded(machine: Path) -> None:
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bases are taken as found by sweeps too."""
-    monkeypatch.setattr(plan, "find_base", lambda name: Base(name, Path(), "digest"))
+    monkeypatch.setattr(builtin, "find_base", lambda name, say=None: Base(name, Path(), "digest"))
 
 
 def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine: Path, known: None) -> None:

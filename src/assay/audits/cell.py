@@ -51,6 +51,7 @@ class Job(Data):
         plugins: files that define further tools and auditors.
         plan: id of the sweep.
         logs: folder of Inspect logs.
+        engine: words that choose the engine of all targets, "" to let each one's base choose.
     """
 
     cells: list[Cell]
@@ -60,6 +61,7 @@ class Job(Data):
     plugins: list[Path]
     plan: str
     logs: Path
+    engine: str = ""
 
 
 def cell_key(
@@ -71,8 +73,7 @@ def cell_key(
     auditor: Auditor,
     budget: Budget,
     seed: int,
-    bases: Mapping[str, str],
-    numerics: str,
+    engines: Mapping[str, str],
 ) -> str:
     """The run key of a cell: a digest of all that could change its result.
 
@@ -81,20 +82,18 @@ def cell_key(
         donor: of the placebos.
         kit: which tools, real or placebo.
         tools: by name; their sources count.
-        bases: base name → digest of its weights; a model behind Inspect has none.
-        numerics: version of the engine's arithmetic.
+        engines: alias → what replies depend on besides the target: weights of the base, arithmetic, server.
     """
     parts: dict[str, Any] = {
         "alias": spec.alias,
-        "target": [target_digest(spec), bases.get(spec.base, "")],
-        "donor": [donor.alias, target_digest(donor)] if donor else None,
+        "target": [target_digest(spec), engines[spec.alias]],
+        "donor": [donor.alias, target_digest(donor), engines[donor.alias]] if donor else None,
         "tools": [[name, placebo, tools[name].version, tools[name].digest] for name, placebo in kit.tools],
         "sampling": [REPLY_TOKENS, TEMPERATURE],
         "auditor": [auditor.name, auditor.version, auditor.digest],
         "brief": BRIEF,
         "budget": [budget.queries, budget.tokens, budget.seconds],
         "seed": seed,
-        "numerics": numerics,
     }
     return run_key(parts)
 

@@ -8,21 +8,19 @@ from typing import Any
 from assay._util.job_server import JobServer
 from assay.audits.cell import Job
 from assay.audits.play import run_job
-from assay.engine.targets import Targets
+from assay.engine.targets import EnginePool
 
 
 def main() -> None:
     """Play the jobs that come, and send each audit's row from inside its sample, as the event `audit`."""
     server = JobServer()
-    targets = Targets(lambda text: server.tell("say", text))
+    with EnginePool(lambda text: server.tell("say", text)) as engines:
 
-    async def play(job: Any) -> None:
-        await run_job(Job.model_validate(job), targets.open, lambda row: server.tell("audit", asdict(row)))
+        async def play(data: Any) -> None:
+            job = Job.model_validate(data)
+            await run_job(job, engines.chosen(job.engine).open, lambda row: server.tell("audit", asdict(row)))
 
-    try:
         server.run(play)
-    finally:
-        targets.close()
 
 
 if __name__ == "__main__":

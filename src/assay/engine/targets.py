@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
+from typing import Self
 
 from assay.core.engine import Engine, EngineSettings, EngineSpec
 from assay.core.target import Target
@@ -74,12 +75,27 @@ class Targets:
         self._engines.clear()
 
 
-def engine_identity(spec: TargetSpec, engine: str = "") -> str:
-    """Name what one target's replies depend on besides its spec; for many of them use one `Targets`.
+class EnginePool:
+    """The targets of a process that serves job after job: each choice of an engine is made once, and kept.
 
     Args:
-        spec: of the target.
-        engine: words that choose the engine, "" to let its base choose.
+        say: told of long steps.
     """
-    with closing(Targets(engine=engine)) as targets:
-        return targets.identity(spec)
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._chosen: dict[str, Targets] = {}
+
+    def chosen(self, engine: str) -> Targets:
+        """Targets on the engine that some words choose; raises as `Targets`."""
+        if engine not in self._chosen:
+            self._chosen[engine] = Targets(self._say, engine=engine)
+        return self._chosen[engine]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop all engines."""
+        for targets in self._chosen.values():
+            targets.close()

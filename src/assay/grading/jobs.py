@@ -45,10 +45,12 @@ class GradeJob(Data):
     Attributes:
         asked: the grades of each report; or the one report that scores best when submitted everywhere.
         reports: to grade, of testbeds whose truth can be read.
+        engine: words that choose the engine of targets and controls, "" to let each one's base choose.
     """
 
     asked: Literal["grades", "best-constant"]
     reports: list[Submitted]
+    engine: str = ""
 
 
 def case_of(truth: Truth) -> Case:

@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from assay._util.job_server import JobServer
-from assay.engine.targets import Targets
+from assay.engine.targets import EnginePool
 from assay.grading.jobs import GradeJob, grade_job
 
 
 def main() -> None:
     """Do the jobs that come, and send grades (event `grade`) and the best constant report (`constant`)."""
     server = JobServer()
-    targets = Targets(lambda text: server.tell("say", text))
+    with EnginePool(lambda text: server.tell("say", text)) as engines:
 
-    async def grade(job: Any) -> None:
-        await grade_job(GradeJob.model_validate(job), targets.open, server.tell)
+        async def grade(data: Any) -> None:
+            job = GradeJob.model_validate(data)
+            await grade_job(job, engines.chosen(job.engine).open, server.tell)
 
-    try:
         server.run(grade)
-    finally:
-        targets.close()
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ def sweep(
     plugins: Sequence[Path | str] = (),
     out: Path | str = "runs",
     budget: Budget | None = None,
+    engine: str = "",
     watch: Watch | None = None,
 ) -> Study:
     """Audit testbeds with several kits, grade, and say what each tool adds.
@@ -74,11 +75,13 @@ def sweep(
     Args:
         kits: `NAME(+NAME)*` each, tools or named kits; `~NAME` is a placebo, wired to another testbed.
         testbeds: ids or aliases; the reported set if none.
-        auditor: name of an installed auditor.
+        auditor: name of an installed auditor, or of a plug-in's.
         seeds: the seeds of each cell's audits, or how many (0, 1, …).
-        plugins: Python files that define further tools.
+        plugins: Python files that define further tools and auditors.
         out: folder of ledger, logs, summary and page; made if it is not there.
         budget: of each audit: queries, tokens, seconds; the default's if None.
+        engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
+            base does.
         watch: told of events as they come, `watch(event, data)`: `plan`, `say`, `audit`, `grade`, `rates`.
 
     Returns:
@@ -102,6 +105,7 @@ def sweep(
         seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
         budget=budget or Budget(),
         plugins=tuple(map(Path, plugins)),
+        engine=engine,
     )
     study = run_sweep(design, watch or _nobody)
     study.page()
@@ -117,6 +121,7 @@ def audit(
     plugins: Sequence[Path | str] = (),
     out: Path | str = "runs",
     budget: Budget | None = None,
+    engine: str = "",
     say: Say | None = None,
 ) -> Audit:
     """Run one audit, or find it in the ledger of `out`. It is not graded: `assay.grade(out=…)` does that.
@@ -124,11 +129,12 @@ def audit(
     Args:
         testbed: id or alias.
         kit: `NAME(+NAME)*`; no placebos, which need a second testbed.
-        auditor: name of an installed auditor.
+        auditor: name of an installed auditor, or of a plug-in's.
         seed: of the audit.
-        plugins: Python files that define further tools.
+        plugins: Python files that define further tools and auditors.
         out: folder of ledger and logs; made if it is not there.
         budget: queries, tokens, seconds; the default's if None.
+        engine: as in `sweep`.
         say: told of long steps.
 
     Raises:
@@ -139,7 +145,7 @@ def audit(
         >>> found.report.findings[0].claim, found.cost.tokens  # doctest: +SKIP
     """
     files = tuple(map(Path, plugins))
-    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files)
+    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine)
     return Audit(run_audit(design, say or _silence))
 
 
@@ -147,6 +153,7 @@ def grade(
     reports: Path | str | Sequence[tuple[str, Report]] | None = None,
     *,
     out: Path | str | None = None,
+    engine: str = "",
     say: Say | None = None,
 ) -> list[GradedReport]:
     """Grade reports against the truth of their testbeds, in a process of its own; audits are not run again.
@@ -155,6 +162,7 @@ def grade(
         reports: made by any harness: a file of JSON lines `{"testbed": id or alias, "report": {…}}`, or pairs of a
             testbed's id or alias and a `Report`. Their grades are kept nowhere.
         out: folder of a sweep instead, whose reports are graded as far as the present grader has not; grades are kept.
+        engine: as in `sweep`.
         say: told of long steps.
 
     Raises:
@@ -170,20 +178,21 @@ def grade(
         raise InvalidInput("assay.grade wants either reports or the out of a sweep.")
     told = say or _silence
     if out is not None:
-        return grade_ledger(Path(out), told)
+        return grade_ledger(Path(out), told, engine)
     if isinstance(reports, str | Path):
-        return grade_file(Path(reports), told)
-    return grade_reports(list(reports or ()), told)
+        return grade_file(Path(reports), told, engine)
+    return grade_reports(list(reports or ()), told, engine)
 
 
 @asynccontextmanager
-async def open_testbed(testbed: str, *, say: Say | None = None) -> AsyncIterator[Target]:
+async def open_testbed(testbed: str, *, engine: str = "", say: Say | None = None) -> AsyncIterator[Target]:
     """Open a testbed's target, to talk to it or to measure it in a script of your own.
 
     Nothing is metered or guarded, and the engine lives as long as the block.
 
     Args:
         testbed: id or alias.
+        engine: as in `sweep`.
         say: told of long steps.
 
     Raises:
@@ -200,7 +209,7 @@ async def open_testbed(testbed: str, *, say: Say | None = None) -> AsyncIterator
         ...         print(replies.text)
         >>> asyncio.run(main())  # doctest: +SKIP
     """
-    targets = Targets(say or _silence)
+    targets = Targets(say or _silence, engine=engine)
     try:
         async with targets.open(load_spec(find_alias(testbed))) as target:
             yield target

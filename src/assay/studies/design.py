@@ -42,8 +42,9 @@ class Design:
         auditor: its name.
         seeds: of the audits.
         budget: of each audit.
-        plugins: files that define further tools.
+        plugins: files that define further tools and auditors.
         out: folder of ledger, logs and results.
+        engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`), "" to let bases choose.
     """
 
     kits: tuple[str, ...]
@@ -53,6 +54,7 @@ class Design:
     seeds: tuple[int, ...] = (0,)
     budget: Budget = field(default_factory=Budget)
     plugins: tuple[Path, ...] = ()
+    engine: str = ""
 
     @property
     def ledger(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from assay.audits.cell import Cell, Job, cell_key, plan_id
@@ -10,7 +11,7 @@ from assay.audits.kits import KitPlan, parse_kit
 from assay.audits.registry import collect_tools, get_auditor
 from assay.core.auditor import Auditor
 from assay.core.testbed import TargetSpec
-from assay.engine.base import find_base, numerics
+from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.design import Design
 from assay.studies.grades import Grading
@@ -73,6 +74,7 @@ class Plan:
             plugins=[path.resolve() for path in self.design.plugins],
             plan=self.id,
             logs=self.design.logs.resolve(),
+            engine=self.design.engine,
         )
 
 
@@ -81,8 +83,8 @@ def make_plan(design: Design) -> Plan:
 
     Raises:
         UnknownId: a kit, tool, testbed or auditor that is not there.
-        InvalidInput: nothing to run, or too few of them for a placebo.
-        PluginError: a plug-in that cannot be loaded.
+        InvalidInput: nothing to run, too few of them for a placebo, or a base that the engine cannot find.
+        PluginError: a plug-in or an engine that cannot be loaded.
     """
     tools = collect_tools(design.plugins)
     kits = list({kit.name: kit for kit in (parse_kit(text, tools) for text in design.kits)}.values())
@@ -90,8 +92,8 @@ def make_plan(design: Design) -> Plan:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
     auditor = get_auditor(design.auditor, design.plugins)
-    bases = {spec.base: find_base(spec.base).digest for spec in targets.values() if not spec.behind_inspect}
-    arithmetic = numerics()
+    with closing(Targets(engine=design.engine)) as opener:
+        engines = {alias: opener.identity(spec) for alias, spec in targets.items()}
 
     def cell(kit: KitPlan, spec: TargetSpec, seed: int) -> Cell:
         donor = _donor(kit, spec.alias, targets)
@@ -103,8 +105,7 @@ def make_plan(design: Design) -> Plan:
             auditor=auditor,
             budget=design.budget,
             seed=seed,
-            bases=bases,
-            numerics=arithmetic,
+            engines=engines,
         )
         return Cell(run_key=key, alias=spec.alias, kit=kit.name, seed=seed, donor=donor.alias if donor else "")
 

@@ -117,14 +117,24 @@ class AuditProcess(WorkerProcess):
 
 
 class GradingProcess(WorkerProcess):
-    """Grades reports; it knows answers and models."""
+    """Grades reports; it knows answers and models.
+
+    Args:
+        log: file for what the process says on standard error.
+        say: told of long steps.
+        engine: words that choose the engine of targets and controls, "" to let each one's base choose.
+    """
 
     kind = "grading"
     command = (sys.executable, "-m", "assay.grading.worker")
 
+    def __init__(self, log: Path, say: Say, engine: str = "") -> None:
+        super().__init__(log, say)
+        self._engine = engine
+
     def grade(self, reports: Sequence[Submitted]) -> Iterator[tuple[GradeRow, ...]]:
         """Grade reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`."""
-        for data in self.run(GradeJob(asked="grades", reports=list(reports))) if reports else ():
+        for data in self.run(GradeJob(asked="grades", reports=list(reports), engine=self._engine)) if reports else ():
             yield tuple(GradeRow(**row) for row in data)
 
     def best_constant(self, reports: Sequence[Submitted]) -> BestConstant | None:
@@ -134,7 +144,7 @@ class GradingProcess(WorkerProcess):
         """
         if not reports:
             return None
-        [data] = self.run(GradeJob(asked="best-constant", reports=list(reports)))
+        [data] = self.run(GradeJob(asked="best-constant", reports=list(reports), engine=self._engine))
         if data is None:
             return None
         scores = tuple((family, raw, null) for family, raw, null in data["scores"])

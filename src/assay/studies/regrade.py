@@ -18,7 +18,7 @@ from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
 from assay.studies.processes import GradingProcess, Say
 from assay.studies.study import existing_ledger
-from assay.testbeds.truths import find_truth
+from assay.testbeds.truths import find_truth, require_answers
 
 
 @dataclass(frozen=True)
@@ -42,23 +42,26 @@ class GradedReport:
     details: Mapping[str, Any]
 
 
-def grade_ledger(out: Path, say: Say) -> list[GradedReport]:
+def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
     """Grade every report of a ledger that the present grader has not graded.
 
     Args:
         out: folder of a sweep.
         say: told how many there are, and of each when it is graded.
+        engine: words that choose the engine of all targets, "" to let each one's base choose.
 
     Returns:
         Every audit with a report, in the order of run keys.
 
     Raises:
-        InvalidInput: no ledger there.
+        InvalidInput: no ledger there, or the answers of a suite in it are not on this machine.
         AssayError: the grading process ended; what was graded is kept.
     """
     grading = Grading.now()
+    with Ledger.open(existing_ledger(out)) as ledger:
+        require_answers(row.alias for row in ledger.audits())
     log = logs_in(out) / "grade-process.log"
-    with Ledger.open(existing_ledger(out)) as ledger, GradingProcess(log, say) as process:
+    with Ledger.open(existing_ledger(out)) as ledger, GradingProcess(log, say, engine) as process:
         audits = {row.run_key: row for row in ledger.audits() if row.report and row.alias in grading.cases}
         waiting = grading.ungraded(ledger, audits)
         say(f"{len(audits)} reports, {len(waiting)} to grade")
@@ -75,12 +78,13 @@ def grade_ledger(out: Path, say: Say) -> list[GradedReport]:
     return found
 
 
-def grade_reports(reports: Sequence[tuple[str, Report]], say: Say) -> list[GradedReport]:
+def grade_reports(reports: Sequence[tuple[str, Report]], say: Say, engine: str = "") -> list[GradedReport]:
     """Grade reports made by another harness; nothing is kept.
 
     Args:
         reports: pairs of a testbed's id or alias, and the report about it.
         say: told of long steps.
+        engine: words that choose the engine of all targets, "" to let each one's base choose.
 
     Returns:
         Them in the given order.
@@ -99,13 +103,13 @@ def grade_reports(reports: Sequence[tuple[str, Report]], say: Say) -> list[Grade
     ]
     with (
         tempfile.TemporaryDirectory(prefix="assay-") as folder,
-        GradingProcess(Path(folder) / "grade-process.log", say) as process,
+        GradingProcess(Path(folder) / "grade-process.log", say, engine) as process,
     ):
         hits = {rows[0].run_key: rows[0] for rows in process.grade(waiting)}
     return [_graded(truth.id, "", hits[str(place)]) for place, truth in enumerate(truths)]
 
 
-def grade_file(path: Path, say: Say) -> list[GradedReport]:
+def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
     """Grade a file of reports: JSON lines of {"testbed": id or alias, "report": {…}}.
 
     Raises:
@@ -123,7 +127,7 @@ def grade_file(path: Path, say: Say) -> list[GradedReport]:
         if truth.role == "unknown":
             raise InvalidInput(f"{path}:{number}: the truth of {truth.id} is not known, so nothing is graded.")
         reports.append((truth.alias, parse_report(given)))
-    return grade_reports(reports, say)
+    return grade_reports(reports, say, engine)
 
 
 def _lines(path: Path) -> list[str]:

@@ -47,7 +47,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(design.ledger))
         auditing = stack.enter_context(AuditProcess(design.logs / "audit-process.log", say))
-        grading = stack.enter_context(GradingProcess(design.logs / "grade-process.log", say))
+        grading = stack.enter_context(GradingProcess(design.logs / "grade-process.log", say, design.engine))
 
         ledger.save_plan(plan.id, [cell.model_dump() for cell in plan.cells])
         watch("plan", {"cells": len(plan.cells), "finished": len(ledger.have(plan.run_keys))})

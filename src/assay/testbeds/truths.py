@@ -104,6 +104,23 @@ def answers_absent(played: Iterable[str]) -> list[Suite]:
     return [one for one in suites() if not one.answers.is_dir() and wanted & set(aliases(one))]
 
 
+def require_answers(played: Iterable[str]) -> None:
+    """Refuse to grade where answers are missing, instead of grading nothing in silence.
+
+    Args:
+        played: aliases of the testbeds that reports are about.
+
+    Raises:
+        InvalidInput: a suite of theirs has no tree of answers on this machine.
+    """
+    if absent := answers_absent(played):
+        told = "; ".join(f"suite {one.name!r} wants {one.answers}" for one in absent)
+        raise InvalidInput(
+            f"nothing can be graded without answers, and they are not on this machine: {told}. Install the suite with "
+            f"its answers, or grade the ledger where they are."
+        )
+
+
 def keep_measured(truth: Truth, suite: Suite | None = None, **measured: Any) -> None:
     """Keep what was measured (`card`, `difficulty`) of a testbed; a sealed truth stays as it was.
 
