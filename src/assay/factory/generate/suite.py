@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay._util.atomic import SCRATCH, replace_folder, write_json
 from assay._util.hashing import digest_of
 from assay._util.paths import home
 from assay.engine.targets import Targets
@@ -101,7 +102,7 @@ class _State:
         held = digest_of(order.held_back.read_text(encoding="utf-8")) if order.held_back else ""
         wanted = {"seed": order.seed, "held_back": held}
         if self._path.is_file():
-            self._data: dict[str, Any] = json.loads(self._path.read_text())
+            self._data: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
             if self._data["wanted"] != wanted:
                 raise InvalidInput(
                     f"{order.workshop.root} holds a suite of this name that was begun otherwise. Use the same seed and "
@@ -138,10 +139,7 @@ class _State:
         self._save()
 
     def _save(self) -> None:
-        scratch = self._path.with_suffix(".partial")
-        scratch.write_text(json.dumps(self._data))
-        scratch.chmod(0o600)
-        scratch.replace(self._path)
+        write_json(self._path, self._data, mode=0o600)
 
 
 def _site(order: Order, state: _State, behaviours: Mapping[str, Behaviour]) -> Site:
@@ -242,14 +240,13 @@ def _seal_all(
     for one in secrets_of:
         alias = one.truth.alias
         shutil.copytree(
-            order.workshop.testbeds / alias, scratch.testbeds / alias, ignore=shutil.ignore_patterns("*.partial")
+            order.workshop.testbeds / alias, scratch.testbeds / alias, ignore=shutil.ignore_patterns("*" + SCRATCH)
         )
         sealed, commitments[alias] = seal(one, public_key(key))
         (scratch.answers / alias).mkdir(parents=True)
         (scratch.answers / alias / SEALED).write_bytes(sealed)
     write_manifest(scratch.root, order.name, key, commitments)
-    order.suite.root.parent.mkdir(parents=True, exist_ok=True)
-    scratch.root.replace(order.suite.root)
+    replace_folder(scratch.root, order.suite.root)
     shutil.rmtree(order.workshop.root, ignore_errors=True)
     return [_row(one.truth) for one in secrets_of]
 
