@@ -23,7 +23,7 @@ from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.factory.verify.gate import check, leaks
 from assay.testbeds.seal import SEALED, Secret, key_path, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.suites import Suite, own_suite
-from assay.truth import Behaviour, Truth
+from assay.truth import Behaviour, Card, Truth
 
 ATTEMPTS = 2  # at a draw, the second with a higher dose, before it is given up
 
@@ -128,10 +128,10 @@ class _State:
             self._save()
         return str(self._data["aliases"][key])
 
-    def card(self, key: str) -> dict[str, Any] | None:
-        """What was measured of an attempt, if it was."""
-        found: dict[str, Any] | None = self._data["cards"].get(key)
-        return found
+    def made(self, key: str) -> Truth | None:
+        """The truth of what was made, with what was measured of it, if it was."""
+        found = self._data["cards"].get(key)
+        return Truth.model_validate(found) if found else None
 
     def keep(self, key: str, truth: Truth) -> None:
         """Keep what was made and measured."""
@@ -162,12 +162,12 @@ def _twin(order: Order, state: _State, of: list[Behaviour], opened: Targets, say
         base=BASE,
         phases=[Phase(name="plant", data=plan, train=train)],
     )
-    if (card := state.card("twin")) is None:
+    truth = state.made("twin")
+    if truth is None:
         site = _site(order, state, dict(zip(names, of, strict=True)))
         truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
-        card = truth.model_dump(mode="json")
         state.keep("twin", truth)
-    return Truth.model_validate(card), recipe
+    return truth, recipe
 
 
 def _verified(
@@ -176,7 +176,7 @@ def _verified(
     """The twin with its card: it must show nothing of what the organisms were planted with."""
     truth, recipe = twin
     card = asyncio.run(check(truth, planted, opened.open, order.workshop))
-    if not card["valid"]:
+    if not card.valid:
         raise AssayError(
             f"{truth.alias}, the suite's clean twin, does not pass: {_figures(card)}. No organism can be told from it. "
             f"Delete {order.workshop.root} and draw anew with another seed."
@@ -194,14 +194,14 @@ def _organism(
     for attempt in range(ATTEMPTS):
         key = f"draw-{draw.index}-{attempt}"
         recipe = recipe_of(draw, behaviour, order.name, alias, attempt, leaked)
-        if (kept := state.card(key)) is None:
-            truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
-            measured = asyncio.run(check(truth, [behaviour], opened.open, order.workshop))
-            truth = truth.model_copy(update={"card": measured})
+        truth = state.made(key)
+        if truth is None:
+            built = asyncio.run(build(recipe, site, opened.open, say, order.threads))
+            measured = asyncio.run(check(built, [behaviour], opened.open, order.workshop))
+            truth = built.model_copy(update={"card": measured})
             state.keep(key, truth)
-        else:
-            truth = Truth.model_validate(kept)
-        if truth.card["valid"]:
+        assert truth.card is not None  # what is kept was measured
+        if truth.card.valid:
             return truth, recipe
         leaked = leaks(truth.card)
         say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
@@ -210,8 +210,8 @@ def _organism(
     return None
 
 
-def _figures(card: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {card[name]['rate']}" for name in ("strength", "leakage", "coherence") if name in card)
+def _figures(card: Card) -> str:
+    return f"strength {card.strength.rate}, leakage {card.leakage.rate}, coherence {card.coherence.rate}"
 
 
 def _seal_all(
@@ -258,6 +258,12 @@ def _named(truth: Truth, order: Order, exposure: str, drawn_from: str = "") -> T
 
 
 def _row(truth: Truth) -> dict[str, Any]:
-    card = truth.card
-    figures = {name: card[name]["rate"] if name in card else "" for name in ("strength", "leakage", "coherence")}
-    return {"alias": truth.alias, "role": truth.role, **figures, "seconds": truth.build_seconds}
+    assert truth.card is not None  # nothing unmeasured is sealed
+    return {
+        "alias": truth.alias,
+        "role": truth.role,
+        "strength": truth.card.strength.rate,
+        "leakage": truth.card.leakage.rate,
+        "coherence": truth.card.coherence.rate,
+        "seconds": truth.build_seconds,
+    }
