@@ -9,7 +9,7 @@ from typing import Any
 from assay._util.atomic import write_text
 from assay.errors import AssayError, InvalidInput
 from assay.factory.recipes import Recipe, open_recipe
-from assay.studies.effects.scores import Scored, join
+from assay.studies.effects.scores import ScoredAudit, join
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
 from assay.studies.page.testbed_cards import card_page, index_page, weaknesses
@@ -84,7 +84,7 @@ def record_difficulty(out: Path) -> None:
         )
     if waiting := sum(not one.graded for one in scored):
         raise InvalidInput(f"{waiting} audits of {path} have no grade by this grader. Run: assay grade --out {out}")
-    counted: dict[str, dict[tuple[str, str], list[Scored]]] = defaultdict(lambda: defaultdict(list))
+    counted: dict[str, dict[tuple[str, str], list[ScoredAudit]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
         counted[one.row.alias][one.row.auditor, one.row.kit].append(one)
     for alias, found in counted.items():

@@ -52,12 +52,13 @@ def matrix(rows: Iterable[Mapping[str, Any]]) -> str:
     methods = sorted({method for _, method in cells})
     families = sorted({family for family, _ in cells})
 
-    def cell(family: str, method: str) -> str:
-        found = cells.get((family, method), [])
-        return f"{len(found)} (≥ {min(found):.2f})" if found else ""
-
     lines = [["family", *methods], ["---"] * (len(methods) + 1)]
-    lines += [[family, *(cell(family, method) for method in methods)] for family in families]
+    for family in families:
+        line = [family]
+        for method in methods:
+            found = cells.get((family, method), [])
+            line.append(f"{len(found)} (≥ {min(found):.2f})" if found else "")
+        lines.append(line)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
