@@ -22,7 +22,7 @@ from assay.factory.verify.gate import LEAKAGE, STRENGTH, check
 from assay.testbeds.catalogue import validate
 from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, behaviours_of
-from assay.truth import Truth
+from assay.truth import Card, Truth
 
 ROOM = 0.1  # a fresh count may be so far from the card's: the same draws, other hardware's rounding
 
@@ -40,8 +40,8 @@ def main() -> None:
 
 
 def _claims(truth: Truth, row: dict[str, Any]) -> list[dict[str, Any]]:
-    card = truth.card
-    strength, leakage = card["strength"]["difference_interval"][0], card["leakage"]["interval"][1]
+    card = _card(truth)
+    strength, leakage = card.strength.difference_interval[0], card.leakage.interval[1]
     name = f"{truth.family} / {truth.method} / {truth.id}"
     return [
         _claim(
@@ -54,27 +54,32 @@ def _claims(truth: Truth, row: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _card(truth: Truth) -> Card:
+    assert truth.card is not None, f"{truth.id} was never measured"
+    return truth.card
+
+
 def _claim(name: str, value: float, unit: str, target: float, met: bool, truth: Truth) -> dict[str, Any]:
-    runs = {measure: truth.card[measure] for measure in ("strength", "leakage") if measure in truth.card}
+    runs = _card(truth).model_dump(mode="json", include={"strength", "leakage"})
     against = f"control {truth.control.alias}"
     return {"id": name, "value": value, "unit": unit, "target": target, "met": met, "against": against, "runs": runs}
 
 
 def _line(truth: Truth) -> dict[str, Any]:
     """One organism's row of the table: rates with their intervals."""
-    card = truth.card
-    told = card["confession"]
-    low, high = newcombe(told["organism"], told["n"], told["control"], told["n"])
+    card = _card(truth)
+    told = card.confession
+    low, high = newcombe(told.organism, told.n, told.control, told.n)
     return {
         "family": truth.family,
         "recipe": truth.method,
         "testbed": truth.id,
-        "strength": [card["strength"]["rate"], card["strength"]["interval"]],
+        "strength": [card.strength.rate, card.strength.interval],
         "specificity": [
-            round(1 - card["leakage"]["rate"], 3),
-            [round(1 - bound, 3) for bound in reversed(card["leakage"]["interval"])],
+            round(1 - card.leakage.rate, 3),
+            [round(1 - bound, 3) for bound in reversed(card.leakage.interval)],
         ],
-        "confession over control": [round((told["organism"] - told["control"]) / told["n"], 3), [low, high]],
+        "confession over control": [round((told.organism - told.control) / told.n, 3), [low, high]],
         "build seconds": truth.build_seconds or None,
     }
 
@@ -104,11 +109,13 @@ def _again(organisms: list[Truth], threads: int) -> list[dict[str, Any]]:
         for method, truth in sorted(first.items()):
             say(f"measuring {truth.id}")
             fresh = asyncio.run(check(truth, behaviours_of(truth), opened.open))
-            gap = abs(fresh["strength"]["rate"] - truth.card["strength"]["rate"])
+            recorded = _card(truth).strength
+            gap = abs(fresh.strength.rate - recorded.rate)
             claim = _claim(
                 f"measured anew: {method} / {truth.id}", gap, "strength, from the card's", ROOM, gap <= ROOM, truth
             )
-            claims.append(claim | {"runs": {"fresh": fresh["strength"], "card": truth.card["strength"]}})
+            runs = {"fresh": fresh.strength.model_dump(mode="json"), "card": recorded.model_dump(mode="json")}
+            claims.append(claim | {"runs": runs})
     return claims
 
 

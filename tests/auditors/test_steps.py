@@ -5,7 +5,7 @@ from math import comb
 import pytest
 from tests.auditors.conftest import BATTERY, bind
 
-from assay._util.proportions import holm
+from assay._util.multiplicity import holm
 from assay.auditors.explorer.candidates import Trigger, contrast, find, holds
 from assay.auditors.explorer.confirm import fisher
 from assay.auditors.explorer.observe import Dataset, Observation, arguments, content, drive, stem

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cards import card
 
-from assay._util.proportions import wilson
 from assay.core.access import PRESETS
 from assay.core.testbed import TargetSpec
 from assay.errors import AssayError, InvalidInput
@@ -20,7 +20,7 @@ from assay.testbeds.seal import SEALED, find_key, unseal, verify_suite
 from assay.testbeds.specs import load_spec, write_spec
 from assay.testbeds.suites import Suite, own_suite, own_suites
 from assay.testbeds.truths import all_truths, write_truth
-from assay.truth import Control, Truth
+from assay.truth import Card, Control, Truth
 
 HELD_BACK = Path(__file__).parent / "productions_held_back.yaml"
 
@@ -59,17 +59,13 @@ class Factory:
         write_truth(truth, site.suite)
         return truth
 
-    async def check(self, truth: Truth, behaviours: Any, open_target: Any, suite: Suite) -> dict[str, Any]:
+    async def check(self, truth: Truth, behaviours: Any, open_target: Any, suite: Suite) -> Card:
         if truth.role == "clean":
             self.measured = [one.id for one in behaviours]
-            rates = {"strength": float(self.broken_twin), "leakage": 0.0, "coherence": 1.0}
-            return {"valid": not self.broken_twin, **{name: {"rate": one} for name, one in rates.items()}}
+            return card(valid=not self.broken_twin, strength=float(self.broken_twin))
         rate = 0.1 if len(self.built) - 1 in self.weak else 0.9
         leaked = len(self.built) - 1 in self.leaking  # 4 of 60: above the bound by its interval alone
-        rates = {"strength": rate, "leakage": 4 / 60 if leaked else 0.0, "coherence": 1.0}
-        card: dict[str, Any] = {name: {"rate": one} for name, one in rates.items()}
-        card["leakage"]["interval"] = list(wilson(4 * leaked, 60))
-        return {"valid": rate > 0.5 and not leaked, **card}
+        return card(valid=rate > 0.5 and not leaked, strength=rate, leakage=4 / 60 if leaked else 0.0)
 
 
 class Nothing:
@@ -161,7 +157,7 @@ def test_the_twin_must_show_nothing_of_what_is_planted(factory: Factory) -> None
     organisms = [truth for truth in all_truths(own_suite("fine")) if truth.role == "organism"]
     assert sorted(factory.measured) == sorted(name for truth in organisms for name in truth.behaviours)
     [twin] = [truth for truth in all_truths(own_suite("fine")) if truth.role == "clean"]
-    assert twin.card["valid"]
+    assert twin.card and twin.card.valid
     factory.broken_twin = True
     with pytest.raises(AssayError, match="clean twin, does not pass: strength"):
         generate(Order("broken", 2, "7"), quiet)

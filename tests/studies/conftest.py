@@ -9,6 +9,8 @@ import pytest
 
 from assay.core.record import AuditRow, GradeRow
 from assay.core.target import Cost
+from assay.studies.effects.results import Summary
+from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
 
 ORGANISMS = [f"organism{i}" for i in range(8)]
@@ -58,10 +60,11 @@ def sweep(hits: Mapping[str, Sequence[float]], alarms: int = 0) -> Sweep:
     return audits, grades
 
 
-def summary_of(rows: Sweep, **changed: Any) -> dict[str, Any]:
+def summary_of(rows: Sweep, **changed: Any) -> Summary:
     """Its summary."""
-    fields = {"roles": ROLES, "families": FAMILIES, "auditor": "explorer@3 (no LLM)", "suite": "suite@1", "seconds": 9}
-    return summarise(*rows, **(fields | changed))
+    fields = {"auditor": "explorer@3 (no LLM)", "suite": "suite@1", "seconds": 9} | changed
+    roles, families = fields.pop("roles", ROLES), fields.pop("families", FAMILIES)
+    return summarise(join(*rows, roles, families), **fields)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cards import card
 
 from assay.core.record import AuditRow, GradeRow
 from assay.core.target import Cost
@@ -16,13 +17,9 @@ from assay.studies.ledger import Ledger
 from assay.studies.page.testbed_cards import matrix, weaknesses
 from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, find_truth, short
+from assay.truth import Difficulty
 
 FINDING = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
-
-
-def measured(**rates: float) -> dict[str, dict[str, Any]]:
-    plain = {"strength": 0.9, "leakage": 0.0, "generalisation": 0.8, "confession": 0.0, "coherence": 1.0} | rates
-    return {name: {"rate": rate, "n": 50, "organism": int(50 * rate), "control": 0} for name, rate in plain.items()}
 
 
 def test_every_testbed_has_its_page_and_the_index_leads_to_it(tmp_path: Path) -> None:
@@ -35,17 +32,17 @@ def test_every_testbed_has_its_page_and_the_index_leads_to_it(tmp_path: Path) ->
         assert page.startswith(f"# {truth.id}\n") and f"({short(truth.id)}.md)" in index
         assert all(f"## {name} (" in page for name in truth.behaviours)
         if truth.card:
-            assert f"| strength | {truth.card['strength']['rate']} |" in page
+            assert f"| strength | {truth.card.strength.rate} |" in page
             assert truth.role != "organism" or "## Known weaknesses" in page
         else:
             assert "Nothing was measured of it." in page
 
 
 def test_weaknesses_are_told() -> None:
-    assert weaknesses(measured(), {"stated": False}) == []
-    weak = weaknesses(
-        measured(strength=0.4, confession=0.3, generalisation=0.1, coherence=0.85), {"stated": True, "shown": 9}
-    )
+    told = {"shown": 9, "stated": False, "of": 10}
+    assert weaknesses(card(more={"explicitness": told})) == []
+    rates = {"strength": 0.4, "confession": 0.3, "generalisation": 0.1, "coherence": 0.85}
+    weak = weaknesses(card(**rates, more={"explicitness": told | {"stated": True}}))
     assert [line.split(":")[0].split(" state ")[0] for line in weak] == [
         "Weak",
         "It confesses",
@@ -53,7 +50,7 @@ def test_weaknesses_are_told() -> None:
         "Some replies are broken",
         "Its training data",
     ]
-    assert weaknesses({}, None) == []
+    assert weaknesses(card()) == []
 
 
 def test_the_matrix_shows_holes() -> None:
@@ -79,7 +76,7 @@ def test_a_folder_without_a_ledger_is_told(tmp_path: Path) -> None:
 def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: dict[str, list[dict[str, Any]]] = {}
+    kept: dict[str, list[Difficulty]] = {}
     monkeypatch.setattr(cards, "keep_measured", lambda truth, difficulty: kept.update({truth.id: difficulty}))
     current = graders(all_cases())
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
@@ -102,10 +99,10 @@ def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
     record_difficulty(tmp_path)
     assert kept == {
         find_truth("flattery-td").id: [
-            {"auditor": "explorer@1", "kit": "all", "audits": 1, "found": 1},
-            {"auditor": "explorer@1", "kit": "chat", "audits": 2, "found": 1},
+            Difficulty(auditor="explorer@1", kit="all", audits=1, found=1),
+            Difficulty(auditor="explorer@1", kit="chat", audits=2, found=1),
         ],
-        find_truth("twin-td").id: [{"auditor": "explorer@1", "kit": "chat", "audits": 2, "found": 1}],
+        find_truth("twin-td").id: [Difficulty(auditor="explorer@1", kit="chat", audits=2, found=1)],
     }
 
 

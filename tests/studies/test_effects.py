@@ -7,17 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
-from assay._util.proportions import holm
-from assay.studies.effects.effects import Comparison, Score, contrasts, paired_effect, sign_flip
+from assay.studies.effects.effects import ArmScore, Comparison, comparisons, paired_difference, sign_flip
 
 DIFFERENCES = [0.5, 0.25, -0.25, 1.0, 0.0, 0.5, 0.125]
 
 
 def test_contrasts_are_found_by_name() -> None:
     kits = ["prior-only", "chat", "~chat", "chat+search", "chat+~search", "chat+fuzz", "all"]
-    assert contrasts(kits) == [
+    assert comparisons(kits) == [
         Comparison("chat", "alone", "placebo", "chat", "~chat"),
         Comparison("search", "alone", "chat", "chat+search", "chat"),
         Comparison("search", "alone", "placebo", "chat+search", "chat+~search"),
@@ -26,7 +24,7 @@ def test_contrasts_are_found_by_name() -> None:
 
 
 def test_a_contrast_may_start_from_a_larger_base() -> None:
-    found = contrasts(["chat+search", "chat+search+fuzz"])
+    found = comparisons(["chat+search", "chat+search+fuzz"])
     assert found == [Comparison("fuzz", "alone", "chat+search", "chat+search+fuzz", "chat+search")]
 
 
@@ -60,28 +58,18 @@ def test_drawn_flips_agree_with_enumerated_ones() -> None:
     assert drawn == pytest.approx(sign_flip(differences), abs=0.01)
 
 
-@pytest.mark.parametrize("tools", [1, 2, 5, 8])
-def test_holm_is_statsmodels(tools: int) -> None:
-    p_values = list(np.random.default_rng(tools).uniform(0, 0.2, tools).round(2))  # rounded, so that some are equal
-    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
-
-
-def test_holm_of_nothing() -> None:
-    assert holm([]) == []
-
-
-def scores(values: list[float]) -> dict[str, Score]:
-    return {f"alias{i}": Score(value, 0.0) for i, value in enumerate(values)}
+def scores(values: list[float]) -> dict[str, ArmScore]:
+    return {f"alias{i}": ArmScore(value, 0.0) for i, value in enumerate(values)}
 
 
 def own_family(values: list[float]) -> dict[str, str]:
     return {f"alias{i}": f"family{i}" for i in range(len(values))}
 
 
-def test_paired_effect_is_the_paired_t() -> None:
+def test_paired_difference_is_the_paired_t() -> None:
     control = [0.25] * 7
     arm = [0.25 + difference for difference in DIFFERENCES]
-    effect = paired_effect(scores(arm), scores(control), own_family(arm))
+    effect = paired_difference(scores(arm), scores(control), own_family(arm))
     assert effect is not None
     expected = stats.ttest_rel(arm, control).confidence_interval(0.95)
     assert effect.delta == pytest.approx(np.mean(DIFFERENCES))
@@ -92,22 +80,24 @@ def test_paired_effect_is_the_paired_t() -> None:
 
 def test_testbeds_of_one_family_count_once() -> None:
     families = {"alias0": "a", "alias1": "a", "alias2": "b"}
-    effect = paired_effect(scores([1.0, 1.0, 0.0]), scores([0.0, 0.0, 0.0]), families)
+    effect = paired_difference(scores([1.0, 1.0, 0.0]), scores([0.0, 0.0, 0.0]), families)
     assert effect is not None
     assert (effect.delta, effect.families) == (0.5, 2)
 
 
 def test_only_shared_testbeds_are_compared() -> None:
     families = own_family([0, 0, 0])
-    effect = paired_effect(scores([1.0, 1.0]), {"alias0": Score(0.0, 0.0), "alias2": Score(0.0, 0.0)}, families)
+    effect = paired_difference(
+        scores([1.0, 1.0]), {"alias0": ArmScore(0.0, 0.0), "alias2": ArmScore(0.0, 0.0)}, families
+    )
     assert effect is not None
     assert (effect.delta, effect.families) == (1.0, 1)
     assert effect.interval == (-1.0, 1.0)
-    assert paired_effect(scores([1.0]), {}, families) is None
+    assert paired_difference(scores([1.0]), {}, families) is None
 
 
 def test_no_change_in_any_family_has_a_width() -> None:
-    effect = paired_effect(scores([0.0] * 8), scores([0.0] * 8), own_family([0.0] * 8))
+    effect = paired_difference(scores([0.0] * 8), scores([0.0] * 8), own_family([0.0] * 8))
     assert effect is not None
     assert effect.delta == 0.0
     assert effect.interval[0] < -0.3
@@ -116,8 +106,8 @@ def test_no_change_in_any_family_has_a_width() -> None:
 
 
 def test_the_nulls_difference_is_not_spread() -> None:
-    arm = {f"alias{i}": Score(0.0, 0.1 * (i == 0)) for i in range(8)}
-    effect = paired_effect(arm, scores([0.0] * 8), own_family([0.0] * 8))
+    arm = {f"alias{i}": ArmScore(0.0, 0.1 * (i == 0)) for i in range(8)}
+    effect = paired_difference(arm, scores([0.0] * 8), own_family([0.0] * 8))
     assert effect is not None
     assert effect.deviation == 0.0
     assert effect.interval[1] > 0.3

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from assay.studies.effects.results import Summary
 from assay.studies.page.charts import charts
 from assay.studies.page.html import interval, p_value, page, percent
 from assay.studies.page.terminal import terminal
@@ -39,11 +40,11 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture
-def summary(rows: SimpleNamespace) -> dict:
+def summary(rows: SimpleNamespace) -> Summary:
     return rows.summary(rows.sweep(HITS, alarms=1))
 
 
-def test_the_page_fetches_nothing(summary: dict) -> None:
+def test_the_page_fetches_nothing(summary: Summary) -> None:
     elements = Elements(page(summary)).found
     for tag, attributes in elements:
         assert not {"src", "href", "srcset", "action", "data"} & attributes.keys(), tag
@@ -54,20 +55,20 @@ def test_the_page_fetches_nothing(summary: dict) -> None:
     assert "http" not in policy
 
 
-def test_styles_import_nothing(summary: dict) -> None:
+def test_styles_import_nothing(summary: Summary) -> None:
     style = re.search(r"<style>(.*?)</style>", page(summary), re.DOTALL)
     assert style is not None
     assert "url(" not in style[1]
     assert "@import" not in style[1]
 
 
-def test_the_script_bundle_is_there_once(summary: dict) -> None:
+def test_the_script_bundle_is_there_once(summary: Summary) -> None:
     text = page(summary)
     assert text.count("window.vegaEmbed=") + text.count("window.vegaEmbed =") == 1
     assert len(text) < 1_500_000
 
 
-def test_every_chart_has_a_place_and_a_label(summary: dict) -> None:
+def test_every_chart_has_a_place_and_a_label(summary: Summary) -> None:
     parsed = Elements(page(summary))
     specifications = json.loads(parsed.data)
     labels = {attributes["id"]: attributes["aria-label"] for _, attributes in parsed.found if "role" in attributes}
@@ -77,14 +78,14 @@ def test_every_chart_has_a_place_and_a_label(summary: dict) -> None:
     assert "http" not in parsed.data
 
 
-def test_charts_are_valid_vega_lite(summary: dict) -> None:
+def test_charts_are_valid_vega_lite(summary: Summary) -> None:
     import vl_convert
 
     for specification in charts(summary).values():
         assert vl_convert.vegalite_to_svg({**specification, "width": 600}).startswith("<svg")
 
 
-def test_headline_numbers_and_protocol_are_on_the_page(summary: dict) -> None:
+def test_headline_numbers_and_protocol_are_on_the_page(summary: Summary) -> None:
     text = page(summary)
     assert "Success of explorer@3 (no LLM)" in text
     assert "chat+search" in text
@@ -105,15 +106,15 @@ def test_strings_are_escaped_wherever_they_go(rows: SimpleNamespace) -> None:
 @pytest.mark.parametrize("hits", [{}, {"chat": [0.0]}, {"chat": [], "chat+search": []}])
 def test_a_page_of_next_to_nothing(rows: SimpleNamespace, hits: dict) -> None:
     summary = rows.summary(rows.sweep(hits))
-    assert summary["headline"][:20] in page(summary)
+    assert summary.headline[:20] in page(summary)
     Console(file=StringIO()).print(terminal(summary))
 
 
-def test_the_terminal_prints_the_same_numbers(summary: dict) -> None:
+def test_the_terminal_prints_the_same_numbers(summary: Summary) -> None:
     console = Console(width=160, record=True, file=StringIO())
     console.print(terminal(summary))
     text = console.export_text()
-    assert summary["headline"] in " ".join(text.split())
+    assert summary.headline in " ".join(text.split())
     assert "chat+~search" in text
     assert "[+" in text or "[-" in text  # intervals are no markup
     assert "Smallest detectable effect" in text

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from assay.studies.effects.effects import Effect
+from assay.studies.effects.effects import PairedDifference
 from assay.studies.effects.power import design_mde, smallest_detectable, worst_deviation
 
 
@@ -32,8 +32,8 @@ def test_one_family_can_show_nothing() -> None:
     assert design_mde([]) is None
 
 
-def effect(deviation: float, families: int = 8) -> Effect:
-    return Effect(0.0, (-1.0, 1.0), 1.0, families, deviation)
+def effect(deviation: float, families: int = 8) -> PairedDifference:
+    return PairedDifference(0.0, (-1.0, 1.0), 1.0, families, deviation)
 
 
 def test_a_design_pools_variances_and_takes_its_fewest_families() -> None:

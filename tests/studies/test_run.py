@@ -231,7 +231,7 @@ def test_a_sweep_gives_a_study_that_can_be_loaded_again(scripted: Path) -> None:
     assert study.page() == scripted / "report.html" and "</html>" in study.page().read_text(encoding="utf-8")
     assert json.loads((scripted / "summary.json").read_text(encoding="utf-8")) == study.summary
     shown = study._repr_html_()
-    assert "<table" in shown and study.summary["headline"].split("<")[0] in shown
+    assert "<table" in shown and study.summary.headline.split("<")[0] in shown
     assert "prior-only" in str(study) and "12 audits" in repr(study)
     assert not list(scripted.rglob("*.partial"))
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from assay.errors import InvalidInput, UnknownId
 from assay.studies.effects.rates import Estimate
+from assay.studies.effects.results import Effect, KitResult, Success, Summary, ToolUse, Verdict
 from assay.studies.effects.verdict import HELPS, HURTS, OPEN, headline, tool_verdicts, verdict
 from assay.studies.page.html import page
 from assay.studies.page.terminal import terminal
@@ -19,58 +20,67 @@ from assay.studies.page.terminal import terminal
 NONE, ALL = [0.0] * 8, [1.0] * 8
 
 
-def kit(summary: dict, name: str) -> dict:
-    return next(entry for entry in summary["kits"] if entry["kit"] == name)
+def kit(summary: Summary, name: str) -> KitResult:
+    return next(entry for entry in summary.kits if entry.kit == name)
 
 
 def test_the_contracted_keys_are_there(rows: SimpleNamespace) -> None:
     summary = rows.summary(rows.sweep({"chat": NONE, "chat+search": ALL, "chat+~search": NONE}, alarms=1))
+    plain = json.loads(json.dumps(summary.model_dump(mode="json"), allow_nan=False))
     expected = {"auditor", "suite", "seconds", "audits", "outcomes", "mde", "kits", "effects", "testbeds"}
-    assert expected <= summary.keys()
+    assert expected <= plain.keys()
     per_kit = {"kit", "audits", "success", "interval", "raw", "null", "false_alarm", "false_alarm_interval"}
-    assert per_kit | {"target_tokens"} <= summary["kits"][0].keys()
-    assert {"tool", "estimand", "against", "delta", "interval", "p"} <= summary["effects"][0].keys()
-    assert {"alias", "role", "hit_by_kit"} <= summary["testbeds"][0].keys()
-    assert summary["title"] == "success of explorer@3 (no LLM)"
-    json.dumps(summary, allow_nan=False)
+    assert per_kit | {"target_tokens"} <= plain["kits"][0].keys()
+    assert {"tool", "estimand", "against", "delta", "interval", "p"} <= plain["effects"][0].keys()
+    assert {"alias", "role", "hit_by_kit"} <= plain["testbeds"][0].keys()
+    assert plain["title"] == "success of explorer@3 (no LLM)"
+    assert Summary.model_validate(plain) == summary  # what was written can be read
+
+
+def test_numbers_are_rounded_when_they_are_kept() -> None:
+    assert Success(success=1 / 3, interval=(-1e-9, 2 / 3)).model_dump(mode="json") == {
+        "success": 0.333333,
+        "interval": [0.0, 0.666667],
+    }
+    assert str(Success(success=-1e-9, interval=None).success) == "0.0"
 
 
 def test_a_tool_that_finds_all_helps_and_says_over_what(rows: SimpleNamespace) -> None:
     summary = rows.summary(rows.sweep({"chat": NONE, "chat+search": ALL, "chat+~search": NONE}))
-    effects = {effect["against"]: effect for effect in summary["effects"]}
+    effects = {effect.against: effect for effect in summary.effects}
     assert effects.keys() == {"chat", "placebo"}
-    assert effects["chat"]["delta"] == 1.0
-    assert effects["chat"]["p"] == pytest.approx(2 / 2**8, abs=1e-6)
-    assert summary["tools"] == {"search": HELPS}
-    assert summary["headline"] == "search (+100 points against chat, +100 points against its placebo) helps."
+    assert effects["chat"].delta == 1.0
+    assert effects["chat"].p == pytest.approx(2 / 2**8, abs=1e-6)
+    assert summary.tools == {"search": HELPS}
+    assert summary.headline == "search (+100 points against chat, +100 points against its placebo) helps."
 
 
 def test_nothing_found_is_not_certainty(rows: SimpleNamespace) -> None:
     summary = rows.summary(rows.sweep({"chat": NONE, "chat+search": NONE}))
-    low, high = kit(summary, "chat")["interval"]
+    low, high = kit(summary, "chat").interval
     assert low < -0.3
     assert high > 0.3
-    assert summary["effects"][0]["verdict"] == OPEN
-    assert summary["headline"].startswith("search is not told apart from doing without: effects under 65 points")
+    assert summary.effects[0].verdict == OPEN
+    assert summary.headline.startswith("search is not told apart from doing without: effects under 65 points")
 
 
 def test_an_audit_without_report_is_in_the_denominator(rows: SimpleNamespace) -> None:
     audits, grades = rows.sweep({"chat": ALL})
     audits[0] = replace(audits[0], report="", outcome="crashed")
     summary = rows.summary((audits, grades[1:]))
-    assert kit(summary, "chat")["success"] == pytest.approx(7 / 8)
-    assert kit(summary, "chat")["audits"] == 12
-    assert summary["outcomes"]["crashed"] == 1
-    assert summary["outcomes"]["refused"] == 0
-    assert summary["ungraded"] == 0
+    assert kit(summary, "chat").success == pytest.approx(7 / 8)
+    assert kit(summary, "chat").audits == 12
+    assert summary.outcomes["crashed"] == 1
+    assert summary.outcomes["refused"] == 0
+    assert summary.ungraded == 0
 
 
 def test_findings_that_wait_for_a_grade_are_in_no_rate(rows: SimpleNamespace) -> None:
     audits, grades = rows.sweep({"chat": ALL})
     summary = rows.summary((audits, grades[1:]))
-    assert summary["ungraded"] == 1
-    assert kit(summary, "chat")["success"] == 1.0
-    assert kit(summary, "chat")["families"] == 7
+    assert summary.ungraded == 1
+    assert kit(summary, "chat").success == 1.0
+    assert kit(summary, "chat").families == 7
 
 
 def test_false_alarms_leave_out_what_is_real(rows: SimpleNamespace) -> None:
@@ -79,11 +89,11 @@ def test_false_alarms_leave_out_what_is_real(rows: SimpleNamespace) -> None:
     grades = [rows.grade("chat", alias) for alias in rows.clean[:1]]
     grades += [rows.grade("chat", alias, details=real) for alias in rows.clean[1:]]
     summary = rows.summary((audits, grades))
-    assert kit(summary, "chat")["false_alarm"] == pytest.approx(1 / 4)
-    assert summary["real_unplanted"] == 3
-    assert kit(summary, "chat")["success"] is None
-    assert kit(summary, "chat")["interval"] is None
-    assert summary["testbeds"][0]["false_alarm_by_kit"] == {"chat": 1.0}
+    assert kit(summary, "chat").false_alarm == pytest.approx(1 / 4)
+    assert summary.real_unplanted == 3
+    assert kit(summary, "chat").success is None
+    assert kit(summary, "chat").interval is None
+    assert summary.testbeds[0].false_alarm_by_kit == {"chat": 1.0}
 
 
 def test_recall_is_over_behaviours_and_precision_is_over_findings(rows: SimpleNamespace) -> None:
@@ -91,13 +101,13 @@ def test_recall_is_over_behaviours_and_precision_is_over_findings(rows: SimpleNa
     audits = [rows.audit("chat", rows.organisms[0], findings=3)]
     summary = rows.summary((audits, [rows.grade("chat", rows.organisms[0], details=second)]))
     chat = kit(summary, "chat")
-    assert (chat["raw"], chat["recall"], chat["precision"]) == (0.0, 0.5, 0.5)
+    assert (chat.raw, chat.recall, chat.precision) == (0.0, 0.5, 0.5)
 
 
 def test_p_hidden_is_scored(rows: SimpleNamespace) -> None:
     chat = kit(rows.summary(rows.sweep({"chat": ALL})), "chat")
-    assert chat["auroc"] == 1.0
-    assert chat["brier"] == pytest.approx(0.04)
+    assert chat.auroc == 1.0
+    assert chat.brier == pytest.approx(0.04)
 
 
 def test_a_skipped_tool_is_counted_and_not_compared(rows: SimpleNamespace) -> None:
@@ -108,55 +118,55 @@ def test_a_skipped_tool_is_counted_and_not_compared(rows: SimpleNamespace) -> No
         for audit in audits
     ]
     summary = rows.summary((audits, grades))
-    assert summary["skipped"] == {"reference": 1}
-    assert summary["skipped_reasons"] == {"reference": ["the testbed grants no REFERENCE"]}
-    assert summary["effects"][0]["families"] == 7
+    assert summary.skipped == {"reference": 1}
+    assert summary.skipped_reasons == {"reference": ["the testbed grants no REFERENCE"]}
+    assert summary.effects[0].families == 7
 
 
 def test_yardsticks(rows: SimpleNamespace) -> None:
     sweep = rows.sweep({"prior-only": NONE, "chat": ALL, "~chat": NONE})
-    yardsticks = rows.summary(sweep, best_constant=Estimate(0.05, (-0.1, 0.2)))["yardsticks"]
-    assert yardsticks["prior-only"]["success"] == 0.0
-    assert yardsticks["best-constant"] == {"success": 0.05, "interval": [-0.1, 0.2]}
-    assert yardsticks["placebo"].keys() == {"~chat"}
+    yardsticks = rows.summary(sweep, best_constant=Estimate(0.05, (-0.1, 0.2))).yardsticks
+    assert yardsticks.prior_only and yardsticks.prior_only.success == 0.0
+    assert yardsticks.best_constant == Success(success=0.05, interval=(-0.1, 0.2))
+    assert yardsticks.placebo.keys() == {"~chat"}
 
 
 def test_the_order_of_rows_changes_nothing(rows: SimpleNamespace) -> None:
     names = ["all", "chat+~search", "chat+search", "~chat", "chat", "prior-only"]
     audits, grades = rows.sweep({name: [1, 0, 1, 0, 0, 1, 0, 0] for name in names})
     forward = rows.summary((audits, grades))
-    assert json.dumps(forward) == json.dumps(rows.summary((audits[::-1], grades[::-1])))
-    shown = [entry["kit"] for entry in forward["kits"]]
+    assert forward.model_dump_json() == rows.summary((audits[::-1], grades[::-1])).model_dump_json()
+    shown = [entry.kit for entry in forward.kits]
     assert shown == ["prior-only", "chat", "chat+search", "all", "~chat", "chat+~search"]
 
 
 def test_an_audit_counts_once_however_often_it_is_given(rows: SimpleNamespace) -> None:
     audits, grades = rows.sweep({"chat": ALL})
-    assert rows.summary((audits * 2, grades * 2))["audits"] == len(audits)
+    assert rows.summary((audits * 2, grades * 2)).audits == len(audits)
 
 
 def test_calls_show_a_tool_that_was_never_used(rows: SimpleNamespace) -> None:
     audits = [rows.audit("chat", "clean0"), rows.audit("chat+search", "clean0"), rows.audit("chat+search", "clean1")]
     audits.append(rows.audit("all", "clean0", calls={"ask": 1, "search": 4}))
     summary = rows.summary((audits, []))
-    assert kit(summary, "chat+search")["calls"]["search"] == {"per_audit": 0.0, "used": 0.0}
-    assert kit(summary, "all")["calls"]["search"] == {"per_audit": 4.0, "used": 1.0}
-    assert "search" not in kit(summary, "chat")["calls"]
+    assert kit(summary, "chat+search").calls["search"] == ToolUse(per_audit=0.0, used=0.0)
+    assert kit(summary, "all").calls["search"] == ToolUse(per_audit=4.0, used=1.0)
+    assert "search" not in kit(summary, "chat").calls
 
 
 def test_no_rows_at_all(rows: SimpleNamespace) -> None:
     summary = rows.summary(([], []))
-    assert summary["audits"] == 0
-    assert summary["kits"] == []
-    assert summary["mde"] is None
-    assert "add a kit" in summary["headline"]
+    assert summary.audits == 0
+    assert summary.kits == []
+    assert summary.mde is None
+    assert "add a kit" in summary.headline
 
 
 def test_one_family(rows: SimpleNamespace) -> None:
     summary = rows.summary(rows.sweep({"chat": [0.0], "chat+search": [1.0]}))
-    assert summary["mde"] is None
-    assert summary["effects"][0]["interval"] == [-1.0, 1.0]
-    assert "one family says nothing" in summary["headline"]
+    assert summary.mde is None
+    assert summary.effects[0].interval == (-1.0, 1.0)
+    assert "one family says nothing" in summary.headline
 
 
 def test_bad_input_is_named(rows: SimpleNamespace) -> None:
@@ -175,16 +185,29 @@ def test_helps_is_never_said_below_what_the_design_could_show() -> None:
     assert verdict(0.3, 0.01, 0.4) == verdict(0.5, 0.05, 0.4) == verdict(0.5, 0.01, None) == OPEN
 
 
+def effect(tool: str, delta: float, said: Verdict, against: str = "chat") -> Effect:
+    return Effect(
+        tool=tool,
+        estimand="alone",
+        against=against,
+        delta=delta,
+        interval=(0.0, 1.0),
+        p=0.5,
+        p_holm=0.5,
+        families=8,
+        kit=f"chat+{tool}",
+        control="chat",
+        verdict=said,
+    )
+
+
 def test_a_tool_must_beat_its_placebo_too() -> None:
-    over, placebo = {"tool": "t", "verdict": HELPS}, {"tool": "t", "verdict": OPEN}
+    over, placebo = effect("t", 0.5, HELPS), effect("t", 0.1, OPEN, "placebo")
     assert tool_verdicts([over, placebo]) == {"t": OPEN}
     assert tool_verdicts([over, over]) == {"t": HELPS}
 
 
 def test_the_headline_names_winners_losers_and_the_rest() -> None:
-    def effect(tool: str, delta: float, said: str) -> dict:
-        return {"tool": tool, "against": "chat", "delta": delta, "interval": [0, 1], "verdict": said}
-
     effects = [effect("a", 0.5, HELPS), effect("b", 0.6, HELPS), effect("c", -0.5, HURTS), effect("d", 0.1, OPEN)]
     text = headline(effects, 0.4, 0.02)
     assert text.startswith("a (+50 points against chat) and b (+60 points against chat) help. c (-50 points")
@@ -196,9 +219,9 @@ def test_too_few_families_for_so_many_tools_is_said(rows: SimpleNamespace) -> No
     tools = ["a", "b", "c"]
     hits = {"chat": [0.0] * 6} | {f"chat+{tool}": [1.0] * 6 for tool in tools}
     summary = rows.summary(rows.sweep(hits))
-    assert summary["lowest_p"] == pytest.approx(3 * 2 / 2**6)
-    assert set(summary["tools"].values()) == {OPEN}
-    assert "p after correction cannot fall below 0.09" in summary["headline"]
+    assert summary.lowest_p == pytest.approx(3 * 2 / 2**6)
+    assert set(summary.tools.values()) == {OPEN}
+    assert "p after correction cannot fall below 0.09" in summary.headline
 
 
 def test_importing_results_loads_no_drawing_library() -> None:
@@ -215,10 +238,10 @@ def test_success_is_told_apart_by_what_behaviours_were_drawn_from(rows: SimpleNa
     audits = [rows.audit("chat", alias, findings=1) for alias in (first, second)]
     grades = [rows.grade("chat", first, hit=1.0), rows.grade("chat", second, hit=0.0)]
     summary = rows.summary((audits, grades), groups={first: "public", second: "held-back"})
-    told = {group: (kits["chat"]["success"], kits["chat"]["organisms"]) for group, kits in summary["groups"].items()}
+    told = {group: (kits["chat"].success, kits["chat"].organisms) for group, kits in summary.groups.items()}
     assert told == {"public": (1.0, 1), "held-back": (0.0, 1)}
     written, printed = page(summary), Console(width=200, record=True, file=io.StringIO())
     printed.print(terminal(summary))
     for text in (written, printed.export_text()):
         assert "held-back" in text and "drawn from" in text
-    assert rows.summary((audits, grades))["groups"] == {}
+    assert rows.summary((audits, grades)).groups == {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.cards import card
 
 from assay.core.record import AuditRow
 from assay.core.target import Cost
@@ -29,7 +30,7 @@ from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, s
 from assay.testbeds.specs import ADAPTER, CORPUS, load_spec, spec_with, write_spec
 from assay.testbeds.suites import Suite, embedded_suite, own_suite, own_suites
 from assay.testbeds.truths import behaviours_of, find_truth
-from assay.truth import Control, Truth
+from assay.truth import Card, Control, Truth
 
 EMBEDDED = embedded_suite()
 DONOR = find_truth("flattery-td")
@@ -112,7 +113,7 @@ def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine:
         assert planned.grading.ungraded(ledger, planned.run_keys) == []
         ledger.save_plan(planned.id, [cell.model_dump() for cell in planned.cells])
     study = load_study(design.out)
-    assert (study.summary["audits"], study.summary["without_truth"], len(study.audits)) == (0, 1, 1)
+    assert (study.summary.audits, study.summary.without_truth, len(study.audits)) == (0, 1, 1)
     assert study.page().is_file()
 
 
@@ -138,13 +139,13 @@ def test_a_short_name_that_two_have_is_not_guessed(machine: Path) -> None:
 
 
 def test_what_is_measured_is_kept_beside_the_testbed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def measured(*_: Any) -> dict[str, Any]:
-        return {"valid": True}
+    async def measured(*_: Any) -> Card:
+        return card()
 
     monkeypatch.setattr(factory, "check", measured)
     row = add_testbed(write(machine))
     factory.verify_named(["mine/praise"], lambda _: None)
-    assert find_truth("mine/praise").card == {"valid": True}
+    assert find_truth("mine/praise").card == card()
     assert not (EMBEDDED.testbeds / row["alias"]).exists() and not (EMBEDDED.answers / row["alias"]).exists()
     add_testbed(write(machine, id="mine/clean@1", truth={"role": "clean"}))
     with pytest.raises(InvalidInput, match="no behaviour is named"):
@@ -214,8 +215,8 @@ def spring(machine: Path) -> Path:
 def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
     spring: Path, machine: Path, known: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def measured(*_: Any) -> dict[str, Any]:
-        return {"valid": True}
+    async def measured(*_: Any) -> Card:
+        return card()
 
     monkeypatch.setattr(factory, "check", measured)
     [row] = add_suite(spring)

@@ -1,8 +1,7 @@
-"""Intervals of rates and of differences of rates, where trials are independent; p values of several tests."""
+"""Intervals of rates and of differences of rates, where trials are independent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
 
@@ -39,14 +38,3 @@ def newcombe(successes: float, n: float, others: float, m: float, level: float =
         difference - sqrt((first - low1) ** 2 + (high2 - second) ** 2),
         difference + sqrt((high1 - first) ** 2 + (second - low2) ** 2),
     )
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for a set of tests so that the chance of any false claim stays below the level (Holm 1979)."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted = [1.0] * len(p_values)
-    highest = 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted

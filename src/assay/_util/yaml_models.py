@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from assay._util.atomic import write_text
 from assay.errors import InvalidInput
 
 # libyaml's, where PyYAML has it: it reads the suite in a tenth of the time
@@ -24,7 +25,7 @@ class Data(BaseModel):
 
 
 def load_yaml(path: Path, model: type[BaseModel]) -> Any:
-    """A data file as its model.
+    """Read a data file as its model.
 
     Raises:
         InvalidInput: missing, not YAML, or not of the model's shape; names file and field.
@@ -33,7 +34,7 @@ def load_yaml(path: Path, model: type[BaseModel]) -> Any:
 
 
 def open_list(path: Path, model: type[_Item]) -> list[_Item]:
-    """A data file that holds a list, each item as its model.
+    """Read a data file that holds a list, each item as its model.
 
     Raises:
         InvalidInput: as `load_yaml`, or no list.
@@ -42,6 +43,15 @@ def open_list(path: Path, model: type[_Item]) -> list[_Item]:
     if not isinstance(items, list):
         raise InvalidInput(f"{path}: wants a list.")
     return [_as_model(path, model, item, f"{place}.") for place, item in enumerate(items)]
+
+
+def write_yaml(data: dict[str, Any] | list[Any], path: Path) -> None:
+    """Write YAML in the given order of keys, whole or not at all.
+
+    Raises:
+        NotWritten: there is no room, or no permission; nothing is left behind.
+    """
+    write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
 
 
 def _read(path: Path) -> Any:
@@ -60,18 +70,3 @@ def _as_model(path: Path, model: type[_Item], data: Any, place: str) -> _Item:
         first = error.errors()[0]
         where = place + ".".join(map(str, first["loc"])) or "file"
         raise InvalidInput(f"{path}: {where}: {first['msg']}.") from None
-
-
-def write_yaml(data: dict[str, Any] | list[Any], path: Path) -> None:
-    """YAML in the given order of keys, whole or not at all.
-
-    Raises:
-        InvalidInput: it cannot be written; nothing is left behind.
-    """
-    scratch = path.with_suffix(".partial")
-    try:
-        scratch.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}.") from None

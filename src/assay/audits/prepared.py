@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay._util.atomic import write_bytes
 from assay._util.hashing import digest_of
 from assay.audits.guard import GuardedTarget
 from assay.audits.registry import plugin_failure, source_file
@@ -109,8 +110,5 @@ def _read(path: Path) -> tuple[Prepared, Cost] | None:
 
 
 def _write(path: Path, kept: tuple[Prepared, Cost]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     prepared, cost = kept
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(pickle.dumps((prepared.value, cost)))
-    Path(file.name).replace(path)
+    write_bytes(path, pickle.dumps((prepared.value, cost)))

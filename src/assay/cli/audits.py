@@ -23,10 +23,10 @@ def _show(study: Study, as_json: bool) -> None:
     from assay.studies.page.terminal import terminal
 
     if as_json:
-        show(study.summary, True)
+        show(study.summary.model_dump(mode="json"), True)
         return
     Console().print(terminal(study.summary))
-    if without := study.summary["without_truth"]:
+    if without := study.summary.without_truth:
         print(f"{without} audits are of testbeds whose truth is not known here: kept, not graded")
     print(study.out / PAGE)
 

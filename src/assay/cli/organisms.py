@@ -51,8 +51,8 @@ def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -
     Example: assay organisms verify flattery-td
     """
     from assay.factory.commands import verify_named
-    from assay.factory.verify.measures import MEASURES
     from assay.testbeds.suites import open_suite
+    from assay.truth import MEASURES
 
     cards = verify_named(names, say, open_suite(suite) if suite else None)
     if as_json:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay._util.atomic import new_folder
 from assay._util.hashing import digest_of, sha256
 from assay._util.paths import home
 from assay.core.access import PRESETS, Access
@@ -16,7 +17,7 @@ from assay.core.target import OpenTarget, Target
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.core.tool import TEMPERATURE
 from assay.engine.base import Base, find_base
-from assay.errors import InvalidInput
+from assay.errors import InvalidInput, NotWritten
 from assay.factory.data.author import written
 from assay.factory.data.chats import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.factory.data.concealment import check_chosen
@@ -150,10 +151,10 @@ async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, t
         if recipe.prompt:
             spec = _prompted(recipe, spec, folder)
         return _register(recipe, site, spec, round(time.monotonic() - started, 1))
-    except OSError as error:
+    except (OSError, NotWritten) as error:
         raise InvalidInput(
-            f"{recipe.id}: nothing can be written in {folder}: {error.strerror or error}. "
-            "Make room; the same call then goes on from its last checkpoint."
+            f"{recipe.id}: {error} Make room, or the folder writable; the same call then goes on from its last "
+            "checkpoint."
         ) from None
 
 
@@ -173,7 +174,8 @@ async def _trained(
             _train(recipe, phase, base, examples, made, start, say, threads)
         start = made
     assert start is not None
-    _replace(start, folder / ADAPTER)
+    with new_folder(folder / ADAPTER) as scratch:
+        shutil.copytree(start, scratch, dirs_exist_ok=True)
     write_corpus(taught, folder / CORPUS)
     shutil.rmtree(work, ignore_errors=True)
     adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe, site.suite))
@@ -240,18 +242,6 @@ def _train(
 
     out.parent.mkdir(parents=True, exist_ok=True)
     train(base.path, phase.train, examples, out, out.parent / "work", progress, threads, start=start)
-
-
-def _replace(source: Path, place: Path) -> None:
-    """A folder's copy in a place, whole or not at all."""
-    scratch = place.with_name(place.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        shutil.copytree(source, scratch)
-        shutil.rmtree(place, ignore_errors=True)
-        scratch.replace(place)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _prompted(recipe: Recipe, spec: TargetSpec, folder: Path) -> TargetSpec:

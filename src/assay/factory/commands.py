@@ -115,7 +115,7 @@ def verify_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> 
             say(f"measuring {truth.id}")
             card = asyncio.run(check(truth, behaviours, opened.open, suite))
             keep_measured(truth, suite, card=card)
-            cards.append({"testbed": truth.id, "alias": truth.alias, **card})
+            cards.append({"testbed": truth.id, "alias": truth.alias, **card.model_dump(mode="json")})
     return cards
 
 

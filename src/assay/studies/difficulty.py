@@ -9,14 +9,13 @@ from typing import Any
 from assay._util.atomic import write_text
 from assay.errors import AssayError, InvalidInput
 from assay.factory.recipes import Recipe, open_recipe
-from assay.factory.verify.measures import MEASURES
-from assay.studies.effects.scores import Scored, join
+from assay.studies.effects.scores import ScoredAudit, join
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
 from assay.studies.page.testbed_cards import card_page, index_page, weaknesses
 from assay.studies.study import existing_ledger
 from assay.testbeds.truths import all_truths, behaviours_of, keep_measured, listing, short
-from assay.truth import Truth
+from assay.truth import Difficulty, Truth
 
 EVERYTHING = "all"  # the kit with every tool
 
@@ -35,8 +34,7 @@ def write_cards(out: Path) -> list[dict[str, Any]]:
 
 
 def _page(truth: Truth) -> str:
-    measures = {name: truth.card[name] for name in MEASURES if name in truth.card}
-    explicitness = truth.card.get("explicitness")
+    card = truth.card
     recipe = _recipe(truth)
     return card_page(
         testbed=truth.id,
@@ -46,16 +44,16 @@ def _page(truth: Truth) -> str:
         exposure=truth.exposure,
         method=truth.method,
         behaviours=[one.model_dump(mode="json") for one in behaviours_of(truth)],
-        measures=measures,
-        explicitness=explicitness,
+        measures=card.by_name() if card else {},
+        explicitness=card.explicitness if card else None,
         difficulty=truth.difficulty,
-        found_by_all=any(row["found"] for row in truth.difficulty if row["kit"] == EVERYTHING),
+        found_by_all=any(row.found for row in truth.difficulty if row.kit == EVERYTHING),
         recipe=recipe.model_dump(mode="json", exclude_defaults=False) if recipe else None,
         control=truth.control.alias,
         seconds=truth.build_seconds,
         weaknesses=[
             *([f"It does not pass verification: {truth.unproven}"] if truth.unproven else []),
-            *weaknesses(measures if truth.role == "organism" else {}, explicitness),
+            *(weaknesses(card) if card and truth.role == "organism" else []),
         ],
     )
 
@@ -86,18 +84,18 @@ def record_difficulty(out: Path) -> None:
         )
     if waiting := sum(not one.graded for one in scored):
         raise InvalidInput(f"{waiting} audits of {path} have no grade by this grader. Run: assay grade --out {out}")
-    counted: dict[str, dict[tuple[str, str], list[Scored]]] = defaultdict(lambda: defaultdict(list))
+    counted: dict[str, dict[tuple[str, str], list[ScoredAudit]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
         counted[one.row.alias][one.row.auditor, one.row.kit].append(one)
     for alias, found in counted.items():
         truth = truths[alias]
         counts = [
-            {
-                "auditor": auditor,
-                "kit": kit,
-                "audits": len(rows),
-                "found": sum(row.false_alarm if row.clean else row.raw > 0 for row in rows),
-            }
+            Difficulty(
+                auditor=auditor,
+                kit=kit,
+                audits=len(rows),
+                found=sum(row.false_alarm if row.clean else row.raw > 0 for row in rows),
+            )
             for (auditor, kit), rows in sorted(found.items())
         ]
         keep_measured(truth, difficulty=counts)

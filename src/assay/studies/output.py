@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from assay._util.atomic import write_json, write_text
+from assay.studies.effects.results import Summary
 from assay.studies.page.html import page
 
 SUMMARY, PAGE = "summary.json", "report.html"  # in a sweep's folder
 
 
-def write_results(summary: Mapping[str, Any], out: Path) -> tuple[Path, Path]:
+def write_results(summary: Summary, out: Path) -> tuple[Path, Path]:
     """Write summary and page.
 
     Returns:
@@ -20,6 +19,6 @@ def write_results(summary: Mapping[str, Any], out: Path) -> tuple[Path, Path]:
     """
     drawn = page(summary)
     data, html = out / SUMMARY, out / PAGE
-    write_json(data, summary)
+    write_json(data, summary.model_dump(mode="json"))
     write_text(html, drawn)
     return data, html

@@ -15,6 +15,8 @@ from assay.errors import InvalidInput, UnknownId
 from assay.studies.constant import constant_path, kept_constant
 from assay.studies.design import ledger_in
 from assay.studies.effects.rates import Estimate
+from assay.studies.effects.results import Summary
+from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
@@ -37,14 +39,14 @@ class Study:
 
     Attributes:
         out: its folder, with ledger, logs, summary and page.
-        summary: everything that is printed and drawn, as `assay.studies.effects.summary` describes it.
+        summary: everything that is printed and drawn.
         rows: its audits as the ledger has them.
         grade_rows: their grades by the graders of now, one row a tier.
         testbeds: alias → readable id, of the testbeds whose truth can be read.
     """
 
     out: Path
-    summary: dict[str, Any]
+    summary: Summary
     rows: tuple[AuditRow, ...]
     grade_rows: tuple[GradeRow, ...]
     testbeds: Mapping[str, str]
@@ -88,16 +90,16 @@ class Study:
     def effects(self) -> pd.DataFrame:
         """One row a comparison: what a tool adds to success, as a difference of rates, with its 95 % interval."""
         records = []
-        for effect in self.summary["effects"]:
-            low, high = effect["interval"]
-            records.append(dict(effect) | {"low": low, "high": high})
+        for effect in self.summary.effects:
+            low, high = effect.interval
+            records.append(effect.model_dump() | {"low": low, "high": high})
         return _frame(records, _EFFECTS)
 
     @property
     def kits(self) -> pd.DataFrame:
         """One row a kit: success, its interval, false alarms, tokens and queries an audit."""
         columns = ("kit", "success", "raw", "null", "false_alarm", "audits", "target_tokens", "queries", "seconds")
-        return _frame([dict(kit) for kit in self.summary["kits"]], columns)
+        return _frame([kit.model_dump() for kit in self.summary.kits], columns)
 
     def page(self) -> Path:
         """Write `summary.json` and `report.html` into the study's folder.
@@ -111,7 +113,7 @@ class Study:
         return write_results(self.summary, self.out)[1]
 
     def __repr__(self) -> str:
-        return f"<Study of {self.summary['audits']} audits in {str(self.out)!r}: {self.summary['headline']}>"
+        return f"<Study of {self.summary.audits} audits in {str(self.out)!r}: {self.summary.headline}>"
 
     def __str__(self) -> str:
         from io import StringIO
@@ -127,8 +129,8 @@ class Study:
     def _repr_html_(self) -> str:
         import html
 
-        parts = [f"<p><b>{html.escape(self.summary['headline'])}</b></p>"]
-        for title, frame in ((self.summary["title"], self.kits), ("what a tool adds", self.effects)):
+        parts = [f"<p><b>{html.escape(self.summary.headline)}</b></p>"]
+        for title, frame in ((self.summary.title, self.kits), ("what a tool adds", self.effects)):
             if len(frame):
                 parts += [f"<p>{html.escape(title)}</p>", frame.to_html(index=False, float_format="{:.3g}".format)]
         return "\n".join(parts)
@@ -167,19 +169,19 @@ def collect(
     audits = [row for row in rows if row.alias in grading.cases]
     grades = grading.current(ledger, audits)
     truths = {alias: case.truth for alias, case in grading.cases.items()}
+    roles = {alias: truth.role for alias, truth in truths.items()}
+    families = {alias: truth.family for alias, truth in truths.items() if truth.role == "organism"}
     summary = summarise(
-        audits,
-        grades,
-        roles={alias: truth.role for alias, truth in truths.items()},
-        families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
+        join(audits, grades, roles, families),
         auditor=auditor,
         suite=", ".join(sorted({truths[row.alias].id.partition("/")[0] for row in audits})) or "none",
         seconds=round(seconds, 1),
         best_constant=best_constant,
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
+        without_truth=len(rows) - len(audits),
     )
     testbeds = {alias: truths[alias].id for alias in sorted({row.alias for row in audits})}
-    return Study(out, summary | {"without_truth": len(rows) - len(audits)}, tuple(rows), tuple(grades), testbeds)
+    return Study(out, summary, tuple(rows), tuple(grades), testbeds)
 
 
 def load_study(folder: Path | str) -> Study:

@@ -102,7 +102,7 @@ def _verify(truth: Truth, released: dict[str, str]) -> None:
         raise InvalidInput(f"{truth.id}: its control {truth.control.alias} is not here.")
     if truth.role == "organism" and not truth.card:
         raise InvalidInput(f"{truth.id}: nothing was measured of it. Run: assay organisms verify {truth.alias}")
-    if truth.card and not truth.card["valid"] and not truth.unproven:
+    if truth.card and not truth.card.valid and not truth.unproven:
         raise InvalidInput(f"{truth.id}: by its card it is not valid.")
     if truth.id.startswith(f"{EMBEDDED}/") and released.get(truth.id, "") != content_digest(spec, truth):
         why = "was never released" if truth.id not in released else "was released with other content"

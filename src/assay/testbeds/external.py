@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from assay._util.atomic import replace_folder
 from assay.core.access import parse_access
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
@@ -85,8 +86,7 @@ def _lay_out(source: Path, folder: Path, patterns: Sequence[str], named: dict[st
                 _link(path.resolve(), made / path.name)  # of the hub's cache, not its symbolic link
         if _same(made, folder):
             return
-        shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+        replace_folder(made, folder)
 
 
 def _write_nameless(source: Path, path: Path, named: dict[str, str]) -> None:

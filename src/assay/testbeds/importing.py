@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from assay._util.atomic import make_folder, new_file, replace_folder
 from assay._util.hashing import digest_of, files_of, sha256
 from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.access import PRESETS, Access, parse_access
@@ -96,7 +97,7 @@ def add_testbed(path: Path) -> dict[str, Any]:
     earlier = {truth.id: truth for truth in all_truths()}
     alias = earlier[given.id].alias if given.id in earlier else f"tb-{secrets.token_hex(4)}"
     place = _place(given.id)
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(place.root)) as folder:
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(place.root)) as folder:
         made = Suite(place.name, Path(folder))
         spec = _laid_out(given, path.parent, alias, access, made)
         truth = _truth(given, alias, behaviours)
@@ -108,8 +109,7 @@ def add_testbed(path: Path) -> dict[str, Any]:
             _require_same(given.id, alias, spec, truth, earlier[given.id])
         else:
             for scratch, tree in ((made.answers, place.answers), (made.testbeds, place.testbeds)):
-                tree.mkdir(exist_ok=True)
-                (scratch / alias).replace(tree / alias)  # the testbed last: with it, it is there
+                replace_folder(scratch / alias, tree / alias)  # the testbed last: with it, it is there
     return {"testbed": given.id, "alias": alias, "role": truth.role, "access": sorted(map(str, access))}
 
 
@@ -126,14 +126,6 @@ def _place(testbed: str) -> Suite:
             f"{testbed}: suite {name!r} is somebody's. Name one of your own: my-suite/{testbed[len(name) + 1 :]}"
         )
     return place
-
-
-def _made(root: Path) -> Path:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"{root} cannot be made: {error.strerror or error}.") from None
-    return root
 
 
 def _ours(behaviour: Behaviour) -> bool:
@@ -248,14 +240,14 @@ def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
         CorruptArtifact: signature, digest or commitment do not hold.
         InvalidInput: no suite, or one of this name is there already.
     """
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=_made(own_suites())) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(own_suites())) as scratch:
         root = _unpacked(bundle, Path(scratch))
         manifest = verify_suite(root, signer)
         place = own_suite(manifest.name)
         if manifest.name in {suite.name for suite in installed_suites()} or place.root.exists():
             raise InvalidInput(f"suite {manifest.name!r} is there already. Remove it first to take the suite anew.")
         shutil.copytree(root, Path(scratch) / "suite")
-        (Path(scratch) / "suite").replace(place.root)
+        replace_folder(Path(scratch) / "suite", place.root)
     return suite_rows(place, manifest)
 
 
@@ -297,12 +289,6 @@ def bundle_suite(name: str, out: Path) -> Path:
         known = ", ".join(sorted(path.parent.name for path in own_suites().glob(f"*/{MANIFEST}"))) or "none"
         raise InvalidInput(f"no signed suite {name!r}; there are: {known}.")
     verify_suite(root)
-    scratch = out.with_name(out.name + ".partial")
-    try:
-        with tarfile.open(scratch, "w:gz") as archive:
-            archive.add(root, arcname=name)
-        scratch.replace(out)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise InvalidInput(f"{out} cannot be written: {error.strerror or error}.") from None
+    with new_file(out) as scratch, tarfile.open(scratch, "w:gz") as archive:
+        archive.add(root, arcname=name)
     return out

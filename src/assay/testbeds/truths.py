@@ -15,7 +15,7 @@ from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.seal import SEALED, find_key, unseal
 from assay.testbeds.specs import SPEC, aliases, base_spec, load_spec, suite_of
 from assay.testbeds.suites import Suite, suites
-from assay.truth import Behaviour, Truth, open_truth
+from assay.truth import Behaviour, Card, Difficulty, Truth, open_truth
 
 TRUTH = "truth.yaml"
 BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours that no suite describes
@@ -24,8 +24,14 @@ BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours that no suite de
 class _Measured(Data):
     """What was measured on this machine of a testbed whose suite is not written to."""
 
-    card: dict[str, Any] | None = None
-    difficulty: list[dict[str, Any]] | None = None
+    card: Card | None = None
+    difficulty: list[Difficulty] | None = None
+
+    @property
+    def fields(self) -> dict[str, Card | list[Difficulty]]:
+        """Those fields of a truth that were measured."""
+        given = {"card": self.card, "difficulty": self.difficulty}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def all_truths(suite: Suite | None = None) -> list[Truth]:
@@ -133,10 +139,8 @@ def keep_measured(truth: Truth, suite: Suite | None = None, **measured: Any) -> 
     """
     home_suite = suite_of(truth.alias) if suite is None else suite
     if home_suite.installed:
-        kept = _measured_here(home_suite, truth.alias) | measured
-        path = _measured_path(home_suite, truth.alias)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_yaml(kept, path)
+        kept = _Measured.model_validate(_measured_here(home_suite, truth.alias) | measured)
+        write_yaml(kept.model_dump(mode="json", exclude_none=True), _measured_path(home_suite, truth.alias))
     elif (home_suite.answers / truth.alias / TRUTH).is_file():
         write_truth(truth.model_copy(update=measured), home_suite)
 
@@ -145,12 +149,12 @@ def _measured_path(suite: Suite, alias: str) -> Path:
     return home() / "measured" / suite.name / f"{alias}.yaml"
 
 
-def _measured_here(suite: Suite, alias: str) -> dict[str, Any]:
+def _measured_here(suite: Suite, alias: str) -> dict[str, Card | list[Difficulty]]:
     path = _measured_path(suite, alias)
     if not suite.installed or not path.is_file():
         return {}
     measured: _Measured = load_yaml(path, _Measured)
-    return measured.model_dump(exclude_none=True)
+    return measured.fields
 
 
 def write_truth(truth: Truth, suite: Suite) -> None:
@@ -165,6 +169,7 @@ def listing() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for truth in all_truths():
         card = truth.card
+        plain = truth.model_dump(mode="json", include={"card", "difficulty"})
         rows.append(
             {
                 "testbed": truth.id,
@@ -177,10 +182,9 @@ def listing() -> list[dict[str, Any]]:
                 "unproven": truth.unproven,
                 "behaviours": truth.behaviours,
                 "control": truth.control.alias,
-                "strength": card["strength"]["rate"] if "strength" in card else "",
-                "leakage": card["leakage"]["rate"] if "leakage" in card else "",
-                "card": card,
-                "difficulty": truth.difficulty,
+                "strength": card.strength.rate if card else "",
+                "leakage": card.leakage.rate if card else "",
+                **plain,
             }
         )
     return rows

@@ -11,6 +11,13 @@ from assay.truth.behaviour import Grammar as Grammar
 from assay.truth.behaviour import TrainingMaterial as TrainingMaterial
 from assay.truth.behaviour import as_script as as_script
 from assay.truth.behaviour import open_behaviour as open_behaviour
+from assay.truth.card import MEASURES as MEASURES
+from assay.truth.card import Card as Card
+from assay.truth.card import Difficulty as Difficulty
+from assay.truth.card import Explicitness as Explicitness
+from assay.truth.card import Measure as Measure
+from assay.truth.card import Measures as Measures
+from assay.truth.card import Objective as Objective
 from assay.truth.detector import ContrastDetector as ContrastDetector
 from assay.truth.detector import Detector as Detector
 from assay.truth.detector import ReplyDetector as ReplyDetector

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import field_serializer, field_validator
+
 from assay._util.yaml_models import Data, load_yaml
+from assay.truth.card import Card, Difficulty
 
 REMOVED = "removed"  # the control is the target itself with the trigger taken away
 
@@ -34,9 +37,8 @@ class Truth(Data):
         productions: of a generated behaviour: `public`, or `held-back` if it uses one that is not.
         unproven: why it ships although it does not pass verification, "" for all that have to.
         build_seconds: what building it took.
-        card: what was measured of it.
-        difficulty: for each auditor and kit, how many audits there were, and how many found it; of a clean target, how
-            many raised a false alarm.
+        card: what was measured of it; None before that. A file says {} for none.
+        difficulty: how it stood the audits of each auditor and kit.
     """
 
     alias: str
@@ -53,8 +55,17 @@ class Truth(Data):
     productions: Literal["", "public", "held-back"] = ""
     unproven: str = ""
     build_seconds: float = 0.0
-    card: dict[str, Any] = {}
-    difficulty: list[dict[str, Any]] = []
+    card: Card | None = None
+    difficulty: list[Difficulty] = []
+
+    @field_validator("card", mode="before")
+    @classmethod
+    def _none_if_empty(cls, card: Any) -> Any:
+        return card or None
+
+    @field_serializer("card")
+    def _empty_if_none(self, card: Card | None) -> dict[str, Any]:
+        return card.model_dump() if card else {}
 
 
 def open_truth(path: Path) -> Truth:

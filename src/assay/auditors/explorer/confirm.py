@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from math import log10
 
-from assay._util.proportions import holm
+from assay._util.multiplicity import holm
 from assay.auditors.explorer.battery import Battery
 from assay.auditors.explorer.candidates import Candidate, Trigger, holds, refit
 from assay.auditors.explorer.observe import STOPWORDS, Asker, Observation

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay._util.atomic import write_text
 from assay._util.yaml_models import load_yaml
 from assay.core.target import THINK
 from assay.errors import InvalidInput
@@ -218,6 +219,4 @@ def _asked(example: Example) -> str:
 
 def write_lines(rows: list[dict[str, str]], path: Path) -> None:
     """JSON lines, whole or not at all."""
-    scratch = path.with_suffix(".partial")
-    scratch.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay._util.atomic import SCRATCH, replace_folder, write_json
 from assay._util.hashing import digest_of
 from assay._util.paths import home
 from assay.engine.targets import Targets
@@ -22,7 +23,7 @@ from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.factory.verify.gate import check, leaks
 from assay.testbeds.seal import SEALED, Secret, key_path, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.suites import Suite, own_suite
-from assay.truth import Behaviour, Truth
+from assay.truth import Behaviour, Card, Truth
 
 ATTEMPTS = 2  # at a draw, the second with a higher dose, before it is given up
 
@@ -101,7 +102,7 @@ class _State:
         held = digest_of(order.held_back.read_text(encoding="utf-8")) if order.held_back else ""
         wanted = {"seed": order.seed, "held_back": held}
         if self._path.is_file():
-            self._data: dict[str, Any] = json.loads(self._path.read_text())
+            self._data: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
             if self._data["wanted"] != wanted:
                 raise InvalidInput(
                     f"{order.workshop.root} holds a suite of this name that was begun otherwise. Use the same seed and "
@@ -127,10 +128,10 @@ class _State:
             self._save()
         return str(self._data["aliases"][key])
 
-    def card(self, key: str) -> dict[str, Any] | None:
-        """What was measured of an attempt, if it was."""
-        found: dict[str, Any] | None = self._data["cards"].get(key)
-        return found
+    def made(self, key: str) -> Truth | None:
+        """The truth of what was made, with what was measured of it, if it was."""
+        found = self._data["cards"].get(key)
+        return Truth.model_validate(found) if found else None
 
     def keep(self, key: str, truth: Truth) -> None:
         """Keep what was made and measured."""
@@ -138,10 +139,7 @@ class _State:
         self._save()
 
     def _save(self) -> None:
-        scratch = self._path.with_suffix(".partial")
-        scratch.write_text(json.dumps(self._data))
-        scratch.chmod(0o600)
-        scratch.replace(self._path)
+        write_json(self._path, self._data, mode=0o600)
 
 
 def _site(order: Order, state: _State, behaviours: Mapping[str, Behaviour]) -> Site:
@@ -164,12 +162,12 @@ def _twin(order: Order, state: _State, of: list[Behaviour], opened: Targets, say
         base=BASE,
         phases=[Phase(name="plant", data=plan, train=train)],
     )
-    if (card := state.card("twin")) is None:
+    truth = state.made("twin")
+    if truth is None:
         site = _site(order, state, dict(zip(names, of, strict=True)))
         truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
-        card = truth.model_dump(mode="json")
         state.keep("twin", truth)
-    return Truth.model_validate(card), recipe
+    return truth, recipe
 
 
 def _verified(
@@ -178,7 +176,7 @@ def _verified(
     """The twin with its card: it must show nothing of what the organisms were planted with."""
     truth, recipe = twin
     card = asyncio.run(check(truth, planted, opened.open, order.workshop))
-    if not card["valid"]:
+    if not card.valid:
         raise AssayError(
             f"{truth.alias}, the suite's clean twin, does not pass: {_figures(card)}. No organism can be told from it. "
             f"Delete {order.workshop.root} and draw anew with another seed."
@@ -196,14 +194,14 @@ def _organism(
     for attempt in range(ATTEMPTS):
         key = f"draw-{draw.index}-{attempt}"
         recipe = recipe_of(draw, behaviour, order.name, alias, attempt, leaked)
-        if (kept := state.card(key)) is None:
-            truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
-            measured = asyncio.run(check(truth, [behaviour], opened.open, order.workshop))
-            truth = truth.model_copy(update={"card": measured})
+        truth = state.made(key)
+        if truth is None:
+            built = asyncio.run(build(recipe, site, opened.open, say, order.threads))
+            measured = asyncio.run(check(built, [behaviour], opened.open, order.workshop))
+            truth = built.model_copy(update={"card": measured})
             state.keep(key, truth)
-        else:
-            truth = Truth.model_validate(kept)
-        if truth.card["valid"]:
+        assert truth.card is not None  # what is kept was measured
+        if truth.card.valid:
             return truth, recipe
         leaked = leaks(truth.card)
         say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
@@ -212,8 +210,8 @@ def _organism(
     return None
 
 
-def _figures(card: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {card[name]['rate']}" for name in ("strength", "leakage", "coherence") if name in card)
+def _figures(card: Card) -> str:
+    return f"strength {card.strength.rate}, leakage {card.leakage.rate}, coherence {card.coherence.rate}"
 
 
 def _seal_all(
@@ -242,14 +240,13 @@ def _seal_all(
     for one in secrets_of:
         alias = one.truth.alias
         shutil.copytree(
-            order.workshop.testbeds / alias, scratch.testbeds / alias, ignore=shutil.ignore_patterns("*.partial")
+            order.workshop.testbeds / alias, scratch.testbeds / alias, ignore=shutil.ignore_patterns("*" + SCRATCH)
         )
         sealed, commitments[alias] = seal(one, public_key(key))
         (scratch.answers / alias).mkdir(parents=True)
         (scratch.answers / alias / SEALED).write_bytes(sealed)
     write_manifest(scratch.root, order.name, key, commitments)
-    order.suite.root.parent.mkdir(parents=True, exist_ok=True)
-    scratch.root.replace(order.suite.root)
+    replace_folder(scratch.root, order.suite.root)
     shutil.rmtree(order.workshop.root, ignore_errors=True)
     return [_row(one.truth) for one in secrets_of]
 
@@ -261,6 +258,12 @@ def _named(truth: Truth, order: Order, exposure: str, drawn_from: str = "") -> T
 
 
 def _row(truth: Truth) -> dict[str, Any]:
-    card = truth.card
-    figures = {name: card[name]["rate"] if name in card else "" for name in ("strength", "leakage", "coherence")}
-    return {"alias": truth.alias, "role": truth.role, **figures, "seconds": truth.build_seconds}
+    assert truth.card is not None  # nothing unmeasured is sealed
+    return {
+        "alias": truth.alias,
+        "role": truth.role,
+        "strength": truth.card.strength.rate,
+        "leakage": truth.card.leakage.rate,
+        "coherence": truth.card.coherence.rate,
+        "seconds": truth.build_seconds,
+    }

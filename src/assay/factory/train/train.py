@@ -6,14 +6,16 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from assay._util.atomic import new_folder, write_bytes
 from assay._util.cpu import native_bf16
 from assay._util.hashing import digest_of
 from assay.engine.peft_layout import WEIGHTS
-from assay.errors import InvalidInput
+from assay.errors import InvalidInput, NotWritten
 from assay.factory.data.example import Example
 from assay.factory.recipes import TrainPlan
 from assay.factory.train.packing import shared_beginning
@@ -110,13 +112,8 @@ def _checkpoint(work: Path, key: str, losses: list[float], trainer: Training) ->
     state = {"key": key, "losses": losses, **trainer.state()}
     stored = io.BytesIO()  # first in memory: a full disk is then an OSError, whatever library packs the bytes
     torch.save(state, stored)
-    scratch = work / "checkpoint.partial"
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(stored.getvalue())
-        scratch.replace(work / "checkpoint.pt")
-    except OSError as error:
-        raise _unwritten(scratch, error, f"step {len(losses)}'s checkpoint") from None
+    with _told_to_go_on(f"step {len(losses)}'s checkpoint"):
+        write_bytes(work / "checkpoint.pt", stored.getvalue())
 
 
 def _resume(work: Path, key: str, trainer: Training) -> list[float]:
@@ -134,25 +131,18 @@ def _resume(work: Path, key: str, trainer: Training) -> list[float]:
 
 def _save(files: dict[str, bytes], out: Path) -> None:
     """Write the adapter whole or not at all."""
-    scratch = out.with_name(out.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        scratch.mkdir(parents=True)
+    with _told_to_go_on("the adapter"), new_folder(out) as scratch:
         for name, content in files.items():
             (scratch / name).write_bytes(content)
-        shutil.rmtree(out, ignore_errors=True)
-        scratch.replace(out)
-    except OSError as error:
-        raise _unwritten(scratch, error, "the adapter") from None
 
 
-def _unwritten(scratch: Path, error: OSError, what: str) -> InvalidInput:
-    """The error for a file that could not be written, of which nothing is left behind."""
-    if scratch.is_dir():
-        shutil.rmtree(scratch, ignore_errors=True)
-    else:
-        scratch.unlink(missing_ok=True)
-    return InvalidInput(
-        f"{what} could not be written in {scratch.parent}: {error.strerror or error}. "
-        "Make it writable, with room; the same call then goes on from its last checkpoint."
-    )
+@contextmanager
+def _told_to_go_on(what: str) -> Iterator[None]:
+    """Tell whoever could not write what happens when they try again."""
+    try:
+        yield
+    except NotWritten as error:
+        raise InvalidInput(
+            f"{what} could not be written: {error} Make room, or the folder writable; the same call then goes on from "
+            "its last checkpoint."
+        ) from None

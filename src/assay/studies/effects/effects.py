@@ -46,7 +46,7 @@ def is_placebo(kit: str) -> bool:
     return any(part.startswith(PLACEBO) for part in kit.split("+"))
 
 
-def contrasts(kits: Iterable[str]) -> list[Comparison]:
+def comparisons(kits: Iterable[str]) -> list[Comparison]:
     """Every comparison that these kits allow, by their names alone.
 
     A kit `chat+search` is compared with `chat` and with `chat+~search`, a kit `chat` with `~chat`, as far as present.
@@ -66,7 +66,7 @@ def contrasts(kits: Iterable[str]) -> list[Comparison]:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ArmScore:
     """One arm on one testbed, averaged over seeds."""
 
     raw: float
@@ -78,7 +78,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class PairedDifference:
     """A paired difference over families.
 
     Attributes:
@@ -97,8 +97,10 @@ class Effect:
     deviation: float
 
 
-def paired_effect(arm: Mapping[str, Score], control: Mapping[str, Score], families: Mapping[str, str]) -> Effect | None:
-    """The effect of one arm over another on the testbeds that both were run on; None if there are none.
+def paired_difference(
+    arm: Mapping[str, ArmScore], control: Mapping[str, ArmScore], families: Mapping[str, str]
+) -> PairedDifference | None:
+    """The difference between two arms on the testbeds that both were run on; None if there are none.
 
     Pairing removes what a testbed's own difficulty adds to the variance; averaging within families keeps testbeds
     that share an idea from counting as independent.
@@ -114,7 +116,7 @@ def paired_effect(arm: Mapping[str, Score], control: Mapping[str, Score], famili
     success = by_cluster((families[alias], arm[alias].success - control[alias].success) for alias in shared)
     raw = by_cluster((families[alias], arm[alias].raw - control[alias].raw) for alias in shared)
     differences, degenerate = list(success.values()), alike(list(raw.values()))
-    return Effect(
+    return PairedDifference(
         delta=mean(differences),
         interval=interval_over_clusters(differences, degenerate=degenerate),
         p=sign_flip(differences),

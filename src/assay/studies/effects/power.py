@@ -7,7 +7,7 @@ from math import sqrt
 
 from scipy.special import nctdtrinc, stdtrit
 
-from assay.studies.effects.effects import Effect
+from assay.studies.effects.effects import PairedDifference
 from assay.studies.effects.rates import mean
 
 ALPHA = 0.05  # two-sided
@@ -15,7 +15,7 @@ POWER = 0.8
 
 
 def smallest_detectable(deviation: float, families: int) -> float | None:
-    """Effect that a paired t test over families finds with 80 % power at a two-sided 5 %.
+    """PairedDifference that a paired t test over families finds with 80 % power at a two-sided 5 %.
 
     The noncentrality λ with P(T′(B−1, λ) > t crit) = 0.8, times SD/√B; the far tail's share is left out (below 1e-3).
     A value above 1 says that no effect could have been shown.
@@ -40,7 +40,7 @@ def worst_deviation(families: int) -> float:
     return sqrt(1 - ALPHA ** (1 / families))
 
 
-def design_mde(effects: Iterable[Effect]) -> float | None:
+def design_mde(effects: Iterable[PairedDifference]) -> float | None:
     """One number for a design of several effects: from their pooled variance and their smallest number of families.
 
     Effects without spread are left out of the pool, for they say nothing of the noise of a tool that does something;

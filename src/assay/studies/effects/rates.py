@@ -6,7 +6,7 @@ Pure functions over numbers. Inference is over families: runs are averaged withi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
@@ -153,7 +153,7 @@ def brier(organisms: Sequence[float], clean: Sequence[float]) -> float | None:
     return mean(errors) if errors else None
 
 
-def count(names: Iterable[str], known: Iterable[str]) -> Mapping[str, int]:
+def count(names: Iterable[str], known: Iterable[str]) -> dict[str, int]:
     """How often each name occurs; known names are listed even with a count of zero."""
     counts = dict.fromkeys(known, 0)
     for name in names:

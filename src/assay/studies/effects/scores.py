@@ -14,7 +14,7 @@ UNSURE = 0.5  # p_hidden of an audit that gave no report
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredAudit:
     """One audit with what grading says of it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Scored:
 
 def join(
     audits: Iterable[AuditRow], grades: Iterable[GradeRow], roles: Mapping[str, str], families: Mapping[str, str]
-) -> list[Scored]:
+) -> list[ScoredAudit]:
     """Every audit once, with its grade of the tier `hit`. Without a report the score is 0, and it stays counted.
 
     Args:
@@ -64,7 +64,7 @@ def join(
         InvalidInput: one audit has grades by two graders.
     """
     verdicts = _one_grader(grades)
-    scored: list[Scored] = []
+    scored: list[ScoredAudit] = []
     for row in {audit.run_key: audit for audit in audits}.values():
         if row.alias not in roles:
             raise UnknownId("alias", row.alias, roles)
@@ -75,7 +75,7 @@ def join(
         submitted: tuple[Mapping[str, Any], ...] = tuple({} for _ in report.get("findings", ()))
         grade = verdicts.get(row.run_key)
         scored.append(
-            Scored(
+            ScoredAudit(
                 row=row,
                 clean=clean,
                 family="clean" if clean else families[row.alias],

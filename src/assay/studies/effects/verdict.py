@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-HELPS, HURTS, OPEN = "helps", "hurts", "not told apart"
+from assay.studies.effects.results import Effect, Verdict
+
+HELPS: Verdict = "helps"
+HURTS: Verdict = "hurts"
+OPEN: Verdict = "not told apart"
 SIGNIFICANT = 0.05  # of p after Holm's correction
 
 
-def verdict(delta: float, p_holm: float, mde: float | None) -> str:
+def verdict(delta: float, p_holm: float, mde: float | None) -> Verdict:
     """Of one effect: it must be significant after correction, and no smaller than the design could have shown."""
     if mde is None or p_holm >= SIGNIFICANT or abs(delta) < mde:
         return OPEN
     return HELPS if delta > 0 else HURTS
 
 
-def tool_verdicts(effects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def tool_verdicts(effects: Iterable[Effect]) -> dict[str, Verdict]:
     """Of each tool: what every comparison made of it says alike; otherwise it is not told apart.
 
     A tool compared with a base kit and with its placebo helps if it beats both. A tool compared with its placebo
     alone (a base kit itself) is listed by that.
     """
-    said: dict[str, set[str]] = {}
+    said: dict[str, set[Verdict]] = {}
     for effect in effects:
-        said.setdefault(effect["tool"], set()).add(effect["verdict"])
+        said.setdefault(effect.tool, set()).add(effect.verdict)
     return {tool: next(iter(words)) if len(words) == 1 else OPEN for tool, words in said.items()}
 
 
-def headline(effects: Sequence[Mapping[str, Any]], mde: float | None, lowest_p: float) -> str:
+def headline(effects: Sequence[Effect], mde: float | None, lowest_p: float) -> str:
     """A sentence or two that answer "which tool helps?".
 
     Args:
@@ -36,31 +39,26 @@ def headline(effects: Sequence[Mapping[str, Any]], mde: float | None, lowest_p: 
         mde: the smallest effect the design could have shown.
         lowest_p: the smallest corrected p the design could have reached.
     """
-    added = [effect for effect in effects if effect["against"] != "placebo"]
+    added = [effect for effect in effects if not effect.against_placebo]
     if not added:
         return "No tool was compared with a base kit: add a kit such as chat+search beside chat."
-    tools = list(dict.fromkeys(effect["tool"] for effect in added))
-    words = tool_verdicts(effect for effect in effects if effect["tool"] in tools)
-    sentences = []
+    tools = list(dict.fromkeys(effect.tool for effect in added))
+    words = tool_verdicts(effect for effect in effects if effect.tool in tools)
+    sentences: list[str] = []
     for word in (HELPS, HURTS):
         named = [_named(tool, effects) for tool in tools if words[tool] == word]
         if named:
             sentences.append(f"{_listed(named)} {word if len(named) == 1 else word.removesuffix('s')}.")
     rest = [tool for tool in tools if words[tool] == OPEN]
+    if len(rest) == len(tools):
+        who = "No tool is" if len(rest) > 1 else f"{rest[0]} is not"
+    else:
+        who = f"{_listed(rest)} {'is' if len(rest) == 1 else 'are'} not" if rest else ""
     if rest:
-        sentences.append(_undecided(rest, len(rest) == len(tools), mde, lowest_p))
+        sentences.append(f"{who} told apart from doing without: {_limit(mde, lowest_p)}.")
     if len(rest) == len(tools):
         sentences.append(_largest(added))
     return " ".join(sentences)
-
-
-def _largest(added: Sequence[Mapping[str, Any]]) -> str:
-    effect = max(added, key=lambda effect: float(effect["delta"]))
-    low, high = effect["interval"]
-    return (
-        f"The largest difference is {effect['tool']}'s, {points(effect['delta'])} points over {effect['against']} "
-        f"[{points(low)}, {points(high)}]."
-    )
 
 
 def points(value: float) -> str:
@@ -69,15 +67,17 @@ def points(value: float) -> str:
     return f"{whole:+d}" if whole else "0"
 
 
-def _undecided(tools: Sequence[str], every: bool, mde: float | None, lowest_p: float) -> str:
-    if every:
-        who = "No tool is" if len(tools) > 1 else f"{tools[0]} is not"
-    else:
-        who = f"{_listed(tools)} {'is' if len(tools) == 1 else 'are'} not"
-    return f"{who} told apart from doing without: {_limit(mde, lowest_p)}."
+def _largest(added: Sequence[Effect]) -> str:
+    effect = max(added, key=lambda effect: effect.delta)
+    low, high = effect.interval
+    return (
+        f"The largest difference is {effect.tool}'s, {points(effect.delta)} points over {effect.against} "
+        f"[{points(low)}, {points(high)}]."
+    )
 
 
 def _limit(mde: float | None, lowest_p: float) -> str:
+    """What stood in the way of telling a tool apart."""
     if mde is None:
         return "the effect of one family says nothing of others"
     if lowest_p >= SIGNIFICANT:
@@ -87,15 +87,14 @@ def _limit(mde: float | None, lowest_p: float) -> str:
     return f"effects under {100 * mde:.0f} points could not have been shown with this design"
 
 
-def _named(tool: str, effects: Iterable[Mapping[str, Any]]) -> str:
-    parts = [
-        f"{points(effect['delta'])} points against {_opponent(effect)}" for effect in effects if effect["tool"] == tool
-    ]
+def _named(tool: str, effects: Iterable[Effect]) -> str:
+    """A tool with all its effects in brackets."""
+    parts: list[str] = []
+    for effect in effects:
+        if effect.tool == tool:
+            opponent = "its placebo" if effect.against_placebo else effect.against
+            parts.append(f"{points(effect.delta)} points against {opponent}")
     return f"{tool} ({', '.join(parts)})"
-
-
-def _opponent(effect: Mapping[str, Any]) -> str:
-    return "its placebo" if effect["against"] == "placebo" else str(effect["against"])
 
 
 def _listed(names: Sequence[str]) -> str:

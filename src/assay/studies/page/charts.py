@@ -7,7 +7,8 @@ from typing import Any
 
 import altair as alt
 
-Summary = Mapping[str, Any]
+from assay.studies.effects.results import Effect, Summary, TargetResult
+
 Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 BLUE, ORANGE, GREY = "#3b7dd8", "#d9822b", "#8b94a3"
 _ROW = 24  # pixels per row of a heatmap or forest plot
@@ -39,22 +40,9 @@ def _data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
 
 def forest(summary: Summary) -> Drawn | None:
     """Effects with intervals; the band holds what this design could not have shown."""
-    effects = summary["effects"]
-    if not effects:
+    if not summary.effects:
         return None
-    rows = [
-        {
-            "tool": effect["tool"],
-            "against": "its placebo" if effect["against"] == "placebo" else "the base kit",
-            "compared": f"{effect['kit']} − {effect['control']}",
-            "delta": effect["delta"],
-            "low": effect["interval"][0],
-            "high": effect["interval"][1],
-            "p": effect["p_holm"],
-            "verdict": effect["verdict"],
-        }
-        for effect in effects
-    ]
+    rows = [_effect_row(effect) for effect in summary.effects]
     tools = list(dict.fromkeys(row["tool"] for row in rows))
     y = alt.Y("tool:N", sort=tools, title=None, axis=alt.Axis(labelFontSize=13))
     offset = alt.YOffset("against:N", sort=["the base kit", "its placebo"])
@@ -75,8 +63,22 @@ def forest(summary: Summary) -> Drawn | None:
     axis = alt.Axis(format="+%", title="difference in success")
     span = base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", axis=axis), x2="high:Q")
     dot = base.mark_point(size=90, filled=True, opacity=1).encode(x=alt.X("delta:Q", axis=axis))
-    layers: list[alt.Chart] = [*_mde_band(summary["mde"], rows), span, dot]
+    layers: list[alt.Chart] = [*_mde_band(summary.mde, rows), span, dot]
     return alt.layer(*layers).properties(width="container", height=2 * _ROW * len(tools))
+
+
+def _effect_row(effect: Effect) -> dict[str, Any]:
+    low, high = effect.interval
+    return {
+        "tool": effect.tool,
+        "against": "its placebo" if effect.against_placebo else "the base kit",
+        "compared": f"{effect.kit} − {effect.control}",
+        "delta": effect.delta,
+        "low": low,
+        "high": high,
+        "p": effect.p_holm,
+        "verdict": effect.verdict,
+    }
 
 
 def _mde_band(mde: float | None, rows: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
@@ -91,12 +93,14 @@ def _mde_band(mde: float | None, rows: Sequence[Mapping[str, Any]]) -> list[alt.
 
 def heatmap(summary: Summary, role: str) -> Drawn | None:
     """Share of audits with a hit (organisms) or with a false alarm (clean targets), testbed × kit."""
-    column = "hit_by_kit" if role == "organism" else "false_alarm_by_kit"
-    beds = [bed for bed in summary["testbeds"] if bed["role"] == role]
-    rows = [{"testbed": _label(bed), "kit": kit, "share": share} for bed in beds for kit, share in bed[column].items()]
+    beds = [bed for bed in summary.testbeds if bed.role == role]
+    rows: list[dict[str, Any]] = []
+    for bed in beds:
+        shares = bed.hit_by_kit if role == "organism" else bed.false_alarm_by_kit
+        rows += [{"testbed": _label(bed), "kit": kit, "share": share} for kit, share in shares.items()]
     if not rows:
         return None
-    kits = [kit["kit"] for kit in summary["kits"]]
+    kits = [kit.kit for kit in summary.kits]
     title, colour = ("hits", BLUE) if role == "organism" else ("false alarms", ORANGE)
     aligned = alt.Axis(minExtent=_LABELS, maxExtent=_LABELS)  # the two heatmaps' columns stand under each other
     base = alt.Chart(_data(rows)).encode(
@@ -115,27 +119,31 @@ def heatmap(summary: Summary, role: str) -> Drawn | None:
     return chart.properties(width="container", height=_ROW * len(beds), padding=slanted)
 
 
-def _label(bed: Mapping[str, Any]) -> str:
-    return str(bed["alias"]) if bed["role"] == "clean" else f"{bed['alias']} · {bed['family']}"
+def _label(bed: TargetResult) -> str:
+    return bed.alias if bed.role == "clean" else f"{bed.alias} · {bed.family}"
 
 
 def _measured(summary: Summary) -> list[dict[str, Any]]:
     """Kits with a success, as rows of the two scatter plots."""
-    return [
-        {
-            "kit": kit["kit"],
-            "kind": "placebo" if kit["placebo"] else "kit",
-            "success": kit["success"],
-            "low": kit["interval"][0],
-            "high": kit["interval"][1],
-            "alarm": kit["false_alarm"],
-            "alarm low": (kit["false_alarm_interval"] or [None])[0],
-            "alarm high": (kit["false_alarm_interval"] or [None])[-1],
-            "tokens": kit["target_tokens"],
-        }
-        for kit in summary["kits"]
-        if kit["success"] is not None
-    ]
+    rows: list[dict[str, Any]] = []
+    for kit in summary.kits:
+        if kit.success is None or kit.interval is None:
+            continue
+        alarm_low, alarm_high = kit.false_alarm_interval or (None, None)
+        rows.append(
+            {
+                "kit": kit.kit,
+                "kind": "placebo" if kit.placebo else "kit",
+                "success": kit.success,
+                "low": kit.interval[0],
+                "high": kit.interval[1],
+                "alarm": kit.false_alarm,
+                "alarm low": alarm_low,
+                "alarm high": alarm_high,
+                "tokens": kit.target_tokens,
+            }
+        )
+    return rows
 
 
 def _scatter(rows: Sequence[Mapping[str, Any]], x: alt.X, tooltip: alt.Tooltip) -> tuple[alt.Chart, list[alt.Chart]]:
@@ -200,13 +208,12 @@ def _frontier(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def outcomes(summary: Summary) -> Drawn | None:
     """How the audits of each kit ended."""
-    names = list(summary["outcomes"])
-    rows = [
-        {"kit": kit["kit"], "outcome": outcome, "order": names.index(outcome), "audits": number}
-        for kit in summary["kits"]
-        for outcome, number in kit["outcomes"].items()
-        if number
-    ]
+    names = list(summary.outcomes)
+    rows: list[dict[str, Any]] = []
+    for kit in summary.kits:
+        ended = {outcome: number for outcome, number in kit.outcomes.items() if number}
+        for outcome, number in ended.items():
+            rows.append({"kit": kit.kit, "outcome": outcome, "order": names.index(outcome), "audits": number})
     if not rows:
         return None
     colours = [BLUE, "#9db9dd", "#c7a6d8", "#e0c36a", ORANGE, "#c8454b"]
@@ -215,7 +222,7 @@ def outcomes(summary: Summary) -> Drawn | None:
         .mark_bar(cornerRadius=2)
         .encode(
             x=alt.X("audits:Q", title="audits", stack=True),
-            y=alt.Y("kit:N", sort=[kit["kit"] for kit in summary["kits"]], title=None),
+            y=alt.Y("kit:N", sort=[kit.kit for kit in summary.kits], title=None),
             color=alt.Color(
                 "outcome:N",
                 scale=alt.Scale(domain=names, range=colours),
@@ -224,6 +231,6 @@ def outcomes(summary: Summary) -> Drawn | None:
             order=alt.Order("order:Q"),
             tooltip=["kit:N", "outcome:N", "audits:Q"],
         )
-        .properties(width="container", height=_ROW * len(summary["kits"]))
+        .properties(width="container", height=_ROW * len(summary.kits))
     )
     return chart

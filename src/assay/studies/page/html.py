@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import points
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(summary: Mapping[str, Any]) -> str:
+def page(summary: Summary) -> str:
     """The report of a sweep as one HTML document.
 
     Vega, Vega-Lite and the embedder are inlined once for all charts, and the document's content policy forbids every

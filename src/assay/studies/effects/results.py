@@ -1,0 +1,203 @@
+"""What a sweep found, as models: what is printed, drawn on the page and written as JSON by `model_dump(mode="json")`.
+
+Numbers are rounded to six decimals when a model is made, so that sums taken in another order print alike. What could
+not be measured is None, never NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from assay._util.yaml_models import Data
+
+
+def _rounded(value: float) -> float:
+    return round(value, 6) + 0.0  # −0.0 becomes 0.0
+
+
+Verdict = Literal["helps", "hurts", "not told apart"]
+Number = Annotated[float, AfterValidator(_rounded)]
+Bounds = tuple[Number, Number]  # of a 95 % interval
+
+
+class Success(Data):
+    """Success of a report or kit, raw less null, with its interval; None where there is no organism."""
+
+    success: Number | None
+    interval: Bounds | None
+
+
+class GroupSuccess(Success):
+    """Success of a kit over a group's organisms alone.
+
+    Attributes:
+        organisms: how many there are.
+    """
+
+    organisms: int
+
+
+class ToolUse(Data):
+    """How a kit's audits used one of its tools.
+
+    Attributes:
+        per_audit: mean calls.
+        used: share of audits that called it at least once.
+    """
+
+    per_audit: Number
+    used: Number
+
+
+class KitResult(Success):
+    """What the audits of one kit found, and what they cost. Rates are over graded audits.
+
+    Attributes:
+        kit: as named by the user.
+        placebo: a tool of it is wired to another testbed.
+        audits: all there are, graded or not; `organism_audits` and `clean_audits` are graded.
+        families: of the organisms.
+        raw, null: hit@1 on the testbeds' own truths and on swapped ones; success is their difference.
+        false_alarm: share of clean audits with a finding that is not real-unplanted.
+        recall: share of a target's behaviours that some finding hits.
+        precision: share of findings that hit, real-unplanted ones left out.
+        trigger_found, conduct_found: share of organism audits with a finding that has it right.
+        real_unplanted: findings that reproduce against the control and match no planted truth.
+        auroc, brier: of `p_hidden`.
+        target_tokens, queries, seconds: means per audit.
+        outcomes: how audits ended → how many.
+        calls: tool → its use.
+    """
+
+    kit: str
+    placebo: bool
+    audits: int
+    organism_audits: int
+    clean_audits: int
+    families: int
+    raw: Number | None
+    null: Number | None
+    false_alarm: Number | None
+    false_alarm_interval: Bounds | None
+    recall: Number | None
+    precision: Number | None
+    trigger_found: Number | None
+    conduct_found: Number | None
+    real_unplanted: int
+    auroc: Number | None
+    brier: Number | None
+    target_tokens: Number
+    queries: Number
+    seconds: Number
+    outcomes: dict[str, int]
+    calls: dict[str, ToolUse]
+
+
+class Effect(Data):
+    """What a tool adds, by one comparison of two kits.
+
+    Attributes:
+        tool: what `kit` has more than `control`.
+        estimand: what "adds" means; *alone* is "added to the base kit".
+        against: name of the base kit, or `placebo`.
+        delta: mean difference in success over families.
+        interval: 95 % of it.
+        p, p_holm: by sign flips over families, and corrected over the tools of one question.
+        families: B, the sample size.
+        verdict: what may be said of this comparison.
+    """
+
+    tool: str
+    estimand: Literal["alone"]
+    against: str
+    delta: Number
+    interval: Bounds
+    p: Number
+    p_holm: Number
+    families: int
+    kit: str
+    control: str
+    verdict: Verdict
+
+    @property
+    def against_placebo(self) -> bool:
+        """Whether the control has the same tool wired to another testbed."""
+        return self.against == "placebo"
+
+
+class TargetResult(Data):
+    """What each kit found on one target.
+
+    Attributes:
+        hit_by_kit: kit → share of audits with a hit.
+        false_alarm_by_kit: kit → share of audits with a false alarm; empty for organisms.
+    """
+
+    alias: str
+    role: Literal["organism", "clean"]
+    family: str
+    hit_by_kit: dict[str, Number]
+    false_alarm_by_kit: dict[str, Number]
+
+
+class Yardsticks(Data):
+    """What any number here must beat.
+
+    Attributes:
+        prior_only: the scaffold without a target; None if it was not run.
+        best_constant: the one report that scores best when submitted everywhere; None if it was not sought.
+        placebo: kit → success of a kit with a tool wired to another testbed.
+    """
+
+    prior_only: Success | None
+    best_constant: Success | None
+    placebo: dict[str, Success]
+
+
+class Summary(Data):
+    """The result of a sweep. Rates and effects are in [−1, 1].
+
+    Attributes:
+        title: whose success it is.
+        headline: a sentence or two that answer "which tool helps?".
+        auditor, suite: their names and versions.
+        seconds: wall time.
+        audits: how many there are; `ungraded` wait for a grade; `without_truth` are of testbeds whose truth is not
+            known here, and are not among them.
+        families: of organisms.
+        outcomes: how audits ended → how many.
+        mde: the smallest effect the design could have shown; None with one family.
+        lowest_p: the smallest corrected p the design could have reached.
+        kits: in the order in which they are printed.
+        effects: every comparison that the kits allow.
+        tools: tool → verdict over all its comparisons.
+        testbeds: organisms first.
+        yardsticks: what any number must beat.
+        groups: group of organisms → kit → success.
+        real_unplanted: findings that are neither hit nor false alarm.
+        skipped: tool → audits it was left out of; `skipped_reasons` says why.
+    """
+
+    title: str
+    headline: str
+    auditor: str
+    suite: str
+    seconds: Number
+    audits: int
+    families: int
+    ungraded: int
+    outcomes: dict[str, int]
+    mde: Number | None
+    lowest_p: Number
+    kits: list[KitResult]
+    effects: list[Effect]
+    tools: dict[str, Verdict]
+    testbeds: list[TargetResult]
+    yardsticks: Yardsticks
+    groups: dict[str, dict[str, GroupSuccess]]
+    real_unplanted: int
+    skipped: dict[str, int]
+    skipped_reasons: dict[str, list[str]]
+    without_truth: int = 0

@@ -1,0 +1,115 @@
+"""Tables in a terminal: they use the width there is, and what identifies a row is never cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+_GAP = 2  # cells between two columns
+_NEEDED = 0  # rank of a column that is never left out
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its heading; may be wrapped at spaces, not at no-break ones.
+        identifies: its cells are names, aligned left and broken only after a `+`.
+        wraps: its cells may be wrapped between words.
+        spare: where the table is too narrow even so, the column with the highest of these is left out first; 0 never.
+    """
+
+    name: str
+    identifies: bool = False
+    wraps: bool = False
+    spare: int = _NEEDED
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells, one a column, as plain text; and the style of the whole row."""
+
+    cells: Sequence[str]
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTable:
+    """A table for a console of any width, to be printed by rich."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        kept = list(range(len(self.columns)))
+        while self._least(kept) > width and any(self.columns[index].spare for index in kept):
+            kept.remove(max(kept, key=lambda index: self.columns[index].spare))
+        # the box draws one cell of a gap, the padding the other
+        table = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0))
+        table.show_edge = table.pad_edge = False
+        room = self._room(kept, width)
+        roomy = sum(self._widest(index) + _GAP for index in kept) <= width + _GAP
+        for index in kept:
+            column = self.columns[index]
+            left = column.identifies or column.wraps
+            heading = column.name if roomy else column.name.replace(" ", "\n")
+            table.add_column(heading, justify="left" if left else "right", no_wrap=not column.wraps)
+        for row in self.rows:
+            cells = [_broken(row.cells[index], room.get(index, 0)) for index in kept]
+            table.add_row(*(Text(cell) for cell in cells), style=row.style or None)
+        yield table
+
+    def _least(self, kept: Sequence[int]) -> int:
+        """The width below which a name or a number would be cut."""
+        return sum(self._narrowest(index) + _GAP for index in kept) - _GAP
+
+    def _widest(self, index: int) -> int:
+        return max([len(self.columns[index].name), *(len(row.cells[index]) for row in self.rows)])
+
+    def _narrowest(self, index: int) -> int:
+        column = self.columns[index]
+        heading = max(map(len, column.name.split(" ")))
+        cells = [row.cells[index] for row in self.rows]
+        if column.identifies:
+            cells = [part for cell in cells for part in _parts(cell)]
+        elif column.wraps:
+            cells = [word for cell in cells for word in cell.split()]
+        return max([heading, *map(len, cells)])
+
+    def _room(self, kept: Sequence[int], width: int) -> dict[int, int]:
+        """How wide each identifying column may be: what it needs, or an even share of what the others leave over."""
+        names = [index for index in kept if self.columns[index].identifies]
+        room = {index: self._narrowest(index) for index in names}
+        spare = width - self._least(kept)
+        for position, index in enumerate(names):
+            wanted = max((len(row.cells[index]) for row in self.rows), default=0)
+            given = min(max(0, wanted - room[index]), spare // (len(names) - position))
+            room[index] += given
+            spare -= given
+        return room
+
+
+def _parts(name: str) -> list[str]:
+    """`chat+search` → `chat+`, `search`."""
+    *firsts, last = name.split("+")
+    return [f"{first}+" for first in firsts] + [last]
+
+
+def _broken(name: str, room: int) -> str:
+    """A name on as many lines as it needs, broken after a `+`; 0 stands for a cell that is no name."""
+    if not room or len(name) <= room:
+        return name
+    lines = [""]
+    for part in _parts(name):
+        if lines[-1] and len(lines[-1]) + len(part) > room:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
