@@ -79,7 +79,7 @@ def test_unknown_ids_exit_with_2_and_offer_close_ones(tmp_path: Path) -> None:
         assert (result.returncode, result.stdout) == (2, "")
         assert "unknown testbed" in result.stderr and "close to it" in result.stderr and name in result.stderr
         assert "Traceback" not in result.stderr
-    result = run("sweep", "--kits", "chat+serch", "--out", str(tmp_path))
+    result = run("sweep", "--kit", "chat+serch", "--out", str(tmp_path))
     assert result.returncode == 2 and "close to it: search" in result.stderr
 
 

@@ -12,9 +12,9 @@ from assay.audits.kits import argument_types, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
 from assay.audits.registry import collect_tools
 from assay.core.budget import Budget, Meter
+from assay.core.testbed import TargetSpec
 from assay.core.tool import Evidence, Tool
 from assay.errors import AccessDenied, InvalidInput, UnknownId
-from assay.testbeds.specs import load_spec
 
 
 def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, Any]:
@@ -40,12 +40,27 @@ def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, Any]:
 
 
 def try_tool(
-    name: str, alias: str, words: Sequence[str], seed: int, plugins: Sequence[Path], say: Callable[[str], None]
+    name: str,
+    spec: TargetSpec,
+    words: Sequence[str],
+    seed: int,
+    plugins: Sequence[Path],
+    say: Callable[[str], None],
+    engine: str = "",
 ) -> Evidence:
     """Run a tool once.
 
+    Args:
+        name: of the tool.
+        spec: of the target.
+        words: the tool's arguments, `--name value` each.
+        seed: of the call.
+        plugins: files that define further tools.
+        say: told of long steps.
+        engine: words that choose the engine, "" to let the target's base choose.
+
     Raises:
-        UnknownId: no such tool or testbed.
+        UnknownId: no such tool.
         AccessDenied: the testbed does not grant what it needs.
         InvalidInput: arguments it does not take.
     """
@@ -55,8 +70,7 @@ def try_tool(
     if name not in known:
         raise UnknownId("tool", name, known)
     arguments = parse_arguments(known[name], words)
-    spec = load_spec(alias)
-    targets = Targets(say)
+    targets = Targets(say, engine=engine)
 
     async def once() -> Evidence:
         async with targets.open(spec) as target:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.show import Json, Out, Plugin, Testbed, say, show
+from assay.cli.show import AuditorName, EngineWords, Json, Out, Plugin, Testbed, say, show
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
@@ -50,17 +50,23 @@ def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
 
 @audits.command()
 def sweep(
-    kits: Annotated[list[str], typer.Option("--kits", help="NAME(+NAME)*; ~NAME is a placebo; repeatable.")],
-    testbeds: Annotated[list[str] | None, typer.Option("--testbeds", help="Ids; the reported set if none.")] = None,
-    auditor: Annotated[str, typer.Option(help="See assay auditors.")] = "explorer",
-    seeds: Annotated[int, typer.Option(min=1, help="Audits of each cell.")] = 1,
+    kits: Annotated[list[str], typer.Option("--kit", help="NAME(+NAME)*; ~NAME is a placebo; repeatable.")],
+    testbeds: Annotated[
+        list[str] | None, typer.Option("--testbed", help="Id or alias; repeatable; the reported set if none.")
+    ] = None,
+    auditor: AuditorName = "explorer",
+    seeds: Annotated[int, typer.Option(min=1, help="How many audits of each cell: seeds 0, 1, …")] = 1,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
+    ] = None,
     plugin: Plugin = None,
+    engine: EngineWords = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Audit testbeds with several kits, grade, and say what each tool adds.
 
-    Example: assay sweep --kits chat --kits chat+my_tool --plugin examples/my_tool.py
+    Example: assay sweep --kit chat --kit chat+my_tool --plugin examples/my_tool.py
     """
     from rich.console import Console
 
@@ -72,8 +78,9 @@ def sweep(
             kits=kits,
             testbeds=testbeds or (),
             auditor=auditor,
-            seeds=seeds,
+            seeds=seed or seeds,
             plugins=plugin or (),
+            engine=engine,
             out=out,
             watch=watch,
         )
@@ -84,9 +91,10 @@ def sweep(
 def audit(
     testbed: Testbed,
     kit: Annotated[str, typer.Option(help="NAME(+NAME)*.")] = "chat",
-    auditor: Annotated[str, typer.Option(help="See assay auditors.")] = "explorer",
-    seed: int = 0,
+    auditor: AuditorName = "explorer",
+    seed: Annotated[int, typer.Option(help="Of the audit.")] = 0,
     plugin: Plugin = None,
+    engine: EngineWords = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -97,7 +105,9 @@ def audit(
     from assay.core.record import as_json as plain
     from assay.studies import api
 
-    found = api.audit(testbed, kit=kit, auditor=auditor, seed=seed, plugins=plugin or (), out=out, say=say)
+    found = api.audit(
+        testbed, kit=kit, auditor=auditor, seed=seed, plugins=plugin or (), engine=engine, out=out, say=say
+    )
     if as_json:
         show(plain(found.row), True)
     else:
@@ -110,6 +120,7 @@ def grade(
     reports: Annotated[
         Path | None, typer.Option(help='JSON lines of {"testbed": id, "report": {…}} made by another harness.')
     ] = None,
+    engine: EngineWords = "",
     as_json: Json = False,
 ) -> None:
     """Grade every report of a ledger, or a file of reports; audits are not run again.
@@ -120,7 +131,8 @@ def grade(
 
     from assay.studies import api
 
-    found = api.grade(reports, say=say) if reports else api.grade(out=out, say=say)
+    source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
+    found = api.grade(**source, engine=engine, say=say)
     show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
 
 

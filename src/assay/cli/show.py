@@ -14,6 +14,13 @@ _WHOLE = frozenset({"alias", "testbed", "suite", "tool", "auditor", "check"})  #
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the ledger, the logs and the results.")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with tools or auditors; repeatable.")]
+AuditorName = Annotated[str, typer.Option("--auditor", help="See assay auditors.")]
+EngineWords = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="NAME[:ARGUMENTS] that serves all targets, vllm:http://127.0.0.1:8000 say; else by their base."
+    ),
+]
 SuiteFolder = Annotated[
     Path | None,
     typer.Option("--suite", help="Folder of the suite to write to; one of your own under ASSAY_HOME if not given."),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from assay.cli.show import Json, Plugin, Testbed, say, show
+from assay.cli.show import EngineWords, Json, Plugin, Testbed, say, show
 
 tools = typer.Typer(invoke_without_command=True)
 
@@ -43,8 +44,9 @@ def tools_run(
     context: typer.Context,
     name: str,
     testbed: Testbed,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(help="Of the call.")] = 0,
     plugin: Plugin = None,
+    engine: EngineWords = "",
     as_json: Json = False,
 ) -> None:
     """Try one tool by hand on one target; the tool's own arguments follow as --name value.
@@ -54,9 +56,10 @@ def tools_run(
     from dataclasses import asdict
 
     from assay.audits.run_tool import try_tool
+    from assay.testbeds.specs import load_spec
     from assay.testbeds.truths import find_alias
 
-    evidence = try_tool(name, find_alias(testbed), context.args, seed, plugin or (), say)
+    evidence = try_tool(name, load_spec(find_alias(testbed)), context.args, seed, plugin or (), say, engine)
     if as_json:
         show(asdict(evidence), True)
     else:
