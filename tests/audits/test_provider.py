@@ -37,6 +37,7 @@ from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import adapter_digest
 from assay.errors import AccessDenied, InvalidInput, UnknownId
 from assay.testbeds.specs import write_spec
+from assay.testbeds.suites import open_suite
 
 ONE, TWO, NULL, API = "tb-0c0c0c01", "tb-0c0c0c02", "tb-0c0c0c03", "tb-0c0c0c04"
 pytestmark = [
@@ -53,9 +54,9 @@ def suite(tiny: Path, make_adapter: Any, tmp_path_factory: pytest.TempPathFactor
     for alias, seed, access in ((ONE, 11, "full"), (TWO, 12, "full"), (NULL, None, "full"), (API, 11, "api")):
         adapter = None
         if seed is not None:
-            adapter = Path(shutil.copytree(make_adapter(seed), root / alias / "adapter"))
+            adapter = Path(shutil.copytree(make_adapter(seed), root / "testbeds" / alias / "adapter"))
         digest = adapter_digest(adapter) if adapter else ""
-        write_spec(TargetSpec(alias, str(tiny), adapter, digest, (), "", PRESETS[access]), root)
+        write_spec(TargetSpec(alias, str(tiny), adapter, digest, (), "", PRESETS[access]), open_suite(root))
     return root
 
 
@@ -173,7 +174,7 @@ async def test_log_probabilities_are_those_of_the_reply(suite: Path, tiny: Path,
     turns = [ChatMessageUser(content="Hello"), ChatMessageAssistant(content="Well,")]
     config = GenerateConfig(max_tokens=6, seed=1, num_choices=2, logprobs=True, top_logprobs=3)
     output = await model.generate(list(turns), config=config)
-    spec = TargetSpec(ONE, str(tiny), suite / ONE / "adapter", "", (), "", PRESETS["full"])
+    spec = TargetSpec(ONE, str(tiny), suite / "testbeds" / ONE / "adapter", "", (), "", PRESETS["full"])
     engine = LocalEngine(find_base(str(tiny)), ReplyCache(None), threads=1)
     asked = [Message("user", "Hello")]
     try:
@@ -253,8 +254,10 @@ def test_a_name_says_which_weights(suite: Path, tiny: Path, make_adapter: Any, t
     assert one is again
     assert str(get_model(str(one), suite=str(suite))) == str(one)
     # the same alias with other weights in it: rebuilt by its author
-    rebuilt = Path(shutil.copytree(make_adapter(13), tmp_path / ONE / "adapter"))
-    write_spec(TargetSpec(ONE, str(tiny), rebuilt, adapter_digest(rebuilt), (), "", PRESETS["full"]), tmp_path)
+    rebuilt = Path(shutil.copytree(make_adapter(13), tmp_path / "testbeds" / ONE / "adapter"))
+    write_spec(
+        TargetSpec(ONE, str(tiny), rebuilt, adapter_digest(rebuilt), (), "", PRESETS["full"]), open_suite(tmp_path)
+    )
     other = get_model(f"assay/{ONE}", suite=str(tmp_path))
     assert other is not one and str(other) != str(one)
     with pytest.raises(InvalidInput, match=f"have digest {other.name.partition('@')[2]} now"):
