@@ -134,6 +134,15 @@ def test_an_installed_suite_is_not_written_to_until_its_source_folder_is_named()
     assert (named.name, named.installed) == (EMBEDDED, False)
 
 
+def test_a_folder_that_may_not_be_written_is_told_before_anything_is_made(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine / "mine").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere but to a read-only disk
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        open_suite(machine / "mine").require_writable()
+
+
 def test_what_is_measured_of_an_installed_testbed_is_kept_under_assay_home(machine: Path) -> None:
     before = find_truth("flattery-td")
     file = embedded_suite().answers / before.alias / "truth.yaml"

@@ -64,16 +64,18 @@ class Suite:
         return self.root / "recipes"
 
     def require_writable(self) -> Suite:
-        """This suite.
+        """This suite, if something can be put into it.
 
         Raises:
-            InvalidInput: it came with a package.
+            InvalidInput: it came with a package, or its folder may not be written.
         """
         if self.installed:
             raise InvalidInput(
                 f"suite {self.name!r} is installed and is not written to. Give --suite DIR: a folder of your own, or, "
                 f"from a checkout, the suite's source folder."
             )
+        if self.root.exists() and not os.access(self.root, os.W_OK):
+            raise InvalidInput(f"suite {self.name!r}: {self.root} cannot be written. Give --suite another folder.")
         return self
 
 
