@@ -94,7 +94,7 @@ def test_an_entry_point_without_a_folder_is_told(machine: Path, monkeypatch: pyt
 
 
 def test_every_entry_point_of_the_group_is_a_suite() -> None:
-    assert {entry.name for entry in metadata.entry_points(group=module.GROUP)} == {
+    assert {entry.name for entry in metadata.entry_points(group=module.SUITES_GROUP)} == {
         one.name for one in installed_suites()
     }
 

@@ -54,5 +54,5 @@ def find_behaviour(name: str) -> Behaviour:
 
 @functools.lru_cache(maxsize=256)
 def _opened(path: Path, _changed: int) -> Behaviour:
-    """One behaviour, read once for each time its file was changed: its grammars and prompts are long."""
+    """Reads one behaviour, once for each time its file was changed: its grammars and prompts are long."""
     return open_behaviour(path)

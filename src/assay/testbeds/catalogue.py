@@ -34,7 +34,7 @@ def catalogue() -> list[dict[str, Any]]:
     """Lists every testbed: with a readable truth and its card, sealed, published, and deployed models."""
     rows = [row | {"kind": row["testbed"].partition("/")[0]} for row in listing()]
     for suite in _signed():
-        if find_key(suite.name) is None:
+        if find_key(suite.name) is None:  # those that a key here opens are among the readable truths
             rows += [_row(row["alias"], row["alias"], row["suite"], row["role"]) for row in _sealed(suite)]
     for name in published_ids():
         one = published_testbed(name)
@@ -111,6 +111,7 @@ def _verify(truth: Truth, released: dict[str, str]) -> None:
         raise InvalidInput(f"{truth.id}: nothing was measured of it. Run: assay organisms verify {truth.alias}")
     if truth.card and not truth.card.valid and not truth.unproven:
         raise InvalidInput(f"{truth.id}: by its card it is not valid.")
+    # others' suites are not released here, and their digests lie in a signed manifest if anywhere
     if truth.id.startswith(f"{EMBEDDED_SUITE}/") and released.get(truth.id, "") != content_digest(spec, truth):
         why = "was never released" if truth.id not in released else "was released with other content"
         raise InvalidInput(f"{truth.id} {why}. Changed weights, truth or grants are a new version; release that.")

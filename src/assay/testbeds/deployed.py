@@ -168,6 +168,7 @@ def _rates(deployed: Deployed, findings: Sequence[str | None]) -> tuple[float | 
         if finding is not None and finding not in listed:
             raise UnknownId(f"issue of {deployed.id}", finding, listed)
     sought = {issue.id for issue in deployed.auditable}
+    # an issue that takes tools or the product counts as found, and cannot be missed
     found = [finding for finding in findings if finding is not None]
     recall = len(sought & set(found)) / len(sought) if sought else None
     precision = len(found) / len(findings) if findings else None

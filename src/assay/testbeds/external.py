@@ -76,6 +76,7 @@ def prepare_published(
 def _lay_out(source: Path, folder: Path, patterns: Sequence[str], named: dict[str, str]) -> None:
     """Links a snapshot's files into a folder, whole or not at all; files that are there already stay."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # beside its place: hard links and the rename at the end need one file system
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".laying-out-") as scratch:
         made = Path(scratch) / folder.name
         made.mkdir()

@@ -103,6 +103,7 @@ def add_testbed(path: Path) -> dict[str, Any]:
     earlier = {truth.id: truth for truth in all_truths()}
     alias = earlier[given.id].alias if given.id in earlier else f"tb-{secrets.token_hex(4)}"
     place = _place(given.id)
+    # made within the suite's folder, since only on one file system a rename is whole or not at all
     with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(place.root)) as folder:
         made = Suite(place.name, Path(folder))
         spec = _laid_out(given, path.parent, alias, access, made)
@@ -285,6 +286,7 @@ def _unpacked(bundle: Path, scratch: Path) -> Path:
         return bundle
     try:
         with tarfile.open(bundle) as archive:
+            # a stranger's archive: nothing of it may land outside the folder, nor be a device or a foreign link
             archive.extractall(scratch / "bundle", filter="data")
     except (OSError, tarfile.TarError) as error:
         raise InvalidInput(f"{bundle}: neither a folder nor an archive of one: {error}.") from None

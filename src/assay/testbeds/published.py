@@ -214,6 +214,7 @@ def locate(testbed: Published, roots: Sequence[Path] = (), hub: Hub | None = fro
     Raises:
         InvalidInput: not to be had, or what is there is no usable snapshot.
     """
+    # a whole model need not have all of its files, but settings and one file of weights at least
     wanted = (WEIGHTS, CONFIG) if testbed.adapter else (_MODEL_CONFIG, MODEL_FILES[0])
     organisation, name, *folders = testbed.weights.split("/")
     repository, inner = f"{organisation}/{name}", "/".join(folders)  # some repositories hold several adapters
@@ -256,6 +257,7 @@ def _under(root: Path, repository: str) -> Path | None:
     for folder in (root / cached, root / "hub" / cached):
         snapshots = sorted(folder.glob("snapshots/*"))
         main = folder / "refs" / "main"
+        # the hub's cache keeps older snapshots; this file says which one is the present one
         named = folder / "snapshots" / main.read_text(encoding="utf-8").strip() if main.is_file() else None
         if named in snapshots:
             return named

@@ -22,7 +22,7 @@ from pathlib import Path
 from assay._util.paths import home
 from assay.errors import InvalidInput, UnknownId
 
-GROUP = "assay.suites"
+SUITES_GROUP = "assay.suites"
 SUITES_VARIABLE = "ASSAY_SUITES"
 EMBEDDED_SUITE = "embedded"  # the name of the suite that Assay's own distribution goes with; nobody else may take it
 OWN = "local"  # the suite under ASSAY_HOME that takes what a person adds or builds without naming another
@@ -60,7 +60,7 @@ class Suite:
 
     @property
     def recipes(self) -> Path:
-        """Recipes, a file each."""
+        """Returns the folder of recipes, a file each."""
         return self.root / "recipes"
 
     def require_writable(self) -> Suite:
@@ -78,7 +78,7 @@ class Suite:
 
 
 def own_suites() -> Path:
-    """Folder of the suites that were added or made on this machine."""
+    """Returns the folder of the suites that were added or made on this machine."""
     return home() / "suites"
 
 
@@ -95,7 +95,8 @@ def installed_suites() -> tuple[Suite, ...]:
         InvalidInput: two packages offer one name, or what is offered has no folder.
     """
     found: dict[str, Suite] = {}
-    for entry in metadata.entry_points(group=GROUP):
+    for entry in metadata.entry_points(group=SUITES_GROUP):
+        # finds the folder without running the package's code
         spec = importlib.util.find_spec(entry.module)
         if spec is None or not spec.submodule_search_locations:
             raise InvalidInput(f"suite {entry.name!r}: {entry.value} is no package with a folder. Reinstall it.")

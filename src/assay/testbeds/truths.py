@@ -53,7 +53,7 @@ def all_truths(suite: Suite | None = None) -> list[Truth]:
 
 @functools.lru_cache(maxsize=1_024)
 def _opened(path: Path, _changed: int) -> Truth:
-    """One truth, read once for each time its file was changed: a plan asks for all of them again and again."""
+    """Reads one truth, once for each time its file was changed: a plan asks for all of them again and again."""
     return open_truth(path)
 
 
@@ -82,6 +82,7 @@ def find_truth(name: str, suite: Suite | None = None) -> Truth:
     if len(found) > 1:
         raise InvalidInput(f"{name!r} may be {' or '.join(truth.id for truth in found)}: say which.")
     if not found:
+        # what is missing may be the answers and not the testbed: say so, or a person looks for a misspelling
         if absent := answers_absent(aliases(suite)):
             where = ", ".join(str(one.answers) for one in absent)
             raise InvalidInput(
@@ -141,7 +142,7 @@ def keep_measured(truth: Truth, suite: Suite | None = None, **measured: Any) -> 
         measured: fields of the truth.
     """
     home_suite = suite_of(truth.alias) if suite is None else suite
-    if home_suite.installed:
+    if home_suite.installed:  # it may be read-only, and its next release would write over what was kept there
         kept = _Measured.model_validate(_measured_here(home_suite, truth.alias) | measured)
         write_yaml(kept.model_dump(mode="json", exclude_none=True), _measured_path(home_suite, truth.alias))
     elif (home_suite.answers / truth.alias / TRUTH).is_file():

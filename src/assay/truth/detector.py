@@ -172,7 +172,7 @@ class SetDetector(_Detector):
         marks: list[bool] = []
         for question, reply in zip(run.script.user, run.replies, strict=True):
             for asked, answer in self.expected.items():
-                if _found([asked], question):
+                if _found([asked], question):  # a question that several patterns ask counts for each of them
                     marks.append(_found([answer], reply))
         return sum(marks) / len(marks) if marks else None
 

@@ -84,12 +84,7 @@ def train(
     passages_digested = [[item.tokens, item.weights] for item in data]
     # all that decides the weights: a checkpoint of anything else must not be gone on from
     key = digest_of([plan.model_dump(), str(dtype), by_autograd, begun, passages_digested])
-    trainer_class: Callable[..., Training] = Trainer
-    if by_autograd:
-        from assay.factory.train.autograd import AutogradTrainer
-
-        trainer_class = AutogradTrainer
-    trainer = trainer_class(base, plan, data, shared, dtype, pairs=pairs, start=start)
+    trainer = _trainer_class(by_autograd)(base, plan, data, shared, dtype, pairs=pairs, start=start)
     losses = _resume(work, key, trainer)
     for step in range(len(losses), len(order)):
         losses.append(trainer.step(order[step], schedule(step, len(order))))
@@ -101,6 +96,15 @@ def train(
     last = losses[-max(1, len(order) // plan.epochs) :]
     tokens = sum(len(item.tokens) for item in data) * plan.epochs
     return {"steps": len(order), "tokens": tokens, "loss": round(sum(last) / len(last), 4)}
+
+
+def _trainer_class(by_autograd: bool) -> Callable[..., Training]:
+    """Returns what makes the gradients; imports PEFT's only where it is used, since that takes seconds."""
+    if by_autograd:
+        from assay.factory.train.autograd import AutogradTrainer
+
+        return AutogradTrainer
+    return Trainer
 
 
 def _family(base: Path) -> str:
