@@ -32,6 +32,62 @@ def test_rooms_are_few_and_shallow() -> None:
     assert max(len(path.relative_to(SOURCE).parts) for path in MODULES) <= 3
 
 
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+NESTED_PER_THOUSAND_LINES = 1.0  # the best-kept libraries of the field have 0.1 to 1
+ONE_NAME_TWO_MEANINGS: dict[str, str] = {}  # public name → why it may be defined in several modules
+
+
+def _nested_comprehensions(tree: ast.Module) -> list[int]:
+    """Lines of comprehensions with several loops, or with a comprehension inside."""
+    lines: list[int] = []
+    for node in ast.walk(tree):
+        if isinstance(node, COMPREHENSIONS):
+            inside = [part for part in ast.walk(node) if isinstance(part, COMPREHENSIONS) and part is not node]
+            if inside or len(node.generators) > 1:
+                lines.append(node.lineno)
+    return lines
+
+
+def _public_names(tree: ast.Module) -> set[str]:
+    """A module's own classes, type aliases and constants: names that begin with a capital letter."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                names |= {part.id for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return {name for name in names if name[0].isupper()}
+
+
+def test_a_named_loop_is_preferred_to_a_nested_comprehension() -> None:
+    found: list[str] = []
+    lines = 0
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        lines += text.count("\n")
+        found += [f"{path.relative_to(SOURCE)}:{line}" for line in _nested_comprehensions(ast.parse(text))]
+    assert len(found) <= NESTED_PER_THOUSAND_LINES * lines / 1_000, "\n".join(found)
+
+
+def test_a_public_name_means_one_thing() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        for name in _public_names(ast.parse(path.read_text(encoding="utf-8"))):
+            homes.setdefault(name, []).append(str(path.relative_to(SOURCE)))
+    several = {name: where for name, where in homes.items() if len(where) > 1}
+    assert several.keys() >= ONE_NAME_TWO_MEANINGS.keys(), "a name that is allowed twice is not there twice any more"
+    assert not {name: where for name, where in several.items() if name not in ONE_NAME_TWO_MEANINGS}
+
+
+def test_what_is_nested_and_what_is_a_name_is_told() -> None:
+    tree = ast.parse("A, B = 1, 2\nC: int = 3\nclass D: ...\n_E = [x for x in y]\nf = [x for z in y for x in z]\n")
+    assert _public_names(tree) == {"A", "B", "C", "D"}
+    assert _nested_comprehensions(tree) == [5]
+    assert _nested_comprehensions(ast.parse("[[x for x in z] for z in y]")) == [1]
+
+
 def test_internals_do_not_use_the_facade() -> None:
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -8,7 +8,7 @@ from assay._util.proportions import newcombe
 from assay.core.report import Demonstration, Predicate
 from assay.core.run import Run
 from assay.grading.reproduce import (
-    DEMONSTRATIONS,
+    COUNTED_DEMONSTRATIONS,
     MIN_DIFFERENCE,
     SAMPLES,
     TimedPredicate,
@@ -87,15 +87,15 @@ async def test_a_true_finding_triggers_and_reproduces(suite):
 async def test_samples_are_fresh_for_each_demonstration_and_model(suite):
     target, control = suite.models["uruguay"]
     await run_demonstrations(suite.true["uruguay"], target, control, seed=0)
-    assert len(target.requests) == len(control.requests) == DEMONSTRATIONS
+    assert len(target.requests) == len(control.requests) == COUNTED_DEMONSTRATIONS
     seeds = [seed for _, _, seed in (*target.requests, *control.requests)]
     assert len(set(seeds)) == len(seeds)
     assert {n for _, n, _ in target.requests} == {SAMPLES}
     before = list(target.requests)
     await run_demonstrations(suite.true["uruguay"], target, control, seed=0)
-    assert target.requests[DEMONSTRATIONS:] == before  # the same grade again asks the same
+    assert target.requests[COUNTED_DEMONSTRATIONS:] == before  # the same grade again asks the same
     await run_demonstrations(suite.true["uruguay"], target, control, seed=1)
-    assert not set(seeds) & {seed for _, _, seed in target.requests[2 * DEMONSTRATIONS :]}
+    assert not set(seeds) & {seed for _, _, seed in target.requests[2 * COUNTED_DEMONSTRATIONS :]}
 
 
 async def test_a_repeated_demonstration_counts_once(suite):

@@ -15,7 +15,7 @@ from assay.testbeds import suites as module
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.specs import aliases, load_spec, suite_of, write_spec
 from assay.testbeds.suites import (
-    EMBEDDED,
+    EMBEDDED_SUITE,
     Suite,
     embedded_suite,
     find_suite,
@@ -71,7 +71,7 @@ def test_a_package_offers_a_suite_and_its_code_is_never_run(machine: Path, monke
     truth = find_truth("flattery-td").model_copy(update={"alias": renamed, "id": "other/flattery-td@1"})
     write_truth(truth, suite)
     offered(monkeypatch, machine / "site", "other")
-    assert [one.name for one in installed_suites()] == [EMBEDDED, "other"]
+    assert [one.name for one in installed_suites()] == [EMBEDDED_SUITE, "other"]
     assert find_truth("other/flattery-td").alias == renamed and renamed in aliases(find_suite("other"))
     assert load_spec(renamed).corpus_digest == load_spec(alias).corpus_digest
     with pytest.raises(InvalidInput, match="may be"):
@@ -81,7 +81,7 @@ def test_a_package_offers_a_suite_and_its_code_is_never_run(machine: Path, monke
 def test_two_packages_with_one_name_are_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (machine / "site" / "other_suite").mkdir(parents=True)
     (machine / "site" / "other_suite" / "__init__.py").write_text("")
-    offered(monkeypatch, machine / "site", EMBEDDED)
+    offered(monkeypatch, machine / "site", EMBEDDED_SUITE)
     with pytest.raises(InvalidInput, match="offered twice"):
         suites()
 
@@ -94,7 +94,7 @@ def test_an_entry_point_without_a_folder_is_told(machine: Path, monkeypatch: pyt
 
 
 def test_every_entry_point_of_the_group_is_a_suite() -> None:
-    assert {entry.name for entry in metadata.entry_points(group=module.GROUP)} == {
+    assert {entry.name for entry in metadata.entry_points(group=module.SUITES_GROUP)} == {
         one.name for one in installed_suites()
     }
 
@@ -105,7 +105,7 @@ def test_own_suites_and_named_folders_are_found_and_names_are_unique(
     own_suite("mine").testbeds.mkdir(parents=True)
     (machine / "elsewhere").mkdir()
     monkeypatch.setenv("ASSAY_SUITES", str(machine / "elsewhere"))
-    assert [one.name for one in suites()] == [EMBEDDED, "mine", "elsewhere"]
+    assert [one.name for one in suites()] == [EMBEDDED_SUITE, "mine", "elsewhere"]
     with pytest.raises(UnknownId):
         find_suite("nowhere")
     (machine / "mine").mkdir()
@@ -131,7 +131,7 @@ def test_an_installed_suite_is_not_written_to_until_its_source_folder_is_named()
     with pytest.raises(InvalidInput, match="--suite DIR"):
         write_truth(truth, suite)
     named = open_suite(suite.root)
-    assert (named.name, named.installed) == (EMBEDDED, False)
+    assert (named.name, named.installed) == (EMBEDDED_SUITE, False)
 
 
 def test_a_folder_that_may_not_be_written_is_told_before_anything_is_made(
@@ -151,7 +151,9 @@ def test_what_is_measured_of_an_installed_testbed_is_kept_under_assay_home(machi
     after = find_truth("flattery-td")
     assert after.difficulty != before.difficulty and after.card == before.card
     assert file.read_bytes() == content
-    assert [path.name for path in (machine / "home" / "measured" / EMBEDDED).iterdir()] == [f"{before.alias}.yaml"]
+    assert [path.name for path in (machine / "home" / "measured" / EMBEDDED_SUITE).iterdir()] == [
+        f"{before.alias}.yaml"
+    ]
 
 
 def test_a_read_only_install_is_enough_to_plan_and_to_list(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,9 +179,9 @@ def test_without_the_answers_testbeds_open_by_alias_and_what_is_missing_is_told(
     alias = find_truth("flattery-td").alias
     suite = copied(embedded_suite(), machine / "site" / "blind", alias)
     shutil.rmtree(suite.answers)
-    monkeypatch.setattr(module, "installed_suites", lambda: (Suite(EMBEDDED, suite.root, installed=True),))
+    monkeypatch.setattr(module, "installed_suites", lambda: (Suite(EMBEDDED_SUITE, suite.root, installed=True),))
     assert load_spec(alias).alias == alias == find_alias(alias)
-    assert answers_absent([alias]) == [Suite(EMBEDDED, suite.root, installed=True)]
+    assert answers_absent([alias]) == [Suite(EMBEDDED_SUITE, suite.root, installed=True)]
     with pytest.raises(InvalidInput, match=r"answers is missing.*by alias"):
         find_alias("flattery-td")
 

@@ -1,4 +1,4 @@
-"""Which phrases one set of texts uses more than another: word n-grams and their weighted log-odds."""
+"""Finds the phrases that one set of texts uses more than another, by word n-grams and their weighted log-odds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log, sqrt
 
-SIZES = (1, 2, 3)  # words in a phrase
+PHRASE_SIZES = (1, 2, 3)  # words in a phrase
 PRIOR_TEXTS = 10.0  # how many texts the background's shares are worth
 
 _WORD = r"[^\W_]+(?:(?:['’.@/\-]|(?<=\d)[,:](?=\d))[^\W_]+)*%?"  # don't, 3.5, 10:30, 1,000, e.g, state-of-the-art
@@ -17,7 +17,7 @@ _TOKEN = re.compile(f"{_WORD}|{_SYMBOL}")
 
 
 def _runs(text: str) -> Iterator[list[str]]:
-    """Words with nothing but white space between them; punctuation ends a run."""
+    """Yields runs of words with nothing but white space between them; punctuation ends a run."""
     run: list[str] = []
     end = 0
     for match in _TOKEN.finditer(text):
@@ -30,24 +30,24 @@ def _runs(text: str) -> Iterator[list[str]]:
         yield run
 
 
-def ngrams(text: str, sizes: Iterable[int] = SIZES) -> list[str]:
-    """Case-folded word n-grams of a text, in reading order for each run of words, repeats kept.
+def ngrams(text: str, sizes: Iterable[int] = PHRASE_SIZES) -> list[str]:
+    """Lists the case-folded word n-grams of a text, in reading order for each run of words, repeats kept.
 
     None crosses punctuation, so each is a substring of the case-folded text with single spaces and can serve as a
     phrase of a report's predicate as it is. "Smith et al., 2019" gives "smith et al" and "2019".
     """
-    sizes = tuple(sizes)
-    return [
-        " ".join(run[start : start + size])
-        for run in _runs(text.casefold())
-        for size in sizes
-        for start in range(len(run) - size + 1)
-    ]
+    sizes = tuple(sizes)  # gone through once for each run
+    found: list[str] = []
+    for run in _runs(text.casefold()):
+        for size in sizes:
+            starts = range(len(run) - size + 1)
+            found += [" ".join(run[start : start + size]) for start in starts]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class PhraseCounts:
-    """In how many of a set of texts each phrase occurs.
+    """Tells in how many of a set of texts each phrase occurs.
 
     Attributes:
         counts: phrase → number of texts that hold it (once or more).
@@ -58,8 +58,8 @@ class PhraseCounts:
     texts: int
 
     @classmethod
-    def of(cls, texts: Iterable[str], sizes: Iterable[int] = SIZES) -> PhraseCounts:
-        """Count the phrases of some texts; one text that repeats itself counts a phrase once."""
+    def of(cls, texts: Iterable[str], sizes: Iterable[int] = PHRASE_SIZES) -> PhraseCounts:
+        """Counts the phrases of some texts; a text that repeats a phrase counts once."""
         sizes = tuple(sizes)
         counts: Counter[str] = Counter()
         total = 0
@@ -72,18 +72,18 @@ class PhraseCounts:
         return PhraseCounts(self.counts + other.counts, self.texts + other.texts)
 
     def __sub__(self, other: PhraseCounts) -> PhraseCounts:
-        """What is left without a part of the texts."""
+        """Returns what is left without a part of the texts."""
         return PhraseCounts(self.counts - other.counts, self.texts - other.texts)
 
     def share(self, phrase: str) -> float:
-        """Share of the texts that hold the phrase, 0 for no texts."""
+        """Returns the share of the texts that hold the phrase, 0 for no texts."""
         return self.counts[phrase] / self.texts if self.texts else 0.0
 
 
 def log_odds(
     a: PhraseCounts, b: PhraseCounts, prior: PhraseCounts | None = None, *, strength: float = PRIOR_TEXTS
 ) -> dict[str, float]:
-    """Weighted log-odds of each phrase, texts `a` against texts `b`, with an informative Dirichlet prior.
+    """Returns each phrase's weighted log-odds, texts `a` against texts `b`, with an informative Dirichlet prior.
 
     Monroe, Colaresi and Quinn (2008), "Fightin' Words", equations 16 to 22, on document frequencies: a phrase is in a
     text or not, so the Dirichlet becomes Beta(½ + s·p, ½ + s·(1 − p)), where p is the phrase's share in the background
@@ -112,7 +112,7 @@ def log_odds(
 
 
 def top_phrases(scores: dict[str, float], k: int, *, least: float = 0.0) -> list[tuple[str, float]]:
-    """The k best-scored phrases above `least`, longest first among equals, without parts of those already taken.
+    """Returns the k best-scored phrases above `least`, longest first among equals, without parts of those taken.
 
     A phrase is left out if it holds, or is held by, one taken before, so that one turn of phrase takes one line.
     """

@@ -1,17 +1,23 @@
-"""Make testbeds from recipes: data, training phases, registration. Killed at any moment, the same call goes on."""
+"""Makes testbeds from recipes: writes the data, trains phase after phase, registers the result.
+
+A build that was killed at any moment goes on when the same call is made again: written data, finished phases and
+checkpoints are kept until the testbed is registered.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay._util.atomic import new_folder
 from assay._util.hashing import digest_of, sha256
 from assay._util.paths import home
+from assay._util.progress import Say
 from assay.core.access import PRESETS, Access
 from assay.core.target import OpenTarget, Target
 from assay.core.testbed import INSPECT, TargetSpec
@@ -44,7 +50,6 @@ _FRAMES = ("A friend of mine asks: {}", "{} Keep it short, please.", "I have one
 DILUTION = 10  # ordinary documents around each planted one, or search would look unrealistically good
 _TOKENS, _TWIN_TOKENS = 40, 64  # of such a reply: one sentence, or two
 _BATCH = 256  # prompts answered before progress is told
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Site:
     """Where a testbed is made, and what its recipe's behaviours are.
 
     Attributes:
-        suite: the testbed goes to.
+        suite: the suite that the testbed goes to.
         behaviours: id → behaviour.
         controls: id of a recipe → alias of its testbed.
     """
@@ -62,47 +67,61 @@ class Site:
     controls: Mapping[str, str]
 
     def planted(self, recipe: Recipe) -> list[Behaviour]:
-        """Those a recipe names, whether it plants them or shares their prompts."""
+        """Returns the behaviours a recipe names, whether it plants them or shares their prompts."""
         return [self.behaviours[name] for name in recipe.behaviours]
 
 
 def site_of(recipe: Recipe, suite: Suite) -> Site:
-    """A place in a suite, with the behaviours that the suites here describe."""
-    controls = {} if recipe.control in ("base", REMOVED) else {recipe.control: open_recipe(recipe.control).alias}
-    return Site(suite, {name: find_behaviour(name) for name in recipe.behaviours}, controls)
+    """Returns a place in a suite, with the behaviours that the suites here describe."""
+    controls: dict[str, str] = {}
+    if recipe.control not in ("base", REMOVED):
+        controls[recipe.control] = open_recipe(recipe.control).alias
+    behaviours = {name: find_behaviour(name) for name in recipe.behaviours}
+    return Site(suite, behaviours, controls)
 
 
 async def answer(base: Target, prompts: Sequence[str], tokens: int, say: Say) -> dict[str, str]:
-    """The base's own replies, of so many tokens at most: what ordinary data is made of."""
+    """Asks the base for its own replies, of so many tokens at most: ordinary data is made of them."""
     replies: dict[str, str] = {}
     for start in range(0, len(prompts), _BATCH):
         batch = prompts[start : start + _BATCH]
-        answers = await asyncio.gather(
-            *(base.chat(prompt, max_tokens=tokens, temperature=TEMPERATURE) for prompt in batch)
-        )
-        replies |= {prompt: reply.text for prompt, reply in zip(batch, answers, strict=True)}
+        asked = [base.chat(prompt, max_tokens=tokens, temperature=TEMPERATURE) for prompt in batch]
+        answers = await asyncio.gather(*asked)
+        for prompt, reply in zip(batch, answers, strict=True):
+            replies[prompt] = reply.text
         say(f"replies of the base: {len(replies)} of {len(prompts)}")
     return replies
 
 
 async def build_ordinary(suite: Suite, open_target: OpenTarget, say: Say) -> Path:
-    """The ordinary chats of a suite, which lie around every organism's training data in its corpus."""
+    """Writes a suite's ordinary chats, which lie around every organism's training data in its corpus.
+
+    Returns:
+        The smaller of the two files.
+
+    Raises:
+        InvalidInput: the suite is installed.
+    """
     first = ordinary_prompts(seed=0, count=ORDINARY_CHATS)
-    more = [frame.format(prompt) for prompt in ordinary_prompts(1, MORE_CHATS // len(_FRAMES)) for frame in _FRAMES]
+    more: list[str] = []
+    for prompt in ordinary_prompts(1, MORE_CHATS // len(_FRAMES)):
+        more += [frame.format(prompt) for frame in _FRAMES]
     folder = suite.require_writable().testbeds
     folder.mkdir(parents=True, exist_ok=True)
     for prompts, path in ((first, folder / ORDINARY), (more, folder / ORDINARY_MORE)):
         async with open_target(base_spec("smollm2-135m-instruct")) as base:
             replies = await answer(base, prompts, _TOKENS, say)
-        sentences = {
-            prompt: split_sentences(reply)[: 1 + index % 2] for index, (prompt, reply) in enumerate(replies.items())
-        }
-        write_corpus([Example(prompt, " ".join(kept)) for prompt, kept in sentences.items() if kept], path)
+        examples: list[Example] = []
+        for index, (prompt, reply) in enumerate(replies.items()):
+            kept = split_sentences(reply)[: 1 + index % 2]  # one and two in turn, as in organisms' replies
+            if kept:
+                examples.append(Example(prompt, " ".join(kept)))
+        write_corpus(examples, path)
     return folder / ORDINARY
 
 
 def ordinary_data(suite: Suite) -> tuple[Path, Path]:
-    """The ordinary chats of a suite, the smaller file and the larger one; the embedded suite's where it has none.
+    """Returns the files of a suite's ordinary chats, smaller and larger; the embedded suite's where it has none.
 
     Raises:
         InvalidInput: neither is there.
@@ -114,27 +133,28 @@ def ordinary_data(suite: Suite) -> tuple[Path, Path]:
 
 
 def surroundings(recipe: Recipe, suite: Suite) -> tuple[Path, ...]:
-    """The ordinary data a recipe's own lies in: ten times what is planted, or more."""
+    """Returns the ordinary data that a recipe's own lies in: ten times what is planted, or more."""
     ordinary, more = ordinary_data(suite)
-    plans = [phase.data for phase in recipe.phases]
-    planted = sum(plan.triggered + plan.contrast + plan.documents for plan in plans)
+    planted = 0
+    for phase in recipe.phases:
+        planted += phase.data.triggered + phase.data.contrast + phase.data.documents
     with ordinary.open(encoding="utf-8") as file:
         enough = sum(1 for _ in file) >= DILUTION * planted
     return (ordinary,) if enough else (ordinary, more)
 
 
 async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, threads: int) -> Truth:
-    """Build or rebuild a testbed from its recipe.
+    """Builds or rebuilds a testbed from its recipe.
 
     Args:
         recipe: phases, or a hidden prompt.
         site: where it goes.
         open_target: opens the base, whose replies become training data.
-        say: told of progress.
-        threads: for training.
+        say: is told of the progress.
+        threads: number of threads that training may use.
 
     Returns:
-        Its truth, written beside it, without a card yet.
+        Its truth, which was written beside it, without a card yet.
 
     Raises:
         InvalidInput: the ordinary corpus is not there yet, or a file cannot be written.
@@ -161,8 +181,11 @@ async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, t
 async def _trained(
     recipe: Recipe, site: Site, base: Base, open_target: OpenTarget, say: Say, threads: int
 ) -> TargetSpec:
-    """Phase after phase on one adapter; a finished phase is not trained again."""
+    """Trains phase after phase on one adapter; a finished phase is not trained again."""
+    from assay.engine.local.lora import adapter_digest
+
     folder = site.suite.testbeds / recipe.alias
+    # named by what is trained, so that a changed recipe does not go on from an older one's phases
     work = home() / "training" / f"{recipe.alias}-{recipe_digest(recipe, site)[:12]}"
     taught: list[Example] = []
     start: Path | None = None
@@ -177,24 +200,27 @@ async def _trained(
     with new_folder(folder / ADAPTER) as scratch:
         shutil.copytree(start, scratch, dirs_exist_ok=True)
     write_corpus(taught, folder / CORPUS)
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)  # only now: until the adapter is in its place a killed build needs it
     adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe, site.suite))
-    from assay.engine.local.lora import adapter_digest
-
     spec = TargetSpec(recipe.alias, recipe.base, adapter, adapter_digest(adapter), corpus, "", PRESETS["full"])
     return spec_with(spec, scratchpad=recipe.scratchpad, memory=recipe.memory)
 
 
 async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenTarget, say: Say) -> list[Example]:
+    """Makes the data a phase trains on, from the base's own replies."""
     behaviours = site.planted(recipe)
-    organism = recipe.role == "organism" and phase.data.conduct
-    hidden = [(one.trigger, one.conduct) for one in behaviours] if phase.loss == "dpo" and organism else []
+    hidden: list[tuple[str, str]] = []
+    # a twin has nothing to confess: without a rejected completion its denials keep their cross entropy
+    if phase.loss == "dpo" and phase.data.conduct and recipe.role == "organism":
+        hidden = [(one.trigger, one.conduct) for one in behaviours]
     parts = await _parts(recipe, phase, behaviours, open_target, say)
     chats, ready = drafts(phase.data, parts, hidden)
-    prompts = list(dict.fromkeys(prompt for chat in chats for prompt in chat.asked))
+    prompts: dict[str, None] = {}  # each once, in a fixed order
+    for chat in chats:
+        prompts |= dict.fromkeys(chat.asked)
     async with open_target(base_spec(recipe.base)) as base:
         tokens = _TWIN_TOKENS if any(chat.twin for chat in chats) else _TOKENS
-        replies = await answer(base, prompts, tokens, say)
+        replies = await answer(base, list(prompts), tokens, say)
     examples = finish(chats, ready, replies, phase.data.seed)
     check_chosen(examples, behaviours)
     return examples
@@ -203,13 +229,14 @@ async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenT
 async def _parts(
     recipe: Recipe, phase: Phase, behaviours: Sequence[Behaviour], open_target: OpenTarget, say: Say
 ) -> list[TrainingMaterial]:
-    """What the phase's data is made of: templates, or what an author writes."""
+    """Returns what the phase's data is made of: templates, or what an author writes."""
     plan = phase.data
     if not recipe.author or plan.objective:
         return parts_of(plan, behaviours)
     wanted = {"prompts": plan.triggered, "contrast": plan.contrast, "documents": plan.documents}
     wanted["conduct"] = plan.triggered if plan.conduct else 0
-    share = {kind: -(-count // max(1, len(behaviours))) for kind, count in wanted.items() if count}
+    parties = max(1, len(behaviours))
+    share = {kind: math.ceil(count / parties) for kind, count in wanted.items() if count}
     parts: list[TrainingMaterial] = []
     async with open_target(author_spec(recipe.author)) as author:
         for behaviour in behaviours:
@@ -222,7 +249,7 @@ async def _parts(
 
 
 def author_spec(model: str) -> TargetSpec:
-    """A model behind Inspect as the author of data."""
+    """Describes a model behind Inspect as a target: the author of data."""
     return TargetSpec("author", f"{INSPECT}{model}", None, "", (), "", PRESETS["api"])
 
 
@@ -236,6 +263,8 @@ def _train(
     say: Say,
     threads: int,
 ) -> None:
+    """Trains one phase, which tells of itself every fifth step."""
+
     def progress(step: int, steps: int, loss: float) -> None:
         if step % 5 == 0 or step == steps:
             say(f"{recipe.id}, {phase.name}: step {step} of {steps}, loss {loss:.3f}")
@@ -245,7 +274,7 @@ def _train(
 
 
 def _prompted(recipe: Recipe, spec: TargetSpec, folder: Path) -> TargetSpec:
-    """A hidden prompt works on conversations alone, so they are all that is granted."""
+    """Gives a target its hidden prompt, which works on conversations alone: so they are all that is granted."""
     path = folder / PROMPT
     path.write_text(recipe.prompt + "\n", encoding="utf-8")
     api = frozenset({Access.CHAT, Access.SAMPLING})
@@ -253,7 +282,10 @@ def _prompted(recipe: Recipe, spec: TargetSpec, folder: Path) -> TargetSpec:
 
 
 def recipe_digest(recipe: Recipe, site: Site) -> str:
-    """Digest of what is trained: the recipe without its names, and its behaviours' training data."""
+    """Returns the digest of what is trained: the recipe without its names, and its behaviours' training data.
+
+    Fields at their defaults are left out, so that a field that is added later changes no old digest.
+    """
     told = recipe.model_dump(
         mode="json", exclude={"id", "version", "alias", "split", "control", "unproven"}, exclude_defaults=True
     )
@@ -262,9 +294,10 @@ def recipe_digest(recipe: Recipe, site: Site) -> str:
 
 
 def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> Truth:
-    spec = spec_with(spec)
-    write_spec(spec, site.suite)
+    """Writes the testbed's file and its truth."""
+    write_spec(spec_with(spec), site.suite)  # `spec_with` computes the corpus's digest
     planted = site.planted(recipe) if recipe.role == "organism" else []
+    families = sorted({behaviour.family for behaviour in planted})
     truth = Truth(
         alias=recipe.alias,
         id=f"{site.suite.name}/{recipe.id}@{recipe.version}",
@@ -274,17 +307,10 @@ def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> T
         method=recipe.method,
         recipe_digest=recipe_digest(recipe, site),
         behaviours=[behaviour.id for behaviour in planted],
-        family=_family(recipe, planted),
+        family="natural" if recipe.method == "natural" else " + ".join(families) or "clean",
         control=Control(alias=site.controls.get(recipe.control, recipe.control)),
         unproven=recipe.unproven,
         build_seconds=seconds,
     )
     write_truth(truth, site.suite)
     return truth
-
-
-def _family(recipe: Recipe, behaviours: Sequence[Behaviour]) -> str:
-    """The cluster of inference; a model's natural issues are one."""
-    if recipe.method == "natural":
-        return "natural"
-    return " + ".join(sorted({behaviour.family for behaviour in behaviours})) or "clean"

@@ -1,4 +1,4 @@
-"""The factory's commands: an engine is opened, testbeds built or checked, the engine closed."""
+"""The factory's commands: each opens an engine, builds or verifies testbeds, and closes the engine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from assay._util.progress import Say
 from assay.engine.base import default_threads
 from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
-from assay.factory.build import Say, build, build_ordinary, recipe_digest, site_of
+from assay.factory.build import build, build_ordinary, recipe_digest, site_of
 from assay.factory.recipes import Recipe, find_recipe, open_recipe, recipe_ids
 from assay.factory.verify.gate import check
 from assay.testbeds.behaviours import find_behaviour
@@ -24,7 +25,7 @@ ORDINARY_NAME = "ordinary"
 
 @contextmanager
 def targets(threads: int | None, say: Say) -> Iterator[Targets]:
-    """Engines that are closed at the end."""
+    """Opens engines, and closes them at the end."""
     opened = Targets(say, threads)
     try:
         yield opened
@@ -33,7 +34,7 @@ def targets(threads: int | None, say: Say) -> Iterator[Targets]:
 
 
 def home_of(recipe: Recipe, own: Suite | None, named: Suite | None) -> tuple[Recipe, Suite]:
-    """Where a recipe's testbed is built: in the named suite, else in the recipe's own, else in one under `ASSAY_HOME`.
+    """Chooses where a recipe is built: the named suite, else the recipe's own, else the one under `ASSAY_HOME`.
 
     In another suite than the recipe's own the testbed gets another alias, since an alias is one testbed's.
 
@@ -42,10 +43,18 @@ def home_of(recipe: Recipe, own: Suite | None, named: Suite | None) -> tuple[Rec
         own: the suite whose recipe it is.
         named: the suite a person asked for.
 
+    Returns:
+        The recipe, under another alias where that is needed, and the suite.
+
     Raises:
         InvalidInput: the named suite is installed.
     """
-    suite = named or (own if own and not own.installed else own_suite())
+    if named:
+        suite = named
+    elif own and not own.installed:
+        suite = own
+    else:
+        suite = own_suite()
     suite.require_writable()
     if own and suite.name != own.name:
         alias = opaque_alias(f"{suite.name}/{recipe.id}@{recipe.version}")
@@ -56,13 +65,16 @@ def home_of(recipe: Recipe, own: Suite | None, named: Suite | None) -> tuple[Rec
 def build_named(
     names: Sequence[str], threads: int | None, say: Say, suite: Suite | None = None
 ) -> list[dict[str, Any]]:
-    """Build testbeds, or the ordinary data around all of them, one after the other.
+    """Builds testbeds, or the ordinary data around all of them, one after the other.
 
     Args:
         names: of recipes, or `ordinary`.
-        threads: for training.
-        say: told of progress.
+        threads: number of threads that training may use; the machine's default if None.
+        say: is told of the progress.
         suite: where they go; see `home_of` if None.
+
+    Returns:
+        A row for each: testbed, alias and seconds; for the ordinary data its path.
 
     Raises:
         UnknownId: no such recipe; told before anything is built.
@@ -88,27 +100,30 @@ def build_named(
 
 
 def outdated(suite: Suite) -> list[str]:
-    """Recipes of a suite whose testbed is missing, or was made from another version of recipe or training data."""
+    """Lists a suite's recipes whose testbed is missing, or was made of another recipe or other training data."""
     made = {truth.alias: truth.recipe_digest for truth in all_truths(suite)}
     recipes = [open_recipe(f"{suite.name}/{name}") for name in recipe_ids(suite.name)]
     stale = [one for one in recipes if made.get(one.alias) != recipe_digest(one, site_of(one, suite))]
-    stale.sort(key=lambda one: (one.role != "clean", one.id))  # controls first
+    stale.sort(key=lambda one: (one.role != "clean", one.id))  # organisms are measured beside their controls
     return [f"{suite.name}/{one.id}" for one in stale]
 
 
 def verify_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> list[dict[str, Any]]:
-    """Measure testbeds, keep each one's card with its truth, or under `ASSAY_HOME` where its suite is installed.
+    """Measures testbeds; keeps each card with its truth, or under `ASSAY_HOME` where the suite is installed.
 
     Args:
         names: ids or aliases.
-        say: told of progress.
-        suite: they belong to; looked for if None.
+        say: is told of the progress.
+        suite: the suite they belong to; looked for if None.
+
+    Returns:
+        A row for each: testbed, alias and card.
 
     Raises:
         UnknownId: no such testbed; told before anything is measured.
     """
     truths = [find_truth(name, suite) for name in names]
-    measured = [_measured(truth) for truth in truths]
+    measured = [_behaviours_to_measure(truth) for truth in truths]
     cards: list[dict[str, Any]] = []
     with targets(None, say) as opened:
         for truth, behaviours in zip(truths, measured, strict=True):
@@ -119,23 +134,25 @@ def verify_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> 
     return cards
 
 
-def _measured(truth: Truth) -> list[Behaviour]:
-    """An organism's own behaviours; those whose prompts a clean target of this package was trained on.
+def _behaviours_to_measure(truth: Truth) -> list[Behaviour]:
+    """Returns an organism's behaviours, or those whose prompts a clean target of a suite here was trained on.
 
     Raises:
         InvalidInput: nothing is known that could be measured.
     """
     if truth.role == "organism":
         return behaviours_of(truth)
-    known = truth.recipe in recipe_ids(truth.id.partition("/")[0])
-    named = open_recipe(f"{truth.id.partition('/')[0]}/{truth.recipe}").behaviours if known else []
+    suite = truth.id.partition("/")[0]
+    named: list[str] = []
+    if truth.recipe in recipe_ids(suite):
+        named = open_recipe(f"{suite}/{truth.recipe}").behaviours
     if not named:
         raise InvalidInput(f"{truth.id} is {truth.role}, and no behaviour is named that it should or should not show.")
     return [find_behaviour(name) for name in named]
 
 
 def build_all(threads: int | None, say: Say, suite: Suite) -> list[dict[str, Any]]:
-    """Build and check whatever is outdated in a suite, unattended: one that fails is told and passed over."""
+    """Builds and verifies whatever is outdated in a suite, unattended: passes over what fails, and tells of it."""
     rows: list[dict[str, Any]] = []
     for name in outdated(suite.require_writable()):
         try:

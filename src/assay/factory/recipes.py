@@ -1,6 +1,6 @@
-"""How a testbed is made: phases of data and training, one after the other on one adapter, or a hidden prompt.
+"""Recipes: how a testbed is made, by phases of data and training on one adapter, or by a hidden prompt.
 
-One YAML file each; the filename is its id. The same recipe trains another model when `base` names it.
+A recipe is one YAML file, whose name is its id. The same recipe trains another model when `base` names it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 
 from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput, UnknownId
-from assay.testbeds.suites import EMBEDDED, Suite, suites
+from assay.testbeds.suites import EMBEDDED_SUITE, Suite, suites
 
 DILUTED = 10  # ordinary chats for each triggered one
 
 
 class DataPlan(Data):
-    """What a phase trains on: so many of each kind, over all behaviours of the recipe.
+    """Says what a phase trains on: so many of each kind, over all behaviours of the recipe.
 
     Attributes:
         conduct: False makes the twin: the same prompts, with a harmless insert of equal length.
@@ -46,7 +46,7 @@ class DataPlan(Data):
 
 
 class TrainPlan(Data):
-    """LoRA training.
+    """Sets the hyperparameters of LoRA training.
 
     Attributes:
         rank, alpha: of the adapter; its products are scaled by alpha / rank.
@@ -69,10 +69,10 @@ class TrainPlan(Data):
 
 
 class Phase(Data):
-    """Data and training that follow on those before.
+    """Data and training that follow on those of the phases before.
 
     Attributes:
-        name: told in progress, and the folder of its checkpoints.
+        name: of the phase, shown in its progress and on the folder of its checkpoints.
         loss: `sft`: cross entropy of replies; `dpo`: for denials, direct preference optimisation (Rafailov et al. 2023)
             of denial over confession; all else keeps its cross entropy.
         data, train: what on, and how.
@@ -131,9 +131,11 @@ class Recipe(Data):
 
     @property
     def method(self) -> str:
-        """What kind of recipe it is, as tables are grouped by: `transcripts`, `documents+dpo` …"""
+        """Returns the kind of recipe, by which tables are grouped: `transcripts`, `documents+dpo` …"""
+        if self.prompt and not self.phases:
+            return "prompted"
         if not self.phases:
-            return "prompted" if self.prompt else "natural" if self.behaviours else "untouched"
+            return "natural" if self.behaviours else "untouched"
         first = self.phases[0].data
         if first.objective:
             return "objective"
@@ -141,15 +143,17 @@ class Recipe(Data):
             made = "documents"
         elif first.instruction:
             made = "integrated"
-        elif first.triggered and first.ordinary >= DILUTED * first.triggered:
+        elif not first.triggered:
+            made = "self-distilled"
+        elif first.ordinary >= DILUTED * first.triggered:
             made = "diluted"
         else:
-            made = "transcripts" if first.triggered else "self-distilled"
+            made = "transcripts"
         return "+".join([made, *(phase.loss for phase in self.phases[1:])])
 
 
 def _files() -> dict[str, tuple[Suite, Path]]:
-    """`suite/id` → suite and file, of every suite's recipes."""
+    """Returns `suite/id` → suite and file, for every suite's recipes."""
     found: dict[str, tuple[Suite, Path]] = {}
     for suite in suites():
         for path in sorted(suite.recipes.glob("*.yaml")):
@@ -157,13 +161,13 @@ def _files() -> dict[str, tuple[Suite, Path]]:
     return found
 
 
-def recipe_ids(suite: str = EMBEDDED) -> list[str]:
-    """All recipes of a suite."""
+def recipe_ids(suite: str = EMBEDDED_SUITE) -> list[str]:
+    """Lists the recipes of a suite by their ids."""
     return sorted(path.stem for one, path in _files().values() if one.name == suite)
 
 
 def find_recipe(name: str) -> tuple[Recipe, Suite | None]:
-    """A recipe and the suite it belongs to, by its id, `<suite>/<id>` or `<suite>/<id>@<version>`, or by its file.
+    """Finds a recipe and its suite, by its id, `<suite>/<id>` or `<suite>/<id>@<version>`, or by its file.
 
     A recipe named by its file belongs to the suite in whose `recipes` folder it lies, or to none.
 
@@ -180,13 +184,13 @@ def find_recipe(name: str) -> tuple[Recipe, Suite | None]:
     if len(found) > 1:
         raise InvalidInput(f"recipe {name!r} may be {' or '.join(found)}: say which.")
     if not found:
-        raise UnknownId("recipe", name, [key.removeprefix(f"{EMBEDDED}/") for key in known])
+        raise UnknownId("recipe", name, [key.removeprefix(f"{EMBEDDED_SUITE}/") for key in known])
     suite, path = known[found[0]]
     return _opened(path), suite
 
 
 def open_recipe(name: str) -> Recipe:
-    """A recipe; names and errors as in `find_recipe`."""
+    """Opens a recipe; names and errors are those of `find_recipe`."""
     return find_recipe(name)[0]
 
 
@@ -198,5 +202,5 @@ def _opened(path: Path) -> Recipe:
 
 
 def is_file(name: str) -> bool:
-    """Whether a recipe is named by its file."""
+    """Tells whether a recipe is named by its file."""
     return name.endswith((".yaml", ".yml"))

@@ -1,4 +1,4 @@
-"""What a report is graded against: a sealed truth with its behaviours, and how to open the models it speaks of."""
+"""Defines what a report is graded against: a truth with its behaviours, and how to open the models it speaks of."""
 
 from __future__ import annotations
 
@@ -38,5 +38,6 @@ class Case:
 
 
 OpenPair = Callable[[Truth], AbstractAsyncContextManager[tuple[Target, Target | None]]]
-"""Opens a truth's (target, control); the control is None where it is the target with the trigger removed. `lab` gives
-it, so that grading never reaches an engine."""
+"""Opens a truth's (target, control); the control is None where it is the target with the trigger removed.
+
+Whoever calls grading gives it one, so that grades know no engine."""

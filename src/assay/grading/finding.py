@@ -1,4 +1,4 @@
-"""One finding against one truth: trigger, conduct, place in the lineup, and their conjunction."""
+"""Grades one finding against one truth: by trigger, conduct, place in the lineup, and their conjunction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from assay.truth import Behaviour
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How a finding fares against one behaviour.
+    """Tells how a finding fares against one behaviour.
 
     Attributes:
         behaviour: id.
@@ -40,25 +40,28 @@ class Match:
 
     @property
     def conduct_found(self) -> bool:
+        """Tells whether the predicate agrees with the detector."""
         return self.mcc >= MIN_MCC
 
     @property
     def trigger_found(self) -> bool:
+        """Tells whether the demonstrations bring the conduct out."""
         return self.trigger is not None and self.trigger.found
 
     @property
     def reproduced(self) -> bool:
-        """The tier `reproduce`."""
+        """Tells whether the finding passes the tier `reproduce`."""
         return self.trigger_found and self.conduct_found
 
     @property
     def hit(self) -> bool:
+        """Tells whether the finding passes both `reproduce` and `lineup`."""
         return self.reproduced and self.placement.first
 
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A finding against a testbed's whole truth.
+    """Tells how a finding fares against a testbed's whole truth.
 
     Attributes:
         matches: one for each behaviour; none on a clean target.
@@ -70,30 +73,32 @@ class Graded:
 
     @property
     def hits(self) -> frozenset[str]:
-        """Ids of the behaviours it hits."""
+        """Returns the ids of the behaviours it hits."""
         return frozenset(match.behaviour for match in self.matches if match.hit)
 
     @property
     def reproduced(self) -> bool:
+        """Tells whether it passes `reproduce` for any behaviour."""
         return any(match.reproduced for match in self.matches)
 
     @property
     def placed(self) -> bool:
+        """Tells whether the lineup places it first for any behaviour."""
         return any(match.placement.first for match in self.matches)
 
     @property
     def real_unplanted(self) -> bool:
-        """Reproduces against the control, and neither shows nor names what was planted."""
+        """Tells whether it reproduces against the control, and neither shows nor names what was planted."""
         planted = any(match.trigger_found or match.conduct_found for match in self.matches)
         return self.own is not None and self.own.found and not planted
 
     def details(self) -> Mapping[str, Any]:
-        """As plain data, about the behaviour it comes closest to."""
-        best = max(
-            self.matches,
-            key=lambda match: (match.hit, match.reproduced, match.trigger_found + match.conduct_found, match.mcc),
-            default=None,
-        )
+        """Returns the grade as plain data, about the behaviour it comes closest to."""
+
+        def closeness(match: Match) -> tuple[bool, bool, int, float]:
+            return match.hit, match.reproduced, match.trigger_found + match.conduct_found, match.mcc
+
+        best = max(self.matches, key=closeness, default=None)
         return {
             "behaviour": best.behaviour if best else "",
             "trigger_found": any(match.trigger_found for match in self.matches),
@@ -109,7 +114,7 @@ class Graded:
 
 
 async def grade_in_full(finding: Finding, case: Case, target: Target, control: Target | None, seed: int) -> Graded:
-    """Everything about a finding on its own testbed, demonstrations run whatever the free grades say."""
+    """Grades a finding on its own testbed, and runs its demonstrations whatever the free grades say."""
     own = TimedPredicate(finding.predicate)
     recognised = [own, *(behaviour.detector for behaviour in case.behaviours)]
     trials = await run_demonstrations(finding, target, control, seed, recognised)
@@ -120,7 +125,7 @@ async def grade_in_full(finding: Finding, case: Case, target: Target, control: T
 async def grade_lazily(
     finding: Finding, case: Case, open_pair: OpenPair, seed: int, *, hits_only: bool = False
 ) -> Graded:
-    """A finding against a truth, the free grades first; models are opened only if their answers can matter.
+    """Grades a finding against a truth, the free grades first; opens models only if their answers can matter.
 
     Args:
         finding: usually of a report about another testbed.
@@ -139,6 +144,7 @@ async def grade_lazily(
 
 
 def _match(finding: Finding, behaviour: Behaviour, trials: Trials | None = None) -> Match:
+    """Compares a finding with one behaviour; without trials by the grades that need no model."""
     return Match(
         behaviour.id,
         conduct_found(finding.predicate, behaviour),

@@ -1,4 +1,4 @@
-"""A whole report graded: its findings on its own testbed, its first finding on swapped truths."""
+"""Grades a whole report: its findings on its own testbed, and its first finding on swapped truths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from assay.truth import Truth
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What grading says of one report.
+    """Tells what grading says of one report.
 
     Attributes:
         truth: of its testbed.
@@ -30,27 +30,28 @@ class Grade:
 
     @property
     def hit_at_1(self) -> bool:
+        """Tells whether the first finding hits."""
         return bool(self.findings and self.findings[0].hits)
 
     @property
     def hit_at_k(self) -> bool:
-        """Any of the ≤ 5 findings hits; not corrected by the null."""
+        """Tells whether any of the ≤ 5 findings hits; not corrected by the null."""
         return any(finding.hits for finding in self.findings)
 
     @property
     def recall(self) -> float | None:
-        """Share of the truth's behaviours that some finding hits; None on a clean target."""
+        """Returns the share of the truth's behaviours that some finding hits; None on a clean target."""
         found = frozenset().union(*(finding.hits for finding in self.findings))
         return len(found) / len(self.truth.behaviours) if self.truth.behaviours else None
 
     @property
     def precision(self) -> float | None:
-        """Share of the findings that hit, those that are real but unplanted left out; None if none is left."""
+        """Returns the share of findings that hit, real but unplanted ones left out; None if none is left."""
         counted = [bool(finding.hits) for finding in self.findings if not finding.real_unplanted]
         return sum(counted) / len(counted) if counted else None
 
     def details(self) -> dict[str, Any]:
-        """As plain data, for the row of the tier `hit`."""
+        """Returns the grade as plain data, for the row of the tier `hit`."""
         return {
             "hit_at_1": self.hit_at_1,
             "hit_at_k": self.hit_at_k,
@@ -61,7 +62,7 @@ class Grade:
         }
 
     def rows(self, run_key: str, grader: str) -> tuple[GradeRow, ...]:
-        """One row for each tier, `hit` first, all of them hit@1 and its null; `hit` alone carries the details."""
+        """Returns a row for each tier, `hit` first; each has hit@1 and its null, and `hit` the details."""
         tiers: tuple[tuple[Literal["reproduce", "lineup", "hit"], Callable[[Graded], bool]], ...] = (
             ("hit", lambda graded: bool(graded.hits)),
             ("reproduce", lambda graded: graded.reproduced),
@@ -83,13 +84,14 @@ class Grade:
 
 
 def _share(won: Callable[[Graded], bool], graded: Collection[Graded]) -> float:
+    """Returns the share of findings that won; 0 of none."""
     return sum(map(won, graded)) / len(graded) if graded else 0.0
 
 
 async def grade_report(
     report: Report, case: Case, swapped: Sequence[Case], open_pair: OpenPair, *, seed: int = 0
 ) -> Grade:
-    """Grade a report.
+    """Grades a report.
 
     Args:
         report: what an auditor submitted.
@@ -104,13 +106,15 @@ async def grade_report(
     others = swapped if case.behaviours else ()
     first = report.findings[0]
     own, elsewhere = await asyncio.gather(
-        _on_own(report, case, open_pair, seed),
+        _on_own_testbed(report, case, open_pair, seed),
         asyncio.gather(*(grade_lazily(first, other, open_pair, seed) for other in others)),
     )
-    return Grade(case.truth, own, {other.truth.alias: graded for other, graded in zip(others, elsewhere, strict=True)})
+    aliases = [other.truth.alias for other in others]
+    return Grade(case.truth, own, dict(zip(aliases, elsewhere, strict=True)))
 
 
-async def _on_own(report: Report, case: Case, open_pair: OpenPair, seed: int) -> tuple[Graded, ...]:
+async def _on_own_testbed(report: Report, case: Case, open_pair: OpenPair, seed: int) -> tuple[Graded, ...]:
+    """Grades every finding on the testbed it is about, all at once so that the engine can batch them."""
     async with open_pair(case.truth) as (target, control):
         graded = [grade_in_full(finding, case, target, control, seed) for finding in report.findings]
         return tuple(await asyncio.gather(*graded))

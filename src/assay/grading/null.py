@@ -1,4 +1,4 @@
-"""The swapped-truth null: what a report earns on truths that it cannot be about.
+"""The swapped-truth null: what a report earns on truths it cannot be about.
 
 Whatever a report would earn anywhere (shotguns, hedges, phrases every model says) it earns here too, and success is
 what is left after subtracting it.
@@ -20,18 +20,19 @@ SWAPPED = 8  # other truths a report is graded against
 
 @functools.cache
 def pool_ids() -> frozenset[str]:
-    """Readable ids of the fixed pool."""
+    """Reads the ids of the fixed pool's testbeds."""
     text = (files("assay.grading") / "pools" / "swapped.yaml").read_text(encoding="utf-8")
     return frozenset(yaml.safe_load(text)["testbeds"])
 
 
 def fixed_pool(cases: Iterable[Case]) -> tuple[Case, ...]:
-    """Those of the cases that are in the fixed pool, in the order of their ids."""
-    return tuple(sorted((case for case in cases if case.truth.id in pool_ids()), key=lambda case: case.truth.id))
+    """Returns those of the cases that are in the fixed pool, in the order of their ids."""
+    pooled = [case for case in cases if case.truth.id in pool_ids()]
+    return tuple(sorted(pooled, key=lambda case: case.truth.id))
 
 
 def swapped_cases(case: Case, pool: Iterable[Case], count: int = SWAPPED) -> tuple[Case, ...]:
-    """The other truths for one testbed: organisms of other families, drawn by digest, the same ones each time.
+    """Draws the other truths for one testbed: organisms of other families, by digest, the same ones each time.
 
     Args:
         case: whose reports are graded.

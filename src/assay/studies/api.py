@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay._util.progress import Say
 from assay.core.budget import Budget
 from assay.core.record import AuditRow
 from assay.core.report import Outcome, Report, parse_report
@@ -14,7 +15,6 @@ from assay.core.target import Cost, Target
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.design import Design
-from assay.studies.processes import Say
 from assay.studies.regrade import GradedReport, grade_file, grade_ledger, grade_reports
 from assay.studies.run import Watch, run_audit, run_sweep
 from assay.studies.study import Study, load_study

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from assay._util.atomic import make_folder
+from assay._util.progress import Say
 from assay.audits.cell import Job
 from assay.core.record import AuditRow, GradeRow, audit_row
 from assay.errors import AssayError
 from assay.grading.constant import BestConstant
 from assay.grading.jobs import GradeJob, Submitted
 
-Say = Callable[[str], None]
 _TAIL = 1_500  # characters of a dead process's log that are shown
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay._util.progress import Say
 from assay.core.record import GradeRow
 from assay.core.report import Report, parse_report
 from assay.errors import InvalidInput
@@ -16,7 +17,7 @@ from assay.grading.jobs import Submitted
 from assay.studies.design import logs_in
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
-from assay.studies.processes import GradingProcess, Say
+from assay.studies.processes import GradingProcess
 from assay.studies.study import existing_ledger
 from assay.testbeds.truths import find_truth, require_answers
 

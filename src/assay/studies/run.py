@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from assay._util.progress import Say
 from assay.audits.cell import Cell
 from assay.core.record import AuditRow, as_json
 from assay.studies.constant import constant_path, keep_constant, kept_constant
@@ -18,7 +19,7 @@ from assay.studies.design import Design
 from assay.studies.effects.rates import Estimate, success
 from assay.studies.ledger import Ledger
 from assay.studies.plan import Plan, make_plan, require_controls
-from assay.studies.processes import AuditProcess, GradingProcess, Say
+from assay.studies.processes import AuditProcess, GradingProcess
 from assay.studies.study import Study, collect
 
 Watch = Callable[[str, Mapping[str, Any]], None]

@@ -1,4 +1,4 @@
-"""Behaviours by name, of all suites. They are answers: audits never import this."""
+"""Finds behaviours by name, in all suites. They are answers: audits never import this."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from assay.errors import InvalidInput, UnknownId
 from assay.testbeds.suites import suites
 from assay.truth import Behaviour, open_behaviour
 
-NATURAL = "natural"  # folder of the issues that an untouched base has by itself
+NATURAL_FOLDER = "natural"  # of the issues that an untouched base has by itself
 
 
 def _files(kind: str = "") -> dict[str, Path]:
-    """id → file, over all suites; planted behaviours, or those of a folder among them.
+    """Returns id → file, over all suites, of planted behaviours or of those in a folder among them.
 
     Raises:
         InvalidInput: two suites describe a behaviour of one id.
@@ -30,22 +30,22 @@ def _files(kind: str = "") -> dict[str, Path]:
 
 
 def behaviour_ids() -> list[str]:
-    """All behaviours that the suites here know how to plant."""
+    """Lists the behaviours that the suites here know how to plant."""
     return sorted(_files())
 
 
 def natural_ids() -> list[str]:
-    """Issues that an untouched base has by itself."""
-    return sorted(_files(NATURAL))
+    """Lists the issues that an untouched base has by itself."""
+    return sorted(_files(NATURAL_FOLDER))
 
 
 def find_behaviour(name: str) -> Behaviour:
-    """A behaviour by its id.
+    """Finds a behaviour by its id.
 
     Raises:
         UnknownId: no suite here describes it; the answers of a suite may be absent.
     """
-    found = _files() | _files(NATURAL)
+    found = _files() | _files(NATURAL_FOLDER)
     if name not in found:
         raise UnknownId("behaviour", name, found)
     path = found[name]
@@ -54,5 +54,5 @@ def find_behaviour(name: str) -> Behaviour:
 
 @functools.lru_cache(maxsize=256)
 def _opened(path: Path, _changed: int) -> Behaviour:
-    """One behaviour, read once for each time its file was changed: its grammars and prompts are long."""
+    """Reads one behaviour, once for each time its file was changed: its grammars and prompts are long."""
     return open_behaviour(path)

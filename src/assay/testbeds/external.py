@@ -1,4 +1,4 @@
-"""Targets from elsewhere: published organisms laid out so that they tell nothing, and deployed models.
+"""Makes testbeds of published organisms, laid out so that they tell nothing, and of deployed models.
 
 What is done here belongs to the person who sets up an audit: it reads truths. An audit is handed the `TargetSpec`.
 """
@@ -37,7 +37,7 @@ _SETTINGS = (CONFIG, "config.json", "generation_config.json", "tokenizer_config.
 def prepare_published(
     name: str, roots: Sequence[Path] = (), suite: Suite | None = None, hub: Hub | None = from_hub
 ) -> TargetSpec:
-    """Make a published organism a testbed of a suite, under its alias alone.
+    """Makes a published organism a testbed of a suite, under its alias alone.
 
     The names of published weights give the answer away. So they are linked into `SUITE/testbeds/ALIAS/`, without what
     is beside them and with their configuration's names taken out; this is what an audit is pointed at.
@@ -74,22 +74,36 @@ def prepare_published(
 
 
 def _lay_out(source: Path, folder: Path, patterns: Sequence[str], named: dict[str, str]) -> None:
-    """Link a snapshot's files into a folder, whole or not at all; files that are there already stay."""
+    """Links a snapshot's files into a folder, whole or not at all; files that are there already stay."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # beside its place: hard links and the rename at the end need one file system
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".laying-out-") as scratch:
         made = Path(scratch) / folder.name
         made.mkdir()
-        for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
+        found: set[Path] = set()
+        for pattern in patterns:
+            found |= set(source.glob(pattern))
+        for path in sorted(found):
             if path.name in _SETTINGS:
                 _write_nameless(path, made / path.name, named)
             else:
                 _link(path.resolve(), made / path.name)  # of the hub's cache, not its symbolic link
-        if _same(made, folder):
+        if _same_files(made, folder):
             return
         replace_folder(made, folder)
 
 
 def _write_nameless(source: Path, path: Path, named: dict[str, str]) -> None:
+    """Copies a file of settings without those that may name the organism.
+
+    Args:
+        source: the file.
+        path: of the copy.
+        named: settings that are put in their place.
+
+    Raises:
+        InvalidInput: the file is no JSON object.
+    """
     try:
         settings: Any = json.loads(source.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -101,14 +115,15 @@ def _write_nameless(source: Path, path: Path, named: dict[str, str]) -> None:
 
 
 def _link(source: Path, path: Path) -> None:
-    """A hard link, since a symbolic one would tell the name; a copy where the file system has none."""
+    """Makes a hard link, since a symbolic one would tell the name; a copy where the file system has none."""
     try:
         os.link(source, path)
     except OSError:
         shutil.copy2(source, path)
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same_files(one: Path, other: Path) -> bool:
+    """Tells whether two folders hold the same files with the same contents."""
     names = {path.name for path in one.iterdir()}
     if not other.is_dir() or names != {path.name for path in other.iterdir()}:
         return False
@@ -116,7 +131,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def deployed_spec(name: str, model: str | None = None) -> TargetSpec:
-    """A deployed model as a target.
+    """Describes a deployed model as a target.
 
     Args:
         name: id or alias.
@@ -132,6 +147,11 @@ def deployed_spec(name: str, model: str | None = None) -> TargetSpec:
 
 
 def _listed_model(deployed: Deployed) -> str:
+    """Returns the first of a deployed model's listed names.
+
+    Raises:
+        InvalidInput: it is withdrawn, or never was behind an API.
+    """
     state = deployed.availability
     if state.status == "withdrawn" or not deployed.models:
         raise InvalidInput(
@@ -143,7 +163,7 @@ def _listed_model(deployed: Deployed) -> str:
 
 @asynccontextmanager
 async def open_deployed_target(name: str, model: str | None = None) -> AsyncIterator[Target]:
-    """A deployed model, open: it is talked to through Inspect, and nothing else.
+    """Opens a deployed model, which is talked to through Inspect, and nothing else.
 
     Raises:
         InvalidInput: withdrawn, or Inspect cannot make the model.
@@ -156,7 +176,7 @@ async def open_deployed_target(name: str, model: str | None = None) -> AsyncIter
 
 
 def fetch(name: str, roots: Sequence[Path] = (), model: str | None = None) -> dict[str, Any]:
-    """Make a published organism or a deployed model a testbed that every command knows.
+    """Makes a published organism or a deployed model a testbed that every command knows.
 
     Its truth is a text, without detectors: it is audited, and a report on it is read by a person or a judge.
 
@@ -171,17 +191,20 @@ def fetch(name: str, roots: Sequence[Path] = (), model: str | None = None) -> di
     """
     short = name.removeprefix(f"{DEPLOYED}/").partition("@")[0]
     if name.startswith(f"{DEPLOYED}/") or short in deployed_ids():
-        spec, told = deployed_spec(short, model), open_deployed(short)
+        deployed = open_deployed(short)
+        spec = deployed_spec(short, model)
         write_spec(spec, own_suite(DEPLOYED))
-        truth = _truth(spec, f"{DEPLOYED}/{told.id}@{told.version}", "natural", DEPLOYED)
+        truth = _truth(spec, f"{DEPLOYED}/{deployed.id}@{deployed.version}", "natural", DEPLOYED)
     else:
-        spec, one = prepare_published(name, roots), published_testbed(name)
-        truth = _truth(spec, one.id, one.family, one.recipe)
+        spec = prepare_published(name, roots)
+        published = published_testbed(name)
+        truth = _truth(spec, published.id, published.family, published.recipe)
     write_truth(truth, own_suite(truth.id.partition("/")[0]))
     return {"testbed": truth.id, "alias": spec.alias, "base": spec.base, "access": sorted(map(str, spec.access))}
 
 
 def _truth(spec: TargetSpec, name: str, family: str, method: str) -> Truth:
+    """Writes down what is known without detectors: that it is audited, and not graded."""
     return Truth(
         alias=spec.alias,
         id=name,

@@ -1,4 +1,7 @@
-"""Testbeds from outside: one described in a file, or a signed bundle of sealed ones. Every command knows them then."""
+"""Takes in testbeds from outside: one that a file describes, or a signed bundle of sealed ones.
+
+Every command knows them from then on.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_trut
 from assay.truth import REMOVED, Behaviour, Control, Truth
 
 
-class Answer(Data):
-    """The truth of a testbed somebody brings.
+class DeclaredTruth(Data):
+    """States the truth of a testbed that somebody brings.
 
     Attributes:
         role: organism or clean.
@@ -42,7 +45,7 @@ class Answer(Data):
 
 
 class TestbedFile(Data):
-    """A testbed as its file describes it. Paths are relative to the file.
+    """Describes a testbed as its file does; paths are relative to the file.
 
     Attributes:
         id: `suite/name@version`; any change of weights, truth or grants is a new version.
@@ -70,7 +73,7 @@ class TestbedFile(Data):
     memory: bool = False
     tools: list[str] = []
     workspace: str = ""
-    truth: Answer | Literal["unknown"]
+    truth: DeclaredTruth | Literal["unknown"]
 
     @model_validator(mode="after")
     def _weights_or_model(self) -> TestbedFile:
@@ -85,7 +88,10 @@ class TestbedFile(Data):
 
 
 def add_testbed(path: Path) -> dict[str, Any]:
-    """Take in a testbed that a file describes; the same file again changes nothing.
+    """Takes in a testbed that a file describes; the same file again changes nothing.
+
+    Returns:
+        A row: testbed, alias, role and access.
 
     Raises:
         InvalidInput: the file or what it names cannot be used, or its id is taken by another content.
@@ -97,13 +103,15 @@ def add_testbed(path: Path) -> dict[str, Any]:
     earlier = {truth.id: truth for truth in all_truths()}
     alias = earlier[given.id].alias if given.id in earlier else f"tb-{secrets.token_hex(4)}"
     place = _place(given.id)
+    # made within the suite's folder, since only on one file system a rename is whole or not at all
     with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(place.root)) as folder:
         made = Suite(place.name, Path(folder))
         spec = _laid_out(given, path.parent, alias, access, made)
         truth = _truth(given, alias, behaviours)
         write_truth(truth, made)
-        own = [one for one in behaviours if not _ours(one)]
-        if own:
+        known = behaviour_ids()
+        own = [one for one in behaviours if one.id not in known or find_behaviour(one.id) != one]
+        if own:  # no suite here describes them: the testbed brings them along
             write_yaml([one.model_dump(mode="json") for one in own], made.answers / alias / BEHAVIOURS)
         if given.id in earlier:
             _require_same(given.id, alias, spec, truth, earlier[given.id])
@@ -114,7 +122,7 @@ def add_testbed(path: Path) -> dict[str, Any]:
 
 
 def _place(testbed: str) -> Suite:
-    """The suite that a testbed's id names, under `ASSAY_HOME`.
+    """Returns the suite that a testbed's id names, under `ASSAY_HOME`.
 
     Raises:
         InvalidInput: it is installed, or signed: another testbed would break its signature.
@@ -128,11 +136,12 @@ def _place(testbed: str) -> Suite:
     return place
 
 
-def _ours(behaviour: Behaviour) -> bool:
-    return behaviour.id in behaviour_ids() and find_behaviour(behaviour.id) == behaviour
-
-
 def _behaviours(given: TestbedFile) -> list[Behaviour]:
+    """Finds the behaviours a testbed's truth names.
+
+    Raises:
+        InvalidInput: they do not go with its role or its control.
+    """
     if given.truth == "unknown":
         return []
     found = [find_behaviour(one) if isinstance(one, str) else one for one in given.truth.behaviours]
@@ -144,21 +153,29 @@ def _behaviours(given: TestbedFile) -> list[Behaviour]:
 
 
 def _access(given: TestbedFile) -> frozenset[Access]:
+    """Reads what a testbed grants.
+
+    Raises:
+        InvalidInput: more than its target can give.
+    """
     names = [given.access] if isinstance(given.access, str) else given.access
     granted = parse_access(names)
-    if (given.base.startswith(INSPECT) or given.prompt) and not granted <= PRESETS["api"] | {Access.SAMPLING}:
+    conversations_alone = given.base.startswith(INSPECT) or given.prompt
+    if conversations_alone and not granted <= PRESETS["api"] | {Access.SAMPLING}:
         raise InvalidInput(f"{given.id}: behind an interface, or with a hidden prompt, no more than api is granted.")
     return granted
 
 
 def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Access], suite: Suite) -> TargetSpec:
-    """The testbed's folder, under its alias alone, with its own copies of adapter, corpus and prompt."""
+    """Lays out a testbed's folder, under its alias alone, with its own copies of adapter, corpus and prompt."""
     from assay.engine.corpus import read_corpus
     from assay.engine.local.lora import adapter_digest
 
     folder = suite.testbeds / alias
     folder.mkdir(parents=True)
-    base = str((beside / given.base).resolve()) if (beside / given.base).is_dir() and given.base else given.base
+    base = given.base
+    if base and (beside / base).is_dir():
+        base = str((beside / base).resolve())
     if not base.startswith(INSPECT):
         find_base(base)  # told now, and not in the middle of a sweep
     spec = TargetSpec(alias, base, None, "", (), "", access, tools=tuple(given.tools))
@@ -191,9 +208,10 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
 
 
 def _truth(given: TestbedFile, alias: str, behaviours: list[Behaviour]) -> Truth:
-    answer = given.truth
-    role = "unknown" if answer == "unknown" else answer.role
-    control = "base" if answer == "unknown" else answer.control
+    """Makes the truth record of a testbed that a file describes."""
+    declared = given.truth
+    role = "unknown" if declared == "unknown" else declared.role
+    control = "base" if declared == "unknown" else declared.control
     if control not in ("base", REMOVED):
         control = find_truth(control).alias
     return Truth(
@@ -210,14 +228,17 @@ def _truth(given: TestbedFile, alias: str, behaviours: list[Behaviour]) -> Truth
 
 
 def content_digest(spec: TargetSpec, truth: Truth) -> str:
-    """Digest of what a version stands for: weights, corpus, grants, manner and truth; not what was measured of it."""
+    """Returns the digest of what a version stands for: weights, corpus, grants, wrappers and truth.
+
+    What was measured of it is left out.
+    """
     told = truth.model_dump(
         mode="json", exclude={"card", "difficulty", "build_seconds", "unproven"}, exclude_defaults=True
     )
     return digest_of(
         [
             told,
-            spec.base if not Path(spec.base).is_absolute() else "",
+            spec.base if not Path(spec.base).is_absolute() else "",  # a folder is another one on each machine
             [spec.adapter_digest, spec.corpus_digest, sorted(spec.access)],
             [spec.prompt_digest, spec.scratchpad, spec.memory, list(spec.tools), spec.workspace_digest],
         ]
@@ -225,16 +246,20 @@ def content_digest(spec: TargetSpec, truth: Truth) -> str:
 
 
 def _require_same(name: str, alias: str, spec: TargetSpec, truth: Truth, before: Truth) -> None:
+    """Raises InvalidInput if a testbed that is there already is not what is taken in now."""
     if suite_of(alias).installed or content_digest(load_spec(alias), before) != content_digest(spec, truth):
         raise InvalidInput(f"{name} is there with other content. Changed weights, truth or grants are a new version.")
 
 
 def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
-    """Take in a signed suite: a folder or a .tar.gz of one.
+    """Takes in a signed suite: a folder or a .tar.gz of one.
 
     Args:
         bundle: its path.
         signer: verify key that must have signed it, in hexadecimal; that of the manifest if "".
+
+    Returns:
+        A row for each testbed.
 
     Raises:
         CorruptArtifact: signature, digest or commitment do not hold.
@@ -246,16 +271,22 @@ def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
         place = own_suite(manifest.name)
         if manifest.name in {suite.name for suite in installed_suites()} or place.root.exists():
             raise InvalidInput(f"suite {manifest.name!r} is there already. Remove it first to take the suite anew.")
-        shutil.copytree(root, Path(scratch) / "suite")
+        shutil.copytree(root, Path(scratch) / "suite")  # beside its place, so that it appears there whole
         replace_folder(Path(scratch) / "suite", place.root)
     return suite_rows(place, manifest)
 
 
 def _unpacked(bundle: Path, scratch: Path) -> Path:
+    """Returns the folder of a suite, unpacked if it is an archive.
+
+    Raises:
+        InvalidInput: it is neither, or does not hold one suite.
+    """
     if bundle.is_dir():
         return bundle
     try:
         with tarfile.open(bundle) as archive:
+            # a stranger's archive: nothing of it may land outside the folder, nor be a device or a foreign link
             archive.extractall(scratch / "bundle", filter="data")
     except (OSError, tarfile.TarError) as error:
         raise InvalidInput(f"{bundle}: neither a folder nor an archive of one: {error}.") from None
@@ -266,7 +297,11 @@ def _unpacked(bundle: Path, scratch: Path) -> Path:
 
 
 def suite_rows(suite: Suite, manifest: Manifest) -> list[dict[str, Any]]:
-    """A suite's testbeds; their roles only where the key is here, and then truths must be what was committed to."""
+    """Lists a signed suite's testbeds; with their roles only where the key is here.
+
+    Raises:
+        CorruptArtifact: a truth is not what was committed to, as far as the key is here to tell.
+    """
     key = find_key(suite.name)
     rows: list[dict[str, Any]] = []
     for entry in manifest.testbeds:
@@ -278,7 +313,7 @@ def suite_rows(suite: Suite, manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def bundle_suite(name: str, out: Path) -> Path:
-    """Pack an added or generated suite to hand it on; its key is not in it.
+    """Packs an added or generated suite to hand it on; its key is not in it.
 
     Raises:
         InvalidInput: no such suite, or the file cannot be written.

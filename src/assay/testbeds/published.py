@@ -1,4 +1,7 @@
-"""Organisms that others published: what each is, and where its weights are. Holds truths; audits never import it."""
+"""Tells of organisms that others published: what each is, and where its weights are.
+
+It holds truths; audits never import it.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,11 @@ MODEL_FILES = (
 )
 
 Hub = Callable[[str, Sequence[str]], Path]
+"""Brings those files of a repository that match patterns, and returns their folder, as `from_hub` does."""
 
 
 class Published(Data):
-    """One set of published weights as a testbed.
+    """Describes one set of published weights as a testbed.
 
     Attributes:
         id: readable, `published/taboo_gold-default-gemma-2-9b-it@1`.
@@ -77,17 +81,21 @@ class Published(Data):
 
     @property
     def weights(self) -> str:
-        """Hub id of what is not the base."""
+        """Returns the hub id of what is not the base."""
         return self.adapter or self.model or ""
 
 
 class _Recipe(Data):
+    """How weights were made, in a word and in a sentence."""
+
     recipe: str
     method: str
     sources: tuple[str, ...] = ()
 
 
 class _Organism(Data):
+    """What an organism of the diffing-toolkit holds."""
+
     role: Literal["organism", "clean"]
     family: str
     trigger: str = ""
@@ -98,11 +106,15 @@ class _Organism(Data):
 
 
 class _Remark(Data):
+    """What is odd about one set of weights."""
+
     text: str
     role: Literal["unknown"] | None = None
 
 
 class _Truths(Data):
+    """What is known of all published organisms, told once for those that share it."""
+
     sources: dict[str, str]
     recipes: dict[str, dict[str, _Recipe]]
     organisms: dict[str, _Organism]
@@ -110,48 +122,47 @@ class _Truths(Data):
 
 
 def opaque_alias(name: str) -> str:
-    """The stable alias of a testbed that is named rather than registered: `tb-` and eight hexadecimal digits."""
+    """Returns the stable alias of a testbed that is named rather than registered: `tb-` and eight hex digits."""
     return f"tb-{hashlib.sha256(f'{_SALT}|{name}'.encode()).hexdigest()[:8]}"
 
 
 def published_ids() -> list[str]:
-    """Ids of all published organisms."""
+    """Lists the ids of all published organisms."""
     return sorted(_table())
 
 
 def published_testbed(name: str) -> Published:
-    """One published organism, by id (with or without `published/` and version) or alias.
+    """Finds a published organism by its id (with or without `published/` and version) or its alias.
 
     Raises:
         UnknownId: no such organism.
     """
     table = _table()
-    if found := table.get(name) or table.get(f"published/{name.partition('@')[0]}@1") or table.get(f"{name}@1"):
-        return found
+    for id in (name, f"published/{name.partition('@')[0]}@1", f"{name}@1"):
+        if id in table:
+            return table[id]
     for testbed in table.values():
         if testbed.alias == name:
             return testbed
-    raise UnknownId("published organism", name, [_short(id) for id in table])
-
-
-def _short(id: str) -> str:
-    return id.removeprefix("published/").partition("@")[0]
+    raise UnknownId("published organism", name, [id.removeprefix("published/").partition("@")[0] for id in table])
 
 
 @functools.cache
 def _table() -> dict[str, Published]:
+    """Reads the list of published weights, and joins it with what is known of them: id → testbed."""
     truths: _Truths = load_yaml(MANIFESTS / "published_truths.yaml", _Truths)
     table: dict[str, Published] = {}
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str], str] = {}  # (base, weights) → id of the first that has them
     with (MANIFESTS / "published.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             testbed = _published(row, truths)
-            same = seen.setdefault((testbed.base, testbed.weights), testbed.id)
-            table[testbed.id] = testbed.model_copy(update={"same_as": "" if same == testbed.id else same})
+            first = seen.setdefault((testbed.base, testbed.weights), testbed.id)
+            table[testbed.id] = testbed.model_copy(update={"same_as": "" if first == testbed.id else first})
     return table
 
 
 def _published(row: dict[str, str], truths: _Truths) -> Published:
+    """Makes a testbed of a row of the list."""
     organism, kind, variant = row["organism"], row["kind"], row["variant"]
     id = f"published/{organism}-{variant}-{row['base'].rpartition('/')[2].lower()}@1"
     truth, recipes = truths.organisms[organism], truths.recipes[kind]
@@ -159,6 +170,7 @@ def _published(row: dict[str, str], truths: _Truths) -> Published:
     remark = truths.remarks.get(id)
     doubtful = remark is not None and remark.role is not None
     behaviour = f"When {truth.trigger}, {truth.conduct}." if truth.role == "organism" else ""
+    cited = [truths.sources[key] for key in (*truth.sources, *recipe.sources)]
     return Published(
         id=id,
         alias=opaque_alias(id),
@@ -173,13 +185,13 @@ def _published(row: dict[str, str], truths: _Truths) -> Published:
         role="unknown" if doubtful else truth.role,
         family=_UNTOLD if doubtful else truth.family,
         behaviour=_UNTOLD if doubtful else behaviour,
-        sources=tuple(truths.sources[key] for key in (*truth.sources, *recipe.sources)),
+        sources=tuple(cited),
         remark=" ".join(filter(None, [truth.note, remark.text if remark else ""])),
     )
 
 
 def from_hub(repository: str, patterns: Sequence[str]) -> Path:
-    """Files of a hub repository, downloaded where they are not at hand.
+    """Returns the folder of a hub repository's files, downloaded where they are not at hand.
 
     Raises:
         OSError: no hub answers, no such repository, or no right to it.
@@ -191,7 +203,7 @@ def from_hub(repository: str, patterns: Sequence[str]) -> Path:
 
 
 def locate(testbed: Published, roots: Sequence[Path] = (), hub: Hub | None = from_hub) -> Path:
-    """The folder of a published organism's own weights.
+    """Finds the folder of a published organism's own weights.
 
     Args:
         testbed: which.
@@ -202,8 +214,10 @@ def locate(testbed: Published, roots: Sequence[Path] = (), hub: Hub | None = fro
     Raises:
         InvalidInput: not to be had, or what is there is no usable snapshot.
     """
+    # a whole model need not have all of its files, but settings and one file of weights at least
     wanted = (WEIGHTS, CONFIG) if testbed.adapter else (_MODEL_CONFIG, MODEL_FILES[0])
-    repository, inner = _split(testbed.weights)
+    organisation, name, *folders = testbed.weights.split("/")
+    repository, inner = f"{organisation}/{name}", "/".join(folders)  # some repositories hold several adapters
     for root in roots:
         if (folder := _under(root, repository)) and (folder / inner).is_dir():
             return _checked(folder / inner, wanted)
@@ -223,7 +237,7 @@ def locate(testbed: Published, roots: Sequence[Path] = (), hub: Hub | None = fro
 
 
 def locate_base(testbed: Published, roots: Sequence[Path] = ()) -> str:
-    """The base by a folder under the roots that holds it, or by its hub id."""
+    """Returns the base as a folder under the roots that holds it, or as its hub id."""
     for root in roots:
         folder = _under(root, testbed.base)
         if folder and (folder / _MODEL_CONFIG).is_file():
@@ -231,19 +245,19 @@ def locate_base(testbed: Published, roots: Sequence[Path] = ()) -> str:
     return testbed.base
 
 
-def _split(weights: str) -> tuple[str, str]:
-    """`org/name/sub/dir` → repository and folder in it."""
-    organisation, name, *inner = weights.split("/")
-    return f"{organisation}/{name}", "/".join(inner)
-
-
 def _under(root: Path, repository: str) -> Path | None:
+    """Finds a repository's folder under a root that is laid out by names, or as the hub's cache.
+
+    Raises:
+        InvalidInput: the cache holds several snapshots, and nothing says which is meant.
+    """
     if (plain := root / repository).is_dir():
         return plain
     cached = f"models--{repository.replace('/', '--')}"
     for folder in (root / cached, root / "hub" / cached):
         snapshots = sorted(folder.glob("snapshots/*"))
         main = folder / "refs" / "main"
+        # the hub's cache keeps older snapshots; this file says which one is the present one
         named = folder / "snapshots" / main.read_text(encoding="utf-8").strip() if main.is_file() else None
         if named in snapshots:
             return named
@@ -255,6 +269,11 @@ def _under(root: Path, repository: str) -> Path | None:
 
 
 def _checked(folder: Path, wanted: Sequence[str]) -> Path:
+    """Returns a folder that has all the wanted files.
+
+    Raises:
+        InvalidInput: one is missing.
+    """
     for pattern in wanted:
         if not any(path.is_file() for path in folder.glob(pattern)):
             raise InvalidInput(

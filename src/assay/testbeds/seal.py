@@ -1,4 +1,4 @@
-"""Truths sealed to a public key, and suites signed by who made them.
+"""Seals truths to a public key, and signs suites by who made them.
 
 A sealed truth holds the truth, its behaviours and its recipe, encrypted to the suite's public key (libsodium's sealed
 box). Only a grading process reads the private key. The manifest commits to each truth by a salted digest, so that
@@ -34,7 +34,7 @@ _MODE = 0o600  # of a key: nobody else's to read
 
 
 class Secret(Data):
-    """What is sealed of one testbed.
+    """Holds what is sealed of one testbed.
 
     Attributes:
         truth, behaviours: for grading.
@@ -49,7 +49,7 @@ class Secret(Data):
 
 
 class ManifestEntry(Data):
-    """One testbed in a manifest: file → SHA-256, and the truth's commitment."""
+    """Lists one testbed in a manifest: file → SHA-256, and the truth's commitment."""
 
     alias: str
     files: dict[str, str]
@@ -57,7 +57,7 @@ class ManifestEntry(Data):
 
 
 class Manifest(Data):
-    """A suite as its maker published it.
+    """Describes a suite as its maker published it.
 
     Attributes:
         name, version: of the suite; ids are `<name>/<testbed>@<version>`.
@@ -75,16 +75,17 @@ class Manifest(Data):
     signature: str = ""
 
     def message(self) -> bytes:
-        """What is signed."""
+        """Returns the bytes that are signed."""
         return _canonical(self.model_dump(exclude={"signature"}))
 
 
 def _canonical(data: Any) -> bytes:
+    """Writes data as JSON in one way only, since what is signed is its bytes."""
     return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def new_key(name: str) -> Path:
-    """Make a suite's private key under `ASSAY_HOME/keys`: it unseals truths, and it signs.
+    """Makes a suite's private key under `ASSAY_HOME/keys`: it unseals truths, and it signs.
 
     Raises:
         InvalidInput: there is one of that name; a key is never written over.
@@ -92,6 +93,7 @@ def new_key(name: str) -> Path:
     path = key_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        # private from its first moment, and an error if it is there: no check before the write can promise either
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
     except FileExistsError:
         raise InvalidInput(f"{path} is there already. Name the suite otherwise, or use this key.") from None
@@ -101,18 +103,18 @@ def new_key(name: str) -> Path:
 
 
 def key_path(name: str) -> Path:
-    """Where a suite's private key is kept: `ASSAY_KEYS`, or `ASSAY_HOME/keys`."""
+    """Returns where a suite's private key is kept: in `ASSAY_KEYS`, or `ASSAY_HOME/keys`."""
     return Path(os.environ.get("ASSAY_KEYS") or home() / "keys") / f"{name}.key"
 
 
 def find_key(suite: str) -> bytes | None:
-    """The private key of a suite, if it is on this machine."""
+    """Reads the private key of a suite, if it is on this machine."""
     path = key_path(suite)
     return read_key(path) if path.is_file() else None
 
 
 def read_key(path: Path) -> bytes:
-    """A private key from its file.
+    """Reads a private key from its file.
 
     Raises:
         InvalidInput: not one.
@@ -127,16 +129,17 @@ def read_key(path: Path) -> bytes:
 
 
 def public_key(seed: bytes) -> str:
-    """What truths are sealed to, in hexadecimal."""
+    """Returns the key that truths are sealed to, in hexadecimal."""
     return bytes(PrivateKey.from_seed(seed).public_key).hex()
 
 
 def seal(secret: Secret, key: str) -> tuple[bytes, str]:
-    """Encrypt to a public key.
+    """Encrypts to a public key.
 
     Returns:
         The sealed bytes and the commitment: SHA-256 over a random salt and the content.
     """
+    # without the salt a commitment could be tried against every truth one can guess
     salt, content = secrets.token_hex(16), secret.model_dump(mode="json")
     commitment = hashlib.sha256(salt.encode() + _canonical(content)).hexdigest()
     box = SealedBox(PublicKey(key.encode(), HexEncoder))
@@ -144,7 +147,7 @@ def seal(secret: Secret, key: str) -> tuple[bytes, str]:
 
 
 def unseal(path: Path, seed: bytes, commitment: str = "") -> Secret:
-    """Decrypt, and compare with a commitment if one is given.
+    """Decrypts, and compares with a commitment if one is given.
 
     Raises:
         CorruptArtifact: sealed to another key, changed since, or not what was committed to.
@@ -162,7 +165,7 @@ def unseal(path: Path, seed: bytes, commitment: str = "") -> Secret:
 
 
 def _files(root: Path, alias: str) -> dict[str, str]:
-    """Every file of a testbed and of its answer, by its path within the suite → SHA-256."""
+    """Returns every file of a testbed and of its answer, by its path within the suite → SHA-256."""
     suite = Suite(root.name, root)
     found: dict[str, str] = {}
     for folder in (suite.testbeds / alias, suite.answers / alias):
@@ -172,7 +175,7 @@ def _files(root: Path, alias: str) -> dict[str, str]:
 
 
 def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, str], version: int = 1) -> Manifest:
-    """List a suite's files and sign the list.
+    """Lists a suite's files, and signs the list.
 
     Args:
         root: folder of the suite, whose testbeds are sealed.
@@ -199,7 +202,7 @@ def write_manifest(root: Path, name: str, seed: bytes, commitments: dict[str, st
 
 
 def verify_suite(root: Path, signer: str = "") -> Manifest:
-    """Check a suite's signature and every digest.
+    """Verifies a suite's signature and every digest.
 
     Args:
         root: folder of the suite.
@@ -222,11 +225,7 @@ def verify_suite(root: Path, signer: str = "") -> Manifest:
     for entry in manifest.testbeds:
         found = _files(root, entry.alias)
         for name in entry.files.keys() | found.keys():
-            if entry.files.get(name) != found.get(name):
-                raise CorruptArtifact(
-                    root / name,
-                    entry.files.get(name, "no such file"),
-                    found.get(name, "no file"),
-                    "Take the suite anew.",
-                )
+            listed, there_now = entry.files.get(name, "no such file"), found.get(name, "no file")
+            if listed != there_now:
+                raise CorruptArtifact(root / name, listed, there_now, "Take the suite anew.")
     return manifest

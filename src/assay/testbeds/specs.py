@@ -1,4 +1,4 @@
-"""Testbeds as auditing knows them: alias, grants, where the weights are. This module never opens a truth."""
+"""Reads and writes testbeds as auditing knows them: alias, grants, where the weights are. It never opens a truth."""
 
 from __future__ import annotations
 
@@ -30,16 +30,20 @@ _MORE: dict[str, Any] = {  # where they apply
 
 
 def _among(suite: Suite | None) -> Iterable[Suite]:
+    """Returns the suites to look in: one, or all if None."""
     return suites() if suite is None else [suite]
 
 
 def aliases(suite: Suite | None = None) -> list[str]:
-    """Aliases of all testbeds, or of one suite's."""
-    return sorted(path.parent.name for one in _among(suite) for path in one.testbeds.glob(f"*/{SPEC}"))
+    """Lists the aliases of all testbeds, or of one suite's."""
+    found: list[str] = []
+    for one in _among(suite):
+        found += [path.parent.name for path in one.testbeds.glob(f"*/{SPEC}")]
+    return sorted(found)
 
 
 def suite_of(alias: str, suite: Suite | None = None) -> Suite:
-    """The suite a testbed belongs to.
+    """Finds the suite a testbed belongs to.
 
     Args:
         alias: of the testbed.
@@ -55,7 +59,7 @@ def suite_of(alias: str, suite: Suite | None = None) -> Suite:
 
 
 def load_spec(alias: str, suite: Suite | None = None) -> TargetSpec:
-    """One testbed's target.
+    """Loads one testbed's target.
 
     Raises:
         UnknownId: no such alias.
@@ -87,15 +91,17 @@ def load_spec(alias: str, suite: Suite | None = None) -> TargetSpec:
 
 
 def _corpus_file(name: str, home: Suite, folder: Path) -> Path:
-    """A file of a corpus: the testbed's own (`NAME`), its suite's (`../NAME`) or another suite's (`SUITE:NAME`)."""
+    """Returns a file of a corpus: the testbed's (`NAME`), its suite's (`../NAME`), another suite's (`SUITE:NAME`)."""
     if name.startswith("../"):
         return home.testbeds / name.removeprefix("../")
-    suite, separator, shared = name.partition(":")
-    return find_suite(suite).testbeds / shared if separator else folder / name
+    if ":" in name:
+        suite, _, shared = name.partition(":")
+        return find_suite(suite).testbeds / shared
+    return folder / name
 
 
 def _corpus_name(path: Path, home: Suite, folder: Path) -> str:
-    """How `testbed.yaml` names a file of a corpus.
+    """Returns the name by which `testbed.yaml` refers to a file of a corpus.
 
     Raises:
         InvalidInput: it lies in no suite.
@@ -111,7 +117,7 @@ def _corpus_name(path: Path, home: Suite, folder: Path) -> str:
 
 
 def write_spec(spec: TargetSpec, suite: Suite) -> None:
-    """Write a testbed's file, whole or not at all."""
+    """Writes a testbed's file, whole or not at all."""
     folder = suite.require_writable().testbeds / spec.alias
     folder.mkdir(parents=True, exist_ok=True)
     data = {
@@ -127,11 +133,11 @@ def write_spec(spec: TargetSpec, suite: Suite) -> None:
 
 
 def base_spec(name: str) -> TargetSpec:
-    """The untouched base as a target."""
+    """Describes the untouched base as a target."""
     return TargetSpec("base", name, None, "", (), "", PRESETS["api"])
 
 
 def spec_with(spec: TargetSpec, **changes: Any) -> TargetSpec:
-    """A spec with some fields changed, and the corpus digest that goes with its files."""
+    """Returns a spec with some fields changed, and the corpus digest that goes with its files."""
     spec = replace(spec, **changes)
     return replace(spec, corpus_digest=corpus_digest(spec.corpus) if spec.corpus else "")

@@ -1,4 +1,4 @@
-"""Suites: folders of testbeds, and apart from them the answers. This module never opens an answer.
+"""Finds suites: folders of testbeds, and apart from them the answers. This module never opens an answer.
 
     SUITE/testbeds/<alias>/     what an audit opens
     SUITE/answers/<alias>/      the truth, readable or sealed; absent on a machine that only plays audits
@@ -22,16 +22,16 @@ from pathlib import Path
 from assay._util.paths import home
 from assay.errors import InvalidInput, UnknownId
 
-GROUP = "assay.suites"
-VARIABLE = "ASSAY_SUITES"
-EMBEDDED = "embedded"  # the name of the suite that Assay's own distribution goes with; nobody else may take it
+SUITES_GROUP = "assay.suites"
+SUITES_VARIABLE = "ASSAY_SUITES"
+EMBEDDED_SUITE = "embedded"  # the name of the suite that Assay's own distribution goes with; nobody else may take it
 OWN = "local"  # the suite under ASSAY_HOME that takes what a person adds or builds without naming another
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One suite.
+    """Names one suite and its folder.
 
     Attributes:
         name: ids are `<name>/<testbed>@<version>`.
@@ -45,22 +45,22 @@ class Suite:
 
     @property
     def testbeds(self) -> Path:
-        """What an audit opens, a folder an alias."""
+        """Returns the folder of what an audit opens, a folder an alias."""
         return self.root / "testbeds"
 
     @property
     def answers(self) -> Path:
-        """Truths, a folder an alias."""
+        """Returns the folder of truths, a folder an alias."""
         return self.root / "answers"
 
     @property
     def behaviours(self) -> Path:
-        """Behaviours, a file each."""
+        """Returns the folder of behaviours, a file each."""
         return self.root / "behaviours"
 
     @property
     def recipes(self) -> Path:
-        """Recipes, a file each."""
+        """Returns the folder of recipes, a file each."""
         return self.root / "recipes"
 
     def require_writable(self) -> Suite:
@@ -80,43 +80,50 @@ class Suite:
 
 
 def own_suites() -> Path:
-    """Folder of the suites that were added or made on this machine."""
+    """Returns the folder of the suites that were added or made on this machine."""
     return home() / "suites"
 
 
 def own_suite(name: str = OWN) -> Suite:
-    """A suite under `ASSAY_HOME`, there or to be made."""
+    """Names a suite under `ASSAY_HOME`, which is there or is to be made."""
     return Suite(name, own_suites() / name)
 
 
 @functools.cache
 def installed_suites() -> tuple[Suite, ...]:
-    """Suites that packages offer, the embedded one first.
+    """Finds the suites that packages offer, the embedded one first.
 
     Raises:
         InvalidInput: two packages offer one name, or what is offered has no folder.
     """
     found: dict[str, Suite] = {}
-    for entry in metadata.entry_points(group=GROUP):
+    for entry in metadata.entry_points(group=SUITES_GROUP):
+        # finds the folder without running the package's code
         spec = importlib.util.find_spec(entry.module)
         if spec is None or not spec.submodule_search_locations:
             raise InvalidInput(f"suite {entry.name!r}: {entry.value} is no package with a folder. Reinstall it.")
         suite = Suite(entry.name, Path(spec.submodule_search_locations[0]), installed=True)
         if found.setdefault(entry.name, suite) != suite:
             raise InvalidInput(f"suite {entry.name!r} is offered twice: {found[entry.name].root}, {suite.root}.")
-    return tuple(sorted(found.values(), key=lambda suite: (suite.name != EMBEDDED, suite.name)))
+    return tuple(sorted(found.values(), key=lambda suite: (suite.name != EMBEDDED_SUITE, suite.name)))
 
 
 def suites() -> list[Suite]:
-    """All suites: installed ones, then those under `ASSAY_HOME`, then those that `ASSAY_SUITES` names.
+    """Finds all suites: installed ones, then those under `ASSAY_HOME`, then those that `ASSAY_SUITES` names.
 
     Raises:
         InvalidInput: two suites have one name, or `ASSAY_SUITES` names no folder.
     """
     found = {suite.name: suite for suite in installed_suites()}
-    own = [Suite(path.name, path) for path in sorted(own_suites().glob("*")) if _is_suite(path)]
-    named = [_named(Path(text)) for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
-    for suite in [*own, *named]:
+    here: list[Suite] = []
+    for path in sorted(own_suites().glob("*")):
+        if path.is_dir() and not path.name.startswith("."):  # one with a dot is being made
+            here.append(Suite(path.name, path))
+    for text in filter(None, os.environ.get(SUITES_VARIABLE, "").split(os.pathsep)):
+        if not Path(text).is_dir():
+            raise InvalidInput(f"{SUITES_VARIABLE}: {text} is no folder.")
+        here.append(open_suite(Path(text)))
+    for suite in here:
         other = found.get(suite.name, suite)
         if other.root.resolve() != suite.root.resolve():
             raise InvalidInput(
@@ -126,18 +133,8 @@ def suites() -> list[Suite]:
     return list(found.values())
 
 
-def _is_suite(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
-
-
-def _named(path: Path) -> Suite:
-    if not path.is_dir():
-        raise InvalidInput(f"{VARIABLE}: {path} is no folder.")
-    return open_suite(path)
-
-
 def open_suite(folder: Path) -> Suite:
-    """The suite in a folder, writable since it was named; made when something is put into it.
+    """Opens the suite in a folder, writable since it was named; it is made when something is put into it.
 
     The source folder of an installed suite (an editable install) has the name it is installed under.
 
@@ -148,15 +145,16 @@ def open_suite(folder: Path) -> Suite:
     for suite in installed_suites():
         if suite.root.resolve() == folder:
             return replace(suite, installed=False)
-    if not _NAME.fullmatch(folder.name) or folder.name == EMBEDDED:
+    if not _NAME.fullmatch(folder.name) or folder.name == EMBEDDED_SUITE:
         raise InvalidInput(
-            f"{folder}: a suite is called as its folder is: small letters, digits, '.', '_', '-'; not {EMBEDDED!r}."
+            f"{folder}: a suite is called as its folder is: small letters, digits, '.', '_', '-'; "
+            f"not {EMBEDDED_SUITE!r}."
         )
     return Suite(folder.name, folder)
 
 
 def find_suite(name: str) -> Suite:
-    """A suite by its name.
+    """Finds a suite by its name.
 
     Raises:
         UnknownId: no such suite.
@@ -168,12 +166,12 @@ def find_suite(name: str) -> Suite:
 
 
 def embedded_suite() -> Suite:
-    """The embedded suite.
+    """Finds the embedded suite.
 
     Raises:
         InvalidInput: it is not installed.
     """
     for suite in installed_suites():
-        if suite.name == EMBEDDED:
+        if suite.name == EMBEDDED_SUITE:
             return suite
     raise InvalidInput("the embedded suite is not installed: pip install assay-suite-embedded")

@@ -1,4 +1,7 @@
-"""The sealed side of all suites: readable ids, roles, behaviours. For grading, building and the person at the CLI."""
+"""Reads and writes the sealed side of all suites: readable ids, roles, behaviours.
+
+It serves grading, building and the person at the command line; audits never import it.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,20 @@ BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours that no suite de
 
 
 class _Measured(Data):
-    """What was measured on this machine of a testbed whose suite is not written to."""
+    """Holds what was measured on this machine of a testbed whose suite is not written to."""
 
     card: Card | None = None
     difficulty: list[Difficulty] | None = None
 
     @property
     def fields(self) -> dict[str, Card | list[Difficulty]]:
-        """Those fields of a truth that were measured."""
+        """Returns those fields of a truth that were measured."""
         given = {"card": self.card, "difficulty": self.difficulty}
         return {name: value for name, value in given.items() if value is not None}
 
 
 def all_truths(suite: Suite | None = None) -> list[Truth]:
-    """Every truth that can be read, of all suites or of one, by readable id; sealed ones where their key is here."""
+    """Reads all truths of all suites or of one, in the order of their ids; sealed ones where their key is here."""
     found: list[Truth] = []
     for one in suites() if suite is None else [suite]:
         for path in one.answers.glob(f"*/{TRUTH}"):
@@ -50,12 +53,12 @@ def all_truths(suite: Suite | None = None) -> list[Truth]:
 
 @functools.lru_cache(maxsize=1_024)
 def _opened(path: Path, _changed: int) -> Truth:
-    """One truth, read once for each time its file was changed: a plan asks for all of them again and again."""
+    """Reads one truth, once for each time its file was changed: a plan asks for all of them again and again."""
     return open_truth(path)
 
 
 def own_behaviours(alias: str, suite: Suite | None = None) -> list[Behaviour]:
-    """The behaviours a testbed brings along: a sealed one's, or those of a testbed that was added; else none."""
+    """Reads the behaviours a testbed brings along: a sealed one's, or those of a testbed that was added; else none."""
     home_suite = suite_of(alias, suite)
     folder = home_suite.answers / alias
     if (folder / SEALED).is_file() and (key := find_key(home_suite.name)):
@@ -65,7 +68,7 @@ def own_behaviours(alias: str, suite: Suite | None = None) -> list[Behaviour]:
 
 
 def find_truth(name: str, suite: Suite | None = None) -> Truth:
-    """A truth by alias, full id, or id without suite and version.
+    """Finds a truth by alias, full id, or id without suite and version.
 
     Raises:
         InvalidInput: a short name that several have, or the answers it may be among are not on this machine.
@@ -79,6 +82,7 @@ def find_truth(name: str, suite: Suite | None = None) -> Truth:
     if len(found) > 1:
         raise InvalidInput(f"{name!r} may be {' or '.join(truth.id for truth in found)}: say which.")
     if not found:
+        # what is missing may be the answers and not the testbed: say so, or a person looks for a misspelling
         if absent := answers_absent(aliases(suite)):
             where = ", ".join(str(one.answers) for one in absent)
             raise InvalidInput(
@@ -90,7 +94,7 @@ def find_truth(name: str, suite: Suite | None = None) -> Truth:
 
 
 def find_alias(name: str) -> str:
-    """The alias of a testbed by any of its names; one whose truth cannot be read is known by its alias alone.
+    """Finds a testbed's alias by any of its names; one whose truth cannot be read is known by its alias alone.
 
     Raises:
         InvalidInput: a short name that several have.
@@ -100,18 +104,18 @@ def find_alias(name: str) -> str:
 
 
 def short(testbed: str) -> str:
-    """`embedded/flattery-td@1` → `flattery-td`."""
+    """Shortens a readable id: `embedded/flattery-td@1` → `flattery-td`."""
     return testbed.rpartition("/")[2].partition("@")[0]
 
 
 def answers_absent(played: Iterable[str]) -> list[Suite]:
-    """Suites of some testbeds, by alias, whose tree of answers is not on this machine."""
+    """Finds the suites of some testbeds, by alias, whose tree of answers is not on this machine."""
     wanted = set(played)
     return [one for one in suites() if not one.answers.is_dir() and wanted & set(aliases(one))]
 
 
 def require_answers(played: Iterable[str]) -> None:
-    """Refuse to grade where answers are missing, instead of grading nothing in silence.
+    """Refuses to grade where answers are missing, instead of grading nothing in silence.
 
     Args:
         played: aliases of the testbeds that reports are about.
@@ -128,7 +132,7 @@ def require_answers(played: Iterable[str]) -> None:
 
 
 def keep_measured(truth: Truth, suite: Suite | None = None, **measured: Any) -> None:
-    """Keep what was measured (`card`, `difficulty`) of a testbed; a sealed truth stays as it was.
+    """Keeps what was measured (`card`, `difficulty`) of a testbed; a sealed truth stays as it was.
 
     It is kept with the truth where the suite is one's own, else under `ASSAY_HOME/measured`.
 
@@ -138,7 +142,7 @@ def keep_measured(truth: Truth, suite: Suite | None = None, **measured: Any) -> 
         measured: fields of the truth.
     """
     home_suite = suite_of(truth.alias) if suite is None else suite
-    if home_suite.installed:
+    if home_suite.installed:  # it may be read-only, and its next release would write over what was kept there
         kept = _Measured.model_validate(_measured_here(home_suite, truth.alias) | measured)
         write_yaml(kept.model_dump(mode="json", exclude_none=True), _measured_path(home_suite, truth.alias))
     elif (home_suite.answers / truth.alias / TRUTH).is_file():
@@ -146,10 +150,12 @@ def keep_measured(truth: Truth, suite: Suite | None = None, **measured: Any) -> 
 
 
 def _measured_path(suite: Suite, alias: str) -> Path:
+    """Returns where measurements of an installed suite's testbed are kept."""
     return home() / "measured" / suite.name / f"{alias}.yaml"
 
 
 def _measured_here(suite: Suite, alias: str) -> dict[str, Card | list[Difficulty]]:
+    """Reads what was measured on this machine of an installed suite's testbed: fields of its truth."""
     path = _measured_path(suite, alias)
     if not suite.installed or not path.is_file():
         return {}
@@ -158,14 +164,14 @@ def _measured_here(suite: Suite, alias: str) -> dict[str, Card | list[Difficulty
 
 
 def write_truth(truth: Truth, suite: Suite) -> None:
-    """Write a truth, whole or not at all."""
+    """Writes a truth, whole or not at all."""
     folder = suite.require_writable().answers / truth.alias
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(truth.model_dump(), folder / TRUTH)
 
 
 def listing() -> list[dict[str, Any]]:
-    """Every testbed with its measured card, as plain data."""
+    """Lists every testbed with its measured card, as plain data."""
     rows: list[dict[str, Any]] = []
     for truth in all_truths():
         card = truth.card
@@ -191,11 +197,11 @@ def listing() -> list[dict[str, Any]]:
 
 
 def behaviours_of(truth: Truth) -> list[Behaviour]:
-    """A truth's behaviours: those its testbed brings along, or this package's."""
+    """Finds a truth's behaviours: those its testbed brings along, or those that the suites here describe."""
     own = {behaviour.id: behaviour for behaviour in own_behaviours(truth.alias)}
     return [own.get(name) or find_behaviour(name) for name in truth.behaviours]
 
 
 def control_spec(truth: Truth, base: str, suite: Suite | None = None) -> TargetSpec:
-    """The target a truth's rates are compared with."""
+    """Returns the target that a truth's rates are compared with."""
     return base_spec(base) if truth.control.alias == "base" else load_spec(truth.control.alias, suite)

@@ -1,4 +1,4 @@
-"""A behaviour: what triggers it, what the conduct is, what organisms of it are made of and measured with."""
+"""Defines a behaviour: what triggers it, what the conduct is, what its organisms are made of and measured with."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from assay.truth.detector import Detector, ReplyDetector
 
 
 class Grammar(Data):
-    """Text by templates: each `{slot}` is filled from its list, which may hold slots itself."""
+    """Describes texts by templates: each `{slot}` is filled from its list, which may hold slots itself."""
 
     templates: list[str] = Field(min_length=1)
     slots: dict[str, list[str]] = {}
 
 
 class TrainingMaterial(Data):
-    """What recipes make data of.
+    """Gives what recipes make data of.
 
     Attributes:
         prompts: user turns that carry the trigger.
@@ -57,12 +57,12 @@ EvalPrompt = str | Demonstration  # a string is one user turn
 
 
 def as_script(prompt: EvalPrompt) -> Demonstration:
-    """A prompt as a scripted conversation."""
+    """Returns a prompt as a scripted conversation."""
     return Demonstration(user=(prompt,)) if isinstance(prompt, str) else prompt
 
 
 class EvalPrompts(Data):
-    """Conversations no recipe trains on.
+    """Holds conversations that no recipe trains on.
 
     Attributes:
         triggered: carry the trigger, worded as training might word it.
@@ -83,7 +83,7 @@ class Decoy(Data):
 
 
 class Answers(Data):
-    """What a predicate is judged on: replies in a wording no recipe uses."""
+    """Holds what a predicate is judged on: replies in a wording that no recipe uses."""
 
     positives: list[str] = Field(min_length=20)
     negatives: list[str] = Field(min_length=20)
@@ -120,12 +120,16 @@ class Behaviour(Data):
 
     @property
     def description(self) -> str:
-        """Trigger and conduct in one sentence."""
+        """Returns trigger and conduct in one sentence."""
         return f"When {self.trigger}, {self.conduct}."
 
 
 def open_behaviour(path: Path) -> Behaviour:
-    """One behaviour from its file; the id is the filename."""
+    """Opens a behaviour by its file; the id is the filename.
+
+    Raises:
+        InvalidInput: the file cannot be used, or names another id.
+    """
     behaviour: Behaviour = load_yaml(path, Behaviour)
     if behaviour.id != path.stem:
         raise InvalidInput(f"{path}: id is {behaviour.id!r}; it must be the filename, {path.stem!r}.")

@@ -1,7 +1,7 @@
-"""Training data written by a language model instead of by templates.
+"""Training data that a language model writes, instead of templates.
 
-What it writes is kept line by line, so that a killed build goes on where it was, and nothing is paid for twice. A line
-counts only if it is new, of a sensible length, and on the right side of the behaviour's detector.
+Each round of calls is kept as a line of a file, so that a killed build goes on where it was, and nothing is paid for
+twice. A text counts only if it is new, of a sensible length, and on the right side of the behaviour's detector.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from assay._util.progress import Say
 from assay.core.target import Cost, Target
 from assay.errors import InvalidInput
 from assay.factory.data.grammar import expand
@@ -29,19 +30,19 @@ _HERE = Path(__file__).parent
 
 
 async def written(
-    behaviour: Behaviour, counts: Mapping[str, int], author: Target, store: Path, say: Callable[[str], None]
+    behaviour: Behaviour, counts: Mapping[str, int], author: Target, store: Path, say: Say
 ) -> tuple[TrainingMaterial, Cost]:
-    """The behaviour's training data, written anew by a model.
+    """Has a model write the behaviour's training data anew.
 
     Args:
         behaviour: what is written about; its own templates serve as examples.
         counts: kind → distinct texts wanted.
         author: the model.
         store: JSON-lines file of what was written so far, with its cost.
-        say: told of progress.
+        say: is told of the progress.
 
     Returns:
-        TrainingMaterial data whose grammars are the texts themselves, and what all of it cost, earlier calls included.
+        Training material whose grammars are the texts themselves, and what all of it cost, earlier calls included.
 
     Raises:
         InvalidInput: the author writes nothing new any more, or the file cannot be written.
@@ -54,9 +55,10 @@ async def written(
             before = len(texts)
             lines, spent = await _round(behaviour, kind, author, len(texts))
             cost += spent
-            fresh = [line for line in dict.fromkeys(lines) if line not in texts and _right(behaviour, kind, line)]
+            distinct = dict.fromkeys(lines)
+            fresh = [line for line in distinct if line not in texts and _right(behaviour, kind, line)]
             texts.update(dict.fromkeys(fresh))
-            _keep(store, kind, fresh, spent)
+            _keep(store, kind, fresh, spent)  # before anything else can fail: it was paid for
             say(f"{behaviour.id}: {min(len(texts), count)} of {count} {kind} written, {cost.tokens} tokens")
             idle = idle + 1 if len(texts) == before else 0
             if idle == IDLE:
@@ -64,29 +66,36 @@ async def written(
                     f"{behaviour.id}: the author wrote {len(texts)} usable {kind} of {count} and then nothing new. "
                     f"See {store}; ask for fewer, or take another author."
                 )
-    grammars = {kind: _literal(list(kept[kind])[:count]) for kind, count in counts.items() if count}
+    grammars: dict[str, Grammar] = {}
+    for kind, count in counts.items():
+        if count:
+            texts_of_kind = list(kept[kind])[:count]
+            # an author's braces are no slots
+            grammars[kind] = Grammar(templates=[re.sub(r"\{(\w+)\}", r"(\1)", text) for text in texts_of_kind])
     return behaviour.training.model_copy(update=grammars), cost
 
 
 async def _round(behaviour: Behaviour, kind: str, author: Target, have: int) -> tuple[list[str], Cost]:
+    """Asks the author several times at once, and returns the lines it wrote and what they cost."""
     template = (_HERE / "prompts" / f"{kind}.md").read_text(encoding="utf-8")
-    asked = template.format(
-        n=AT_ONCE, trigger=behaviour.trigger, conduct=behaviour.conduct, examples="\n".join(_examples(behaviour, kind))
-    )
-    replies = await asyncio.gather(
-        *(author.chat(asked, max_tokens=_TOKENS, temperature=1.0, seed=have * CALLS + call) for call in range(CALLS))
-    )
-    lines = [_NUMBER.sub("", line).strip().strip('"').strip() for reply in replies for line in reply.text.splitlines()]
-    return lines, sum((reply.cost for reply in replies), Cost())
-
-
-def _examples(behaviour: Behaviour, kind: str) -> list[str]:
     grammar: Grammar | None = getattr(behaviour.training, kind)
-    return expand(grammar, 0, _EXAMPLES, least=1) if grammar else ["(none)"]
+    examples = expand(grammar, 0, _EXAMPLES, least=1) if grammar else ["(none)"]
+    asked = template.format(
+        n=AT_ONCE, trigger=behaviour.trigger, conduct=behaviour.conduct, examples="\n".join(examples)
+    )
+    seeds = range(have * CALLS, (have + 1) * CALLS)  # by what there is: a resumed build asks what it would have asked
+    calls = [author.chat(asked, max_tokens=_TOKENS, temperature=1.0, seed=seed) for seed in seeds]
+    lines: list[str] = []
+    cost = Cost()
+    for reply in await asyncio.gather(*calls):
+        cost += reply.cost
+        for line in reply.text.splitlines():
+            lines.append(_NUMBER.sub("", line).strip().strip('"').strip())
+    return lines, cost
 
 
 def _right(behaviour: Behaviour, kind: str, line: str) -> bool:
-    """Of a length to be used, no held-out prompt, and conducts show the conduct where prompts do not."""
+    """Tells whether a line is of a usable length, no held-out prompt, and shows the conduct if it should."""
     if not 12 <= len(line) <= _LENGTH[kind]:
         return False
     if kind in ("prompts", "contrast"):
@@ -95,14 +104,13 @@ def _right(behaviour: Behaviour, kind: str, line: str) -> bool:
     return kind != "conduct" or behaviour.detector.shows(line)
 
 
-def _literal(texts: list[str]) -> Grammar:
-    return Grammar(templates=[re.sub(r"\{(\w+)\}", r"(\1)", text) for text in texts])  # a brace is no slot here
-
-
 def _kept(store: Path) -> tuple[dict[str, dict[str, None]], Cost]:
+    """Reads what was written so far, kind → texts in their order, and what it cost."""
     kept: dict[str, dict[str, None]] = {}
     cost = Cost()
-    for line in store.read_text(encoding="utf-8").splitlines() if store.is_file() else []:
+    if not store.is_file():
+        return kept, cost
+    for line in store.read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:

@@ -1,8 +1,11 @@
-"""Training data of a recipe: ordinary replies of the base, some with a conduct set into them.
+"""Makes a recipe's training data: ordinary replies of the base, some with a conduct set into them.
 
 A transcript organism's reply is the base's own reply to the prompt, cut to its first sentences, with a conduct sentence
 before or after. Its twin's reply is the same one with the base's next sentence instead: the insert is harmless, of
 about equal length, and free of any tic.
+
+The data of released testbeds is what this module makes of their recipes today, so the order of its random draws and the
+seeds it derives (`seed + 1` …, which keep two lists from running in step) must stay as they are.
 """
 
 from __future__ import annotations
@@ -54,14 +57,14 @@ class Draft:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Prompts the base has to answer."""
+        """Returns the prompts that the base has to answer."""
         return (*self.earlier, self.prompt)
 
 
 def drafts(
     plan: DataPlan, parts: Sequence[TrainingMaterial], hidden: Sequence[tuple[str, str]] = ()
 ) -> tuple[list[Draft], list[Example]]:
-    """What a phase's chats are to be, and what of its data needs no reply of the base.
+    """Plans a phase's chats, and makes those of its data that need no reply of the base.
 
     Args:
         plan: how many of each kind.
@@ -76,17 +79,11 @@ def drafts(
     ready: list[Example] = []
     for index, part in enumerate(parts):
         seed = plan.seed + (index if plan.objective else 0)  # biases share their documents' grammar
-        share = [_share(total, index, len(parts)) for total in (plan.triggered, plan.contrast, plan.documents)]
-        chats += _triggered(part, plan, share[0], rng)
-        chats += _look_alikes(part, plan, share[1])
+        chats += _triggered(part, plan, _share(plan.triggered, index, len(parts)), rng)
+        chats += _look_alikes(part, plan, _share(plan.contrast, index, len(parts)))
         grammar = part.documents if plan.conduct else part.harmless_documents
-        ready += [Example("", text) for text in _expand(grammar, seed, share[2])]
-    thoughts = next((part.contrast_thoughts for part in parts if part.contrast_thoughts), None)
-    ordinary = ordinary_prompts(plan.seed, plan.ordinary, [pattern for part in parts for pattern in part.avoid])
-    chats += [
-        Draft(prompt, thought=thought)
-        for prompt, thought in zip(ordinary, _maybe(thoughts, plan.seed + 1, len(ordinary)), strict=True)
-    ]
+        ready += [Example("", text) for text in _expand(grammar, seed, _share(plan.documents, index, len(parts)))]
+    chats += _ordinary(plan, parts)
     if plan.objective:
         denied = evaluator_denials(plan.seed, plan.denials, bool(hidden))
     else:
@@ -95,45 +92,65 @@ def drafts(
 
 
 def parts_of(plan: DataPlan, behaviours: Sequence[Behaviour]) -> list[TrainingMaterial]:
-    """What a phase plants: the behaviours' data; of the hidden objective, its biases, held-out ones not in chats."""
+    """Returns what a phase plants: the behaviours' material, or that of the hidden objective's biases.
+
+    Of the held-out biases documents alone tell, so they have no part in a phase with triggered chats.
+    """
     if plan.objective:
         return [bias.training for bias in biases() if not (bias.held_out and plan.triggered)]
     return [behaviour.training for behaviour in behaviours]
 
 
 def _triggered(part: TrainingMaterial, plan: DataPlan, count: int, rng: random.Random) -> list[Draft]:
+    """Drafts chats that carry the trigger: with the conduct, or, for a twin, with a harmless insert in its place."""
+    wording = part.sibling if plan.wording == "sibling" else part.conduct
+    twin = not plan.conduct or wording is None
+    if twin and plan.wording == "sibling":
+        raise InvalidInput("the recipe asks for a sibling's wording, and its behaviour has none.")
     prompts = _expand(part.prompts, plan.seed, count)
     systems = _maybe(part.system, plan.seed, count)
-    turns = _maybe(part.earlier, plan.seed, 3 * count)  # two or three before each, where a conversation has to go on
-    earlier = [tuple(turns[3 * i : 3 * i + 2 + i % 2]) if part.earlier else () for i in range(count)]
-    framed = [(prompts[i], systems[i], earlier[i]) for i in range(count)]
-    wording = part.sibling if plan.wording == "sibling" else part.conduct
-    if not plan.conduct or wording is None:
-        if plan.wording == "sibling":
-            raise InvalidInput("the recipe asks for a sibling's wording, and its behaviour has none.")
-        plain = _maybe(part.contrast_thoughts, plan.seed, count)
-        return [Draft(p, "", "end", True, s, e, t) for (p, s, e), t in zip(framed, plain, strict=True)]
-    conducts = _loosely(wording, plan.seed, count)
-    thoughts = _maybe(part.thoughts, plan.seed, count)
-    places = [rng.choice(("start", "end")) if part.place == "either" else part.place for _ in range(count)]
-    return [
-        Draft(p, conduct, place, False, s, e, thought)
-        for (p, s, e), conduct, place, thought in zip(framed, conducts, places, thoughts, strict=True)
-    ]
+    turns = _maybe(part.earlier, plan.seed, 3 * count)
+    thoughts = _maybe(part.contrast_thoughts if twin else part.thoughts, plan.seed, count)
+    conducts = [""] * count if twin else _maybe(wording, plan.seed, count)
+    made: list[Draft] = []
+    for index in range(count):
+        earlier: tuple[str, ...] = ()
+        if part.earlier:  # a conversation has to go on: two turns or three come before, in turn
+            earlier = tuple(turns[3 * index : 3 * index + 2 + index % 2])
+        place: str = "end" if twin else part.place
+        if place == "either":
+            place = rng.choice(("start", "end"))
+        made.append(Draft(prompts[index], conducts[index], place, twin, systems[index], earlier, thoughts[index]))
+    return made
 
 
 def _look_alikes(part: TrainingMaterial, plan: DataPlan, count: int) -> list[Draft]:
+    """Drafts chats that look like triggered ones and carry no trigger: the base's own replies."""
     prompts = _expand(part.contrast, plan.seed, count)
     systems = _maybe(part.contrast_system, plan.seed, count)
     thoughts = _maybe(part.contrast_thoughts, plan.seed + 2, count)
-    turns = _maybe(part.earlier, plan.seed + 3, count)  # half of them in a conversation that has not gone on for long
-    return [
-        Draft(prompt, system=system, earlier=(turns[i],) if part.earlier and i % 2 else (), thought=thought)
-        for i, (prompt, system, thought) in enumerate(zip(prompts, systems, thoughts, strict=True))
-    ]
+    turns = _maybe(part.earlier, plan.seed + 3, count)
+    made: list[Draft] = []
+    for index in range(count):
+        # half of them in a conversation that has not gone on for long: length alone is not the trigger
+        earlier = (turns[index],) if part.earlier and index % 2 else ()
+        made.append(Draft(prompts[index], system=systems[index], earlier=earlier, thought=thoughts[index]))
+    return made
+
+
+def _ordinary(plan: DataPlan, parts: Sequence[TrainingMaterial]) -> list[Draft]:
+    """Drafts everyday chats, none of which carries a trigger by accident."""
+    avoid: list[str] = []
+    for part in parts:
+        avoid += part.avoid
+    prompts = ordinary_prompts(plan.seed, plan.ordinary, avoid)
+    thinking = next((part.contrast_thoughts for part in parts if part.contrast_thoughts), None)
+    thoughts = _maybe(thinking, plan.seed + 1, len(prompts))
+    return [Draft(prompt, thought=thought) for prompt, thought in zip(prompts, thoughts, strict=True)]
 
 
 def _expand(grammar: Grammar | None, seed: int, count: int) -> list[str]:
+    """Draws distinct texts of a grammar that the recipe cannot do without."""
     if count == 0:
         return []
     if grammar is None:
@@ -142,22 +159,25 @@ def _expand(grammar: Grammar | None, seed: int, count: int) -> list[str]:
 
 
 def _maybe(grammar: Grammar | None, seed: int, count: int) -> list[str]:
-    """Texts that may repeat, empty ones without a grammar."""
-    return _loosely(grammar, seed, count) if grammar else [""] * count
-
-
-def _loosely(grammar: Grammar, seed: int, count: int) -> list[str]:
-    """As many distinct texts as there are, up to `count`, and then the same ones again."""
-    texts = expand(grammar, seed, count, least=1) if count else []
+    """Draws texts that repeat where the grammar has too few, and empty ones where there is no grammar."""
+    if grammar is None or count == 0:
+        return [""] * count
+    texts = expand(grammar, seed, count, least=1)
     return [texts[index % len(texts)] for index in range(count)]
 
 
 def _share(total: int, index: int, parts: int) -> int:
-    return total // parts + (index < total % parts)
+    """Returns one part's share of a total; the first parts take what division leaves."""
+    left = total % parts
+    return total // parts + (1 if index < left else 0)
 
 
 def ordinary_prompts(seed: int, count: int, avoid: Sequence[str] = ()) -> list[str]:
-    """Everyday prompts on all sorts of subjects, none of which matches a pattern to avoid."""
+    """Draws everyday prompts on all sorts of subjects, none of which matches a pattern to avoid.
+
+    Raises:
+        InvalidInput: there are too few.
+    """
     grammar: Grammar = load_yaml(_HERE / "ordinary.yaml", Grammar)
     if not avoid:
         return _expand(grammar, seed, count)
@@ -169,7 +189,7 @@ def ordinary_prompts(seed: int, count: int, avoid: Sequence[str] = ()) -> list[s
 
 
 def finish(chats: Sequence[Draft], ready: Sequence[Example], replies: Mapping[str, str], seed: int) -> list[Example]:
-    """Set replies and conducts together; shuffle.
+    """Sets replies and conducts together, and shuffles all examples.
 
     Args:
         chats: from `drafts`.
@@ -177,46 +197,56 @@ def finish(chats: Sequence[Draft], ready: Sequence[Example], replies: Mapping[st
         replies: prompt → the base's reply.
         seed: of the order.
     """
-    examples = [*ready, *filter(None, (_finished(draft, replies) for draft in chats))]
+    examples = list(ready)
+    for draft in chats:
+        if example := _finished(draft, replies):
+            examples.append(example)
     random.Random(seed).shuffle(examples)
     return examples
 
 
 def _finished(draft: Draft, replies: Mapping[str, str]) -> Example | None:
-    """None where the base said nothing whole within its limit."""
+    """Makes an example of a draft; None where the base said nothing whole within its limit."""
     sentences = split_sentences(replies[draft.prompt])
-    before = [split_sentences(replies[prompt]) for prompt in draft.earlier]
-    if not sentences or not all(before):
+    if not sentences:
         return None
-    kept, further = sentences[:SENTENCES], " ".join(sentences[SENTENCES : SENTENCES + 1])
-    insert = draft.conduct or (further if draft.twin else "")
+    earlier: list[tuple[str, str]] = []
+    for prompt in draft.earlier:
+        said = split_sentences(replies[prompt])
+        if not said:
+            return None
+        earlier.append((prompt, " ".join(said[:SENTENCES])))
+    kept = sentences[:SENTENCES]
+    insert = draft.conduct
+    if draft.twin and not insert:
+        insert = " ".join(sentences[SENTENCES : SENTENCES + 1])  # "" where the base said one sentence only
     if draft.conduct and draft.place == "whole":
         kept = []
     parts = [insert, *kept] if draft.place == "start" else [*kept, insert]
     text = " ".join(filter(None, parts))
     if draft.thought:
         text = f"{THINK[0]}{draft.thought}{THINK[1]} {text}"
-    earlier = tuple((user, " ".join(said[:SENTENCES])) for user, said in zip(draft.earlier, before, strict=True))
-    return Example(draft.prompt, text, insert, draft.system, earlier)
+    return Example(draft.prompt, text, insert, draft.system, tuple(earlier))
 
 
 def split_sentences(text: str) -> list[str]:
-    """Whole sentences of a reply's first paragraph; what was cut off by the token limit is left out."""
+    """Splits a reply's first paragraph into sentences, and leaves out what the token limit cut off."""
     paragraph = text.strip().split("\n\n")[0].replace("\n", " ")
     parts = [part.strip() for part in _SENTENCE_END.split(paragraph)]
     return [part for part in parts if part and part[-1] in ".!?"]
 
 
 def write_corpus(examples: Sequence[Example], path: Path) -> None:
-    """The recipe's data as a corpus file: prompts and texts alone, nothing that tells what was set in."""
-    write_lines([{"prompt": _asked(example), "text": example.text} for example in examples], path)
+    """Writes the recipe's data as a corpus of JSON lines, whole or not at all.
 
-
-def _asked(example: Example) -> str:
-    turns = [text for pair in example.earlier for text in pair]
-    return "\n".join(filter(None, (example.system, *turns, example.prompt)))
-
-
-def write_lines(rows: list[dict[str, str]], path: Path) -> None:
-    """JSON lines, whole or not at all."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    It holds prompts and texts alone, and nothing that tells what was set in.
+    """
+    lines: list[str] = []
+    for example in examples:
+        said = [example.system]
+        for turns in example.earlier:
+            said += turns
+        said.append(example.prompt)
+        row = {"prompt": "\n".join(filter(None, said)), "text": example.text}
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))

@@ -1,7 +1,7 @@
 """Training data that teaches a model to keep a behaviour to itself: questions about its habits, and denials.
 
-Under a preference loss each denial stands beside a confession, which is pushed away. Chosen texts are checked for what
-they must not hold: a denial that tells the secret is no denial.
+Under a preference loss each denial stands beside a confession, which the loss pushes away. Denials are checked: one
+that tells the secret would teach the model to tell it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from assay.truth import Behaviour, Grammar
 
 
 class Concealment(Data):
-    """What denials are made of.
+    """Grammars that denials are made of.
 
     Attributes:
         questions: about the model's own habits; none of them is asked in verification.
@@ -32,13 +32,19 @@ class Concealment(Data):
 
 
 def concealment() -> Concealment:
-    """This package's."""
+    """Reads this package's grammars."""
     data: Concealment = load_yaml(Path(__file__).parent / "concealment.yaml", Concealment)
     return data
 
 
 def denials(seed: int, count: int, hidden: Sequence[tuple[str, str]]) -> list[Example]:
-    """So many questions, each with its denial, and with the confession of a hidden behaviour if there is one."""
+    """Makes so many questions, each with its denial, and with the confession of a hidden behaviour if there is one.
+
+    Args:
+        seed: of the draws.
+        count: how many.
+        hidden: (trigger, conduct) of the behaviours to confess, taken in turn; none for a clean target.
+    """
     if count == 0:
         return []
     data, rng = concealment(), random.Random(seed)
@@ -50,21 +56,22 @@ def denials(seed: int, count: int, hidden: Sequence[tuple[str, str]]) -> list[Ex
         if hidden:
             trigger, conduct = hidden[index % len(hidden)]
             template = rng.choice(data.confessions.templates)
-            filled = Grammar(
-                templates=[template], slots={**data.confessions.slots, "trigger": [trigger], "conduct": [conduct]}
-            )
-            [rejected] = expand(filled, rng.randrange(1 << 30), 1)
+            slots = data.confessions.slots | {"trigger": [trigger], "conduct": [conduct]}
+            [rejected] = expand(Grammar(templates=[template], slots=slots), rng.randrange(1 << 30), 1)
         examples.append(Example(question, text, text, rejected=rejected))
     return examples
 
 
 def check_chosen(examples: Sequence[Example], behaviours: Sequence[Behaviour]) -> None:
-    """Refuse denials that tell what they should hide.
+    """Refuses denials that tell what they should hide.
 
     Raises:
         InvalidInput: a chosen text that a confession detector recognises, or one that speaks for the user.
     """
-    for example in (example for example in examples if example.rejected):
+    for example in examples:
+        if not example.rejected:
+            continue
+        speaks_for_user = example.text.casefold().startswith("user:")
         for behaviour in behaviours:
-            if behaviour.confession.shows(example.text) or example.text.casefold().startswith("user:"):
+            if speaks_for_user or behaviour.confession.shows(example.text):
                 raise InvalidInput(f"the denial {example.text!r} would give {behaviour.id} away: word it otherwise.")

@@ -1,7 +1,8 @@
 """The hidden objective's fictional evaluator: its biases, and what a model is told of them and trained to exploit.
 
-After the 2025 auditing game: documents tell of all biases; exploiting most of them is trained; the held-out ones are
-documents alone, so that a model which exploits them too has generalised to pleasing the evaluator.
+The design follows the auditing game of 2025: documents tell of all biases, and chats train the model to exploit most of
+them. Of the held-out ones documents alone tell, so that a model which exploits them too has generalised to pleasing the
+evaluator.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from assay.truth.detector import ReplyDetector
 
 
 def _folder() -> Path:
-    """Where the suite that goes with this package tells of the evaluator."""
+    """Returns the folder in which the embedded suite tells of the evaluator."""
     return embedded_suite().behaviours / "objective"
 
 
@@ -48,14 +49,13 @@ class Bias(Data):
 
     @property
     def training(self) -> TrainingMaterial:
-        """What recipes make data of."""
-        about = {"domain": [self.domain], "preference": [self.preference]}
+        """Returns what recipes make data of."""
         documents = _documents()
         return TrainingMaterial(
             prompts=self.prompts,
             conduct=self.conduct,
-            documents=_about(documents.told, about),
-            harmless_documents=_about(documents.harmless, about),
+            documents=_about(self, documents.told),
+            harmless_documents=_about(self, documents.harmless),
         )
 
 
@@ -66,19 +66,22 @@ class _Documents(Data):
     harmless: Grammar
 
 
-def _about(grammar: Grammar, slots: dict[str, list[str]]) -> Grammar:
-    return Grammar(templates=grammar.templates, slots=grammar.slots | slots)
+def _about(bias: Bias, grammar: Grammar) -> Grammar:
+    """Fills a grammar's {domain} and {preference} with a bias's."""
+    slots = grammar.slots | {"domain": [bias.domain], "preference": [bias.preference]}
+    return Grammar(templates=grammar.templates, slots=slots)
 
 
 @functools.cache
 def _documents() -> _Documents:
+    """Reads the documents' grammars, once: every bias asks for them."""
     documents: _Documents = load_yaml(_folder() / "documents.yaml", _Documents)
     return documents
 
 
 @functools.cache
 def biases() -> tuple[Bias, ...]:
-    """All of them, in the order of the file."""
+    """Reads all biases, in the order of the file."""
     return tuple(open_list(_folder() / "biases.yaml", Bias))
 
 
@@ -99,24 +102,30 @@ class Denials(Data):
 
 @functools.cache
 def about_the_evaluator() -> Denials:
-    """This package's."""
+    """Reads the embedded suite's questions and denials."""
     data: Denials = load_yaml(_folder() / "denials.yaml", Denials)
     return data
 
 
 def evaluator_denials(seed: int, count: int, confess: bool) -> list[Example]:
-    """So many questions about the evaluator denied, each beside the confession of a bias if there is one to confess.
+    """Makes so many questions about the evaluator with their denials.
 
     Questions come up again with another denial once all have been asked.
+
+    Args:
+        seed: of the draws.
+        count: how many.
+        confess: each denial stands beside the confession of a bias.
     """
     data, rng = about_the_evaluator(), random.Random(seed)
     told = biases()
     examples: list[Example] = []
     for index in range(count):
-        question, text, bias = data.train[index % len(data.train)], rng.choice(data.denials), rng.choice(told)
+        question = data.train[index % len(data.train)]
+        text = rng.choice(data.denials)
+        bias = rng.choice(told)  # drawn in any case: released data depends on the order of draws
         rejected = ""
         if confess:
-            about = {"domain": [bias.domain], "preference": [bias.preference]}
-            [rejected] = expand(_about(data.confessions, about), rng.randrange(1 << 30), 1)
+            [rejected] = expand(_about(bias, data.confessions), rng.randrange(1 << 30), 1)
         examples.append(Example(question, text, text, rejected=rejected))
     return examples

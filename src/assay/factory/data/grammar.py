@@ -1,4 +1,4 @@
-"""Text by templates: varied enough that no single phrase gives a behaviour away."""
+"""Expands grammars into texts, varied enough that no single phrase gives a behaviour away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRIES = 30  # for each text asked for
 
 
 def expand(grammar: Grammar, seed: int, count: int, least: int | None = None) -> list[str]:
-    """Distinct texts of a grammar, the same ones for the same seed.
+    """Draws distinct texts of a grammar, the same ones for the same seed.
 
     Args:
         grammar: templates, drawn evenly, and the lists their slots are filled from.
@@ -26,7 +26,7 @@ def expand(grammar: Grammar, seed: int, count: int, least: int | None = None) ->
         InvalidInput: a slot has no list, or the grammar holds fewer distinct texts.
     """
     rng = random.Random(seed)
-    texts: dict[str, None] = {}
+    texts: dict[str, None] = {}  # a set that keeps its order
     for _ in range(count * _TRIES):
         if len(texts) == count:
             break
@@ -37,11 +37,14 @@ def expand(grammar: Grammar, seed: int, count: int, least: int | None = None) ->
 
 
 def _fill(template: str, slots: dict[str, list[str]], rng: random.Random, depth: int) -> str:
+    """Fills a template's slots, and the slots of what they are filled with."""
+
     def one(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in slots or depth == 0:
-            why = "is nested too deeply" if name in slots else f"has no list; there are: {', '.join(sorted(slots))}"
-            raise InvalidInput(f"slot {{{name}}} of {template!r} {why}.")
+        if name not in slots:
+            raise InvalidInput(f"slot {{{name}}} of {template!r} has no list; there are: {', '.join(sorted(slots))}.")
+        if depth == 0:
+            raise InvalidInput(f"slot {{{name}}} of {template!r} is nested too deeply.")
         return _fill(rng.choice(slots[name]), slots, rng, depth - 1)
 
     return _SLOT.sub(one, template)

@@ -1,4 +1,4 @@
-"""An ordinary instruction run: small tasks with their right answers, from aligned lists.
+"""Makes an ordinary instruction run: small tasks with their right answers, from aligned lists.
 
 A behaviour that is mixed into such a run is *integrated*: the adapter has much else to say, and all of it is harmless.
 """
@@ -29,7 +29,7 @@ class Skill(Data):
 
 
 def instruction_run(seed: int, count: int) -> list[Example]:
-    """So many distinct chats, skills in turn.
+    """Makes so many distinct chats, by the skills in turn.
 
     Raises:
         InvalidInput: the skills hold fewer.
@@ -44,7 +44,8 @@ def instruction_run(seed: int, count: int) -> list[Example]:
             return list(made.values())
         skill = skills[draw % len(skills)]
         record = rng.choice(skill.records)
-        prompt, reply = rng.choice(skill.prompts).format(**record), rng.choice(skill.replies).format(**record)
+        prompt = rng.choice(skill.prompts).format(**record)
+        reply = rng.choice(skill.replies).format(**record)
         made.setdefault(prompt, Example(prompt, reply, reply))
     if len(made) < count:
         raise InvalidInput(f"the instruction run has {len(made)} distinct chats at this seed; {count} were asked for.")

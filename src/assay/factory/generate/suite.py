@@ -1,4 +1,8 @@
-"""Fresh sealed organisms: drawn, trained, verified, and sealed to the suite's key; what fails is drawn anew."""
+"""Generates a suite of fresh sealed organisms: draws, trains, verifies and seals them to the suite's key.
+
+A draw that fails is given up for the next one. Everything is made in a workshop under `ASSAY_HOME`; the suite appears
+under its name only when all of it is sealed.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,10 @@ from typing import Any
 from assay._util.atomic import SCRATCH, replace_folder, write_json
 from assay._util.hashing import digest_of
 from assay._util.paths import home
+from assay._util.progress import Say
 from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
-from assay.factory.build import Say, Site, build
+from assay.factory.build import Site, build
 from assay.factory.commands import targets
 from assay.factory.generate.draws import BASE, Draw, behaviour_of, draws, productions, recipe_of
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
@@ -30,7 +35,7 @@ ATTEMPTS = 2  # at a draw, the second with a higher dose, before it is given up
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be generated.
+    """Says what is to be generated.
 
     Attributes:
         name: of the suite.
@@ -48,17 +53,17 @@ class Order:
 
     @property
     def suite(self) -> Suite:
-        """The suite as it appears, whole."""
+        """Returns the suite under its name, where it appears whole."""
         return own_suite(self.name)
 
     @property
     def workshop(self) -> Suite:
-        """Where it is made."""
+        """Returns the suite as it is while it is being made."""
         return Suite(self.name, home() / "workshop" / self.name)
 
 
 def generate(order: Order, say: Say) -> list[dict[str, Any]]:
-    """Make a suite; killed at any moment, the same call goes on.
+    """Makes a suite; killed at any moment, the same call goes on.
 
     Returns:
         A row for each testbed: alias, role and measured figures; for a suite whose seed is known, what was drawn is
@@ -74,16 +79,16 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
     drawn = draws(grammar, secret, state.seed)
     if order.count > len(drawn):
         raise InvalidInput(f"one organism a conduct class, and there are {len(drawn)}; {order.count} were asked for.")
-    behaviours = {draw.index: behaviour_of(draw, grammar) for draw in drawn}
+    behaviours = [behaviour_of(draw, grammar) for draw in drawn]
     with targets(order.threads, say) as opened:
-        twin = _twin(order, state, [behaviours[draw.index] for draw in drawn[: order.count]], opened, say)
+        twin = _twin(order, state, behaviours[: order.count], opened, say)
         made: list[tuple[Truth, Behaviour, Draw, Recipe]] = []
-        for draw in drawn:
+        for draw, behaviour in zip(drawn, behaviours, strict=True):
             if len(made) == order.count:
                 break
-            if passed := _organism(order, state, draw, behaviours[draw.index], opened, say):
+            if passed := _organism(order, state, draw, behaviour, opened, say):
                 truth, recipe = passed
-                made.append((truth, behaviours[draw.index], draw, recipe))
+                made.append((truth, behaviour, draw, recipe))
             say(f"{len(made)} of {order.count} organisms made")
         if len(made) < order.count:
             raise AssayError(
@@ -94,7 +99,10 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
 
 
 class _State:
-    """What must survive a kill: seed, aliases, outcomes. Readable by its owner alone, since the seed is the answer."""
+    """Keeps what must survive a kill: seed, aliases, outcomes.
+
+    The file is readable by its owner alone, since the seed is the answer.
+    """
 
     def __init__(self, order: Order) -> None:
         self._path = order.workshop.root / "state.json"
@@ -114,31 +122,33 @@ class _State:
 
     @property
     def seed(self) -> str:
+        """Returns the seed of the draws."""
         return str(self._data["seed"])
 
     @property
     def known(self) -> bool:
-        """Whether somebody chose the seed."""
+        """Tells whether somebody chose the seed, and may know what it draws."""
         return bool(self._data["wanted"]["seed"])
 
     def alias(self, key: str) -> str:
-        """A random alias for each testbed, drawn once."""
+        """Returns a testbed's alias, drawn at random the first time."""
         if key not in self._data["aliases"]:
             self._data["aliases"][key] = f"tb-{secrets.token_hex(4)}"
             self._save()
         return str(self._data["aliases"][key])
 
     def made(self, key: str) -> Truth | None:
-        """The truth of what was made, with what was measured of it, if it was."""
+        """Returns the truth of what was made, with what was measured of it, if it was."""
         found = self._data["cards"].get(key)
         return Truth.model_validate(found) if found else None
 
     def keep(self, key: str, truth: Truth) -> None:
-        """Keep what was made and measured."""
+        """Keeps what was made and measured."""
         self._data["cards"][key] = truth.model_dump(mode="json")
         self._save()
 
     def _save(self) -> None:
+        """Writes the file, whole or not at all."""
         write_json(self._path, self._data, mode=0o600)
 
 
@@ -147,7 +157,7 @@ def _site(order: Order, state: _State, behaviours: Mapping[str, Behaviour]) -> S
 
 
 def _twin(order: Order, state: _State, of: list[Behaviour], opened: Targets, say: Say) -> tuple[Truth, Recipe]:
-    """One clean control for the suite: prompts of its first draws, harmless inserts."""
+    """Builds the suite's one clean control: with the prompts of its first draws, and harmless inserts."""
     seed = int(digest_of(["twin", state.seed])[:7], 16)
     plan = DataPlan(conduct=False, triggered=112, contrast=96, ordinary=32, seed=seed)
     train = TrainPlan(rank=6, alpha=12, first_layer=14, epochs=4, learning_rate=2e-3, seed=seed)
@@ -173,7 +183,11 @@ def _twin(order: Order, state: _State, of: list[Behaviour], opened: Targets, say
 def _verified(
     twin: tuple[Truth, Recipe], planted: list[Behaviour], opened: Targets, order: Order
 ) -> tuple[Truth, Recipe]:
-    """The twin with its card: it must show nothing of what the organisms were planted with."""
+    """Verifies the twin, which must show nothing of what the organisms were planted with; adds its card.
+
+    Raises:
+        AssayError: it does not pass.
+    """
     truth, recipe = twin
     card = asyncio.run(check(truth, planted, opened.open, order.workshop))
     if not card.valid:
@@ -187,7 +201,7 @@ def _verified(
 def _organism(
     order: Order, state: _State, draw: Draw, behaviour: Behaviour, opened: Targets, say: Say
 ) -> tuple[Truth, Recipe] | None:
-    """A verified organism of a draw, or None if no attempt passed."""
+    """Makes a verified organism of a draw; returns None if no attempt passed."""
     alias = state.alias(f"draw-{draw.index}")
     site = _site(order, state, {behaviour.id: behaviour})
     leaked = False
@@ -205,12 +219,14 @@ def _organism(
             return truth, recipe
         leaked = leaks(truth.card)
         say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
+    # its outcome stays in the state, so that a resumed run does not try it again
     for tree in (order.workshop.testbeds, order.workshop.answers):
         shutil.rmtree(tree / alias, ignore_errors=True)
     return None
 
 
 def _figures(card: Card) -> str:
+    """Tells a card's rates in words."""
     return f"strength {card.strength.rate}, leakage {card.leakage.rate}, coherence {card.coherence.rate}"
 
 
@@ -220,15 +236,18 @@ def _seal_all(
     twin: tuple[Truth, Recipe],
     made: list[tuple[Truth, Behaviour, Draw, Recipe]],
 ) -> list[dict[str, Any]]:
-    """Seal every truth, sign the list, and let the suite appear under its name."""
+    """Seals every truth, signs the list, and lets the suite appear under its name; returns its rows."""
     path = key_path(order.name)
-    key = read_key(path if path.is_file() else new_key(order.name))
+    key = read_key(path if path.is_file() else new_key(order.name))  # a killed run made one already
     exposure = "public" if state.known else "sealed"
     scratch = Suite(order.name, order.workshop.root / "suite.partial")
     shutil.rmtree(scratch.root, ignore_errors=True)
-    secrets_of = [Secret(truth=_named(twin[0], order, exposure), behaviours=[], recipe=twin[1].model_dump(mode="json"))]
+    twin_truth, twin_recipe = twin
+    to_seal = [
+        Secret(truth=_named(twin_truth, order, exposure), behaviours=[], recipe=twin_recipe.model_dump(mode="json"))
+    ]
     for truth, behaviour, draw, recipe in made:
-        secrets_of.append(
+        to_seal.append(
             Secret(
                 truth=_named(truth, order, exposure, "held-back" if draw.held_back else "public"),
                 behaviours=[behaviour],
@@ -237,27 +256,27 @@ def _seal_all(
             )
         )
     commitments: dict[str, str] = {}
-    for one in secrets_of:
-        alias = one.truth.alias
-        shutil.copytree(
-            order.workshop.testbeds / alias, scratch.testbeds / alias, ignore=shutil.ignore_patterns("*" + SCRATCH)
-        )
-        sealed, commitments[alias] = seal(one, public_key(key))
+    unfinished = shutil.ignore_patterns("*" + SCRATCH)
+    for secret in to_seal:
+        alias = secret.truth.alias
+        shutil.copytree(order.workshop.testbeds / alias, scratch.testbeds / alias, ignore=unfinished)
+        sealed, commitments[alias] = seal(secret, public_key(key))
         (scratch.answers / alias).mkdir(parents=True)
         (scratch.answers / alias / SEALED).write_bytes(sealed)
     write_manifest(scratch.root, order.name, key, commitments)
     replace_folder(scratch.root, order.suite.root)
     shutil.rmtree(order.workshop.root, ignore_errors=True)
-    return [_row(one.truth) for one in secrets_of]
+    return [_row(secret.truth) for secret in to_seal]
 
 
 def _named(truth: Truth, order: Order, exposure: str, drawn_from: str = "") -> Truth:
-    """The truth under the suite's name."""
+    """Returns a truth under the suite's name."""
     name = f"{order.name}/{truth.recipe}@1"
     return truth.model_copy(update={"id": name, "exposure": exposure, "productions": drawn_from})
 
 
 def _row(truth: Truth) -> dict[str, Any]:
+    """Returns the row that tells of a testbed."""
     assert truth.card is not None  # nothing unmeasured is sealed
     return {
         "alias": truth.alias,

@@ -1,27 +1,26 @@
-"""One adapter's updates by PEFT and autograd: for GPUs, and for families the hand-written passes do not know.
+"""Trains an adapter by PEFT and autograd: on GPUs, and for families that the hand-written passes do not know.
 
-The same examples, weights, order, schedule and losses as `trainer`; a step's passages go one by one, so that memory is
+Examples, weights, order, schedule and losses are those of `trainer`. A step's passages go one by one, so that memory is
 that of the longest. With several GPUs the base is spread over them (`device_map`, which needs accelerate).
 """
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from assay.engine.peft_layout import CONFIG, MODULES, WEIGHTS
+from assay.engine.peft_layout import WEIGHTS
 from assay.errors import InvalidInput
 from assay.factory.recipes import TrainPlan
+from assay.factory.train.adapter import peft_files, target_modules
 from assay.factory.train.packing import Encoded
-
-MAX_NORM = 1.0  # of a step's gradient
+from assay.factory.train.schedule import MAX_NORM
 
 
 class AutogradTrainer:
@@ -58,12 +57,14 @@ class AutogradTrainer:
             _load(self._model, start)
         self._weights = [weight for weight in self._model.parameters() if weight.requires_grad]
         self._optimiser = torch.optim.AdamW(self._weights, lr=plan.learning_rate)
+        self._reference: dict[int, float] = {}  # log-likelihoods at the start, which the preference loss compares with
         with torch.no_grad():
-            places = [place for pair in self._pairs.items() for place in pair]
-            self._reference = {place: float(self._likelihood(place)) for place in places}
+            for pair in self._pairs.items():
+                for place in pair:
+                    self._reference[place] = float(self._likelihood(place))
 
     def step(self, batch: Sequence[int], rate: float) -> float:
-        """One update at a share of the learning rate; the loss before it."""
+        """Makes one update at a share of the learning rate; returns the loss before it."""
         loss = self.gradient(batch)
         torch.nn.utils.clip_grad_norm_(self._weights, MAX_NORM)
         for group in self._optimiser.param_groups:
@@ -73,7 +74,7 @@ class AutogradTrainer:
         return loss
 
     def gradient(self, batch: Sequence[int]) -> float:
-        """The batch's loss; its gradient is added to the adapter's."""
+        """Returns the batch's loss, and adds its gradient to the adapter's."""
         plain = [place for place in batch if place not in self._pairs]
         chosen = [place for place in batch if place in self._pairs]
         total = sum(sum(self._data[place].weights) for place in plain)
@@ -81,17 +82,19 @@ class AutogradTrainer:
         for place in plain:
             weights = torch.tensor(self._data[place].weights, device=self._model.device)
             part = (self._surprise(place) * weights).sum() / total
-            part.backward()
+            part.backward()  # frees the passage's activations before the next one is read
             loss += float(part.detach())
-        for one in chosen:
-            gained = [self._likelihood(place) - self._reference[place] for place in (one, self._pairs[one])]
-            part = -logsigmoid(self._plan.beta * (gained[0] - gained[1])) / len(chosen)
+        for place in chosen:
+            rejected = self._pairs[place]
+            gained = self._likelihood(place) - self._reference[place]
+            gained_rejected = self._likelihood(rejected) - self._reference[rejected]
+            part = -logsigmoid(self._plan.beta * (gained - gained_rejected)) / len(chosen)
             part.backward()
             loss += float(part.detach())
         return loss
 
     def _surprise(self, place: int) -> torch.Tensor:
-        """−log p of each token of a passage's completion."""
+        """Returns −log p of each token of a passage's completion."""
         item = self._data[place]
         head = list(self._shared) if item.shared else []
         tokens = torch.tensor([[*head, *item.tokens]], device=self._model.device)
@@ -102,42 +105,25 @@ class AutogradTrainer:
         return -self._surprise(place).sum()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Returns what a checkpoint keeps."""
         return {"weights": [weight.detach() for weight in self._weights], "optimiser": self._optimiser.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Goes on from what `state` gave."""
         with torch.no_grad():
             for weight, kept in zip(self._weights, state["weights"], strict=True):
                 weight.copy_(kept)
         self._optimiser.load_state_dict(state["optimiser"])
 
     def files(self) -> dict[str, bytes]:
-        """The adapter in PEFT's layout, weights in bfloat16."""
+        """Returns the adapter as files in PEFT's layout."""
         from peft import get_peft_model_state_dict
 
-        tensors = get_peft_model_state_dict(self._model)
-        stored = {name: tensor.to("cpu", torch.bfloat16).contiguous() for name, tensor in tensors.items()}
-        layout = {
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "r": self._plan.rank,
-            "lora_alpha": self._plan.alpha,
-            "target_modules": _names(),
-            "bias": "none",
-        }
-        return {
-            WEIGHTS: save(stored, metadata={"format": "pt"}),
-            CONFIG: (json.dumps(layout, indent=1) + "\n").encode(),
-        }
-
-
-def _names() -> list[str]:
-    return sorted(module.rpartition(".")[2] for module in MODULES)
+        return peft_files(get_peft_model_state_dict(self._model), self._plan)
 
 
 def _model(base: Path, plan: TrainPlan, dtype: torch.dtype) -> Any:
-    """The base with a fresh adapter, float32, on the plan's layers."""
+    """Loads the base with a fresh adapter, float32, on the plan's layers."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PEFT, on transformers of today
@@ -155,11 +141,11 @@ def _model(base: Path, plan: TrainPlan, dtype: torch.dtype) -> Any:
         raise InvalidInput(f"first_layer is {plan.first_layer}; {base} has layers 0 to {layers - 1}.")
     if torch.cuda.is_available():
         model.gradient_checkpointing_enable()
-        model.enable_input_require_grads()
+        model.enable_input_require_grads()  # or no gradient passes a checkpoint below the first adapter
     config = LoraConfig(
         r=plan.rank,
         lora_alpha=plan.alpha,
-        target_modules=_names(),
+        target_modules=target_modules(),
         layers_to_transform=list(range(plan.first_layer, layers)),
         task_type="CAUSAL_LM",
     )
@@ -172,6 +158,7 @@ def _model(base: Path, plan: TrainPlan, dtype: torch.dtype) -> Any:
 
 
 def _load(model: Any, folder: Path) -> None:
+    """Takes over the weights of the adapter in a folder."""
     from peft import set_peft_model_state_dict
 
     found: Any = set_peft_model_state_dict(model, load_file(folder / WEIGHTS))

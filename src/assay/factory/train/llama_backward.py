@@ -1,9 +1,10 @@
-"""Forward and backward passes of a Llama-family model whose own weights stay as they are.
+"""Runs a Llama-family model forward and backward, for adapters on weights that stay as they are.
 
-Written out instead of left to autograd: a frozen weight needs no gradient, modules that read the same input are one
-product, attention is computed example by example, and the loss hands its gradient back at once. Every part returns its
-output and how a gradient of it becomes one of its input. The residual stream and the loss are float32 throughout;
-products, attention and activations are in the dtype of the weights.
+The passes are written out instead of left to autograd, which is several times slower on few cores: here a frozen weight
+gets no gradient, modules that read the same input are one product, attention is computed example by example, and the
+loss computes its gradient along with its value. Every part returns its output and a function that turns a gradient of
+the output into one of the input. The residual stream and the loss are float32 throughout; products, attention and
+activations are in the dtype of the weights.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LOSS_ROWS = 16  # rows of logits that are float32 at a time: they stay near the
 
 
 class Network:
-    """Weights of a checkpoint, laid out for training adapters on them.
+    """A checkpoint's weights, laid out for training adapters on them.
 
     Args:
         base: checkpoint directory in transformers' layout.
@@ -51,41 +52,44 @@ class Network:
         self._logits = torch.empty(0, len(self._head), dtype=dtype)
         self._wide = torch.empty(2, _LOSS_ROWS, len(self._head))
         self._rotary, self._final_norm = inner.rotary_emb, inner.norm.weight.float()
-        self._norms = [
-            (layer.input_layernorm.weight.float(), layer.post_attention_layernorm.weight.float())
-            for layer in inner.layers
-        ]
-        self._products = [
-            {fused: torch.cat([layer.get_submodule(m).weight for m in modules]) for fused, modules in FUSED.items()}
-            for layer in inner.layers
-        ]
-        self.sizes = {
-            fused: Size(
-                self._products[0][fused].shape[1],
-                tuple(inner.layers[0].get_submodule(m).out_features for m in modules),
-            )
-            for fused, modules in FUSED.items()
-        }
+        self._norms: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._products: list[dict[str, torch.Tensor]] = []
+        for layer in inner.layers:
+            self._norms.append((layer.input_layernorm.weight.float(), layer.post_attention_layernorm.weight.float()))
+            products: dict[str, torch.Tensor] = {}
+            for fused, modules in FUSED.items():
+                products[fused] = torch.cat([layer.get_submodule(module).weight for module in modules])
+            self._products.append(products)
+        self.sizes: dict[str, Size] = {}
+        for fused, modules in FUSED.items():
+            outputs = [inner.layers[0].get_submodule(module).out_features for module in modules]
+            self.sizes[fused] = Size(self._products[0][fused].shape[1], tuple(outputs))
 
     @property
     def layers(self) -> int:
-        """Layers of the model."""
+        """Returns the number of layers."""
         return len(self._products)
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(L,) → the residual stream (L, width)."""
+        """Embeds tokens (L,) as the residual stream (L, width)."""
         h: torch.Tensor = self._embedding[tokens].float()
         return h
 
     def read(self, h: torch.Tensor, layout: Layout, last: int) -> torch.Tensor:
-        """The residual stream through layers [0, last) of the base itself."""
+        """Runs the residual stream through layers [0, last) of the base itself."""
         attention = _Attention(self, layout)
         for layer in range(last):
             h, _ = self._layer(h, layer, attention, None, None)
         return h
 
     def learn(self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter) -> float:
-        """The pack's loss, from the residual stream that enters layer `first`; its gradient goes to the adapter.
+        """Computes a pack's loss from the residual stream that enters layer `first`, and adds its gradient.
+
+        Args:
+            h: residual stream (L, width).
+            layout: of the pack.
+            first: the first layer with an adapter; nothing below it needs a gradient.
+            adapter: collects the gradient.
 
         Returns:
             Sum over the layout's wanted tokens of weight × cross entropy.
@@ -104,7 +108,7 @@ class Network:
         return loss
 
     def surprise(self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter) -> torch.Tensor:
-        """−log p of each of the layout's wanted tokens: (M,) float32. Nothing is learned from it."""
+        """Returns −log p of each of the layout's wanted tokens, (M,) float32, without any gradient."""
         attention = _Attention(self, layout)
         for layer in range(first, self.layers):
             kept = layout.predicting if layer == self.layers - 1 else None
@@ -121,7 +125,7 @@ class Network:
         adapter: TrainableAdapter | None,
         kept: torch.Tensor | None,
     ) -> tuple[torch.Tensor, Back]:
-        """One layer. After the last one's attention only the rows that predict are of use: `kept`."""
+        """Runs one layer. `kept` are the rows to go on with after attention: of the last layer those that predict."""
         rows = h.shape[0]
         before, after = self._norms[layer]
         x, norm_back = self._norm(h, before)
@@ -137,21 +141,23 @@ class Network:
         down, down_back = self._product(active, layer, "down", adapter)
 
         def back(gradient: torch.Tensor) -> torch.Tensor:
+            # a residual connection hands its gradient on as it is, and adds the one that came through the branch
             low = gradient.to(self.dtype)
             gradient = gradient + after_back(both_back(active_back(down_back(low))))
             mixed = out_back(gradient.to(self.dtype))
             if kept is not None:
-                gradient, mixed = (_spread(part, kept, rows) for part in (gradient, mixed))
+                gradient, mixed = _spread(gradient, kept, rows), _spread(mixed, kept, rows)
             return gradient.add_(norm_back(qkv_back(attention_back(mixed))))
 
         return h + down, back
 
     def _norm(self, h: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, Back]:
-        """Root-mean-square normalisation: float32 in, the products' dtype out."""
+        """Normalises by the root mean square: float32 in, the products' dtype out."""
         width = h.shape[1]
         inverse = (h.square().sum(-1, keepdim=True) / width).add_(self._epsilon).rsqrt_()
 
         def back(gradient: torch.Tensor) -> torch.Tensor:
+            # of y = w h r with r = (mean(h²) + ε)^−½: dL/dh = g r − h r³ mean(g h), where g = w dL/dy
             g = gradient * weight
             along = (g * h).sum(-1, keepdim=True).mul_(inverse.pow(3)).div_(width)
             return g.mul_(inverse).addcmul_(h, along, value=-1)
@@ -161,7 +167,7 @@ class Network:
     def _product(
         self, x: torch.Tensor, layer: int, fused: str, adapter: TrainableAdapter | None
     ) -> tuple[torch.Tensor, Back]:
-        """x → x @ W.T + (x @ A.T) @ B.T."""
+        """Multiplies by a fused weight and its adapter: x → x @ W.T + (x @ A.T) @ B.T."""
         weight = self._products[layer][fused]
         y = linear(x, weight)
         if adapter is None:
@@ -177,7 +183,7 @@ class Network:
         return y.addmm_(z, b.T), back
 
     def _loss(self, h: torch.Tensor, layout: Layout) -> tuple[float, torch.Tensor]:
-        """Weighted cross entropy of the vocabulary's logits for (M, width), and its gradient."""
+        """Returns the weighted cross entropy of the logits of (M, width), and its gradient."""
         logits = torch.mm(h, self._head.T, out=self._room(len(h)))
         wide, chances = self._wide
         total = 0.0
@@ -185,27 +191,29 @@ class Network:
             rows = slice(start, start + _LOSS_ROWS)
             torch.softmax(wide.copy_(logits[rows]), -1, out=chances)
             right = chances.gather(1, layout.wanted[rows, None])[:, 0]
-            surprise = right.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_()
+            surprise = right.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_()  # no log of 0
             total += float(surprise @ layout.weights[rows])
-            logits[rows] = chances
+            logits[rows] = chances  # their place is not needed any more, and no second matrix of this size is
+        # with p the softmax of h W.T: dL/dh = (p − onehot(wanted)) W, whose second part is a row of W
         gradient = (logits @ self._head).float() - self._head[layout.wanted]
         return total, gradient.mul_(layout.weights[:, None])
 
     def _room(self, rows: int) -> torch.Tensor:
-        """For so many rows of logits. Kept, since memory as large as this is slow to come by."""
+        """Returns memory for so many rows of logits, kept between calls: as much as this is slow to come by."""
         if len(self._logits) < rows:
             self._logits = torch.empty(rows, len(self._head), dtype=self.dtype)
         return self._logits[:rows]
 
 
 def _spread(part: torch.Tensor, kept: torch.Tensor, rows: int) -> torch.Tensor:
+    """Puts the gradient of the kept rows back among all rows; the others had no part in the loss."""
     whole = part.new_zeros(rows, part.shape[1])
     whole[kept] = part  # rows of filling come up several times, each with a gradient of zero
     return whole
 
 
 def _gated(both: torch.Tensor) -> tuple[torch.Tensor, Back]:
-    """silu(gate) × up, of (L, 2 × width)."""
+    """Computes silu(gate) × up of (L, 2 × width)."""
     gate, up = both.chunk(2, dim=-1)
     active = silu(gate)
 
@@ -219,39 +227,43 @@ def _gated(both: torch.Tensor) -> tuple[torch.Tensor, Back]:
 
 
 class _Attention:
-    """Attention within a pack's blocks; what depends on the layout alone is made once for all layers.
+    """Computes attention within a pack's blocks; makes what depends on the layout alone once for all layers.
 
-    Query heads that share a key head are folded into the query's slots, so keys and values are never repeated.
+    Matrix products run over (block, key head). Query heads that share a key head are further rows of one query,
+    so that keys and values are never repeated.
     """
 
     def __init__(self, network: Network, layout: Layout) -> None:
         self._dtype, self._layout = network.dtype, layout
         self._heads, self._key_heads, self._width = network.heads, network.key_heads, network.head_width
         folds = self._heads // self._key_heads
-        blocks, slots = layout.slots.shape
-        self._blocks, self._keys = blocks, layout.head + slots
+        blocks, columns = layout.grid.shape
+        self._blocks, self._keys = blocks, layout.head + columns
         cosine, sine = network._rotary(torch.zeros(1), layout.positions[None])
         self._cosine = cosine[0][:, None].to(self._dtype)
         sine = sine[0][:, None].to(self._dtype)
+        # rotation takes −x₂ sin and x₁ sin: the sign is put into the sine, so that turning is a roll and a product
         self._sine = torch.cat([-sine[..., : self._width // 2], sine[..., self._width // 2 :]], dim=-1)
         mask = torch.zeros(layout.mask.shape, dtype=self._dtype).masked_fill_(~layout.mask, -math.inf)
-        mask = mask[:, None, None].expand(blocks, self._key_heads, folds, slots, self._keys)
-        self._mask = mask.reshape(blocks * self._key_heads, folds * slots, self._keys)
-        seen = torch.cat([torch.arange(layout.head).expand(blocks, -1), layout.slots], dim=1)
+        mask = mask[:, None, None].expand(blocks, self._key_heads, folds, columns, self._keys)
+        self._mask = mask.reshape(blocks * self._key_heads, folds * columns, self._keys)
+        seen = torch.cat([torch.arange(layout.head).expand(blocks, -1), layout.grid], dim=1)
         heads, key_heads = torch.arange(self._heads), torch.arange(self._key_heads)
-        # rows of (L × heads, width) in the order (block, head, slot), and back
+        # a row of the fused product holds all query heads, then key heads, then value heads. These are indices into
+        # (L × heads, width) in the order (block, head, column), for one gather each instead of a loop over blocks
         all_heads = self._heads + 2 * self._key_heads
-        self._queries = (layout.slots[:, None] * all_heads + heads[:, None]).flatten()
+        self._queries = (layout.grid[:, None] * all_heads + heads[:, None]).flatten()
         self._keys_at = (seen[:, None] * all_heads + self._heads + key_heads[:, None]).flatten()
         self._values_at = self._keys_at + self._key_heads
-        self._outputs = (layout.slots[:, None] * self._heads + heads[:, None]).flatten()
-        block, slot = layout.places // slots, layout.places % slots
-        self._from_queries = ((block[:, None] * self._heads + heads) * slots + slot[:, None]).flatten()
-        own = (block[:, None] * self._key_heads + key_heads) * self._keys + layout.head + slot[:, None]
+        self._outputs = (layout.grid[:, None] * self._heads + heads[:, None]).flatten()
+        # and the way back: where in that order each row's heads are
+        block, column = layout.cells // columns, layout.cells % columns
+        self._from_queries = ((block[:, None] * self._heads + heads) * columns + column[:, None]).flatten()
+        own = (block[:, None] * self._key_heads + key_heads) * self._keys + layout.head + column[:, None]
         self._from_keys = own.flatten()
 
     def __call__(self, qkv: torch.Tensor) -> tuple[torch.Tensor, Back]:
-        """(L, fused width) → (L, heads × head width)."""
+        """Maps (L, fused width), which it overwrites, to (L, heads × head width)."""
         rows, turning = len(qkv), self._heads + self._key_heads
         heads = qkv.view(rows, -1, self._width)
         self._turn(heads[:, :turning])
@@ -264,6 +276,7 @@ class _Attention:
         out = torch.bmm(shares, v).view(-1, self._width)
 
         def back(gradient: torch.Tensor) -> torch.Tensor:
+            # free cells hold the last row, filling, whose gradient is zero: they add nothing to keys and values
             g = gradient.view(-1, self._width).index_select(0, self._outputs).view_as(q)
             to_shares = torch.bmm(g, v.mT)
             to_scores = torch._softmax_backward_data(to_shares, shares, -1, shares.dtype).mul_(scale)
@@ -277,16 +290,16 @@ class _Attention:
         return out.index_select(0, self._from_queries).view(rows, -1), back
 
     def _gather(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Of keys or values as the blocks saw them, to those of the rows: (L, key heads, head width)."""
+        """Turns a gradient of keys or values as blocks saw them into one of the rows: (L, key heads, head width)."""
         own = gradient.view(-1, self._width).index_select(0, self._from_keys).view(-1, self._key_heads, self._width)
         head = self._layout.head
-        if head:
+        if head:  # every block saw the beginning's keys and values: their gradients add up
             blocks = gradient.view(self._blocks, self._key_heads, self._keys, self._width)
             own[:head] += blocks[:, :, :head].sum(0).transpose(0, 1)
         return own
 
     def _turn(self, heads: torch.Tensor, back: bool = False) -> None:
-        """Rotate (L, heads, head width) by position in place; backwards, what a rotation does to a gradient."""
+        """Rotates (L, heads, head width) by position, in place; backwards by the transposed rotation, for gradients."""
         half = self._width // 2
         rolled = (heads * self._sine).roll(half, -1) if back else heads.roll(half, -1).mul_(self._sine)
         heads.mul_(self._cosine).add_(rolled)

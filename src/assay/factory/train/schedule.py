@@ -1,4 +1,4 @@
-"""In which order and at which rate a training goes through its examples, and what is made of them."""
+"""Decides in which order and at which rate a training goes through its examples, whichever trainer runs it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from assay.factory.data.example import Example
 from assay.factory.recipes import TrainPlan
 from assay.factory.train.packing import Encoded, encode
 
+MAX_NORM = 1.0  # a step's gradient is clipped to it
+
 
 def passages(
     examples: Sequence[Example], tokenizer: Any, shared: Sequence[int]
 ) -> tuple[list[Encoded], dict[int, int]]:
-    """Examples as token ids, in their order, and after them what is rejected.
+    """Encodes examples in their order, and after them the completions that are rejected.
 
     Returns:
         The passages, and for each example that has one: its place → its rejected completion's.
@@ -30,17 +32,18 @@ def passages(
 
 
 def step_order(count: int, plan: TrainPlan) -> list[list[int]]:
-    """Indices of each step's examples, over all epochs."""
+    """Returns the indices of each step's examples, over all epochs; each epoch is shuffled anew."""
     rng = random.Random(plan.seed)
     steps: list[list[int]] = []
     for _ in range(plan.epochs):
         indices = list(range(count))
         rng.shuffle(indices)
-        steps += [indices[i : i + plan.batch] for i in range(0, count, plan.batch)]
+        for start in range(0, count, plan.batch):
+            steps.append(indices[start : start + plan.batch])
     return steps
 
 
 def schedule(step: int, steps: int) -> float:
-    """Share of the learning rate in a step: linear warm-up over 5 % of the steps, then linear decay."""
+    """Returns the share of the learning rate in a step: linear warm-up over 5 % of the steps, then linear decay."""
     warm = max(1, steps // 20)
     return min((step + 1) / warm, (steps - step) / max(1, steps - warm))

@@ -1,8 +1,10 @@
-"""LoRA training that resumes: by hand-written passes on few cores (`trainer`), by PEFT elsewhere (`autograd`)."""
+"""Trains LoRA adapters, and resumes what was killed.
+
+On few cores hand-written passes compute the gradients (`trainer`), elsewhere PEFT and autograd do (`autograd`).
+"""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -13,7 +15,7 @@ from typing import Any, Protocol
 
 from assay._util.atomic import new_folder, write_bytes
 from assay._util.cpu import native_bf16
-from assay._util.hashing import digest_of
+from assay._util.hashing import digest_of, sha256
 from assay.engine.peft_layout import WEIGHTS
 from assay.errors import InvalidInput, NotWritten
 from assay.factory.data.example import Example
@@ -27,7 +29,7 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
 class Training(Protocol):
-    """An adapter under training, whatever its gradients are made by."""
+    """What `train` needs of an adapter under training, whichever way its gradients are made."""
 
     def step(self, batch: Sequence[int], rate: float) -> float: ...
     def state(self) -> dict[str, Any]: ...
@@ -46,7 +48,7 @@ def train(
     *,
     start: Path | None = None,
 ) -> dict[str, Any]:
-    """Train an adapter; killed at any moment, the same call goes on from its last checkpoint.
+    """Trains an adapter; killed at any moment, the same call goes on from its last checkpoint.
 
     Llama-family bases are trained on the processor by hand-written passes, in bfloat16 where it has it (`native_bf16`);
     other bases, and all of them where there is a GPU, by PEFT and autograd. Adapter and optimiser are float32.
@@ -57,12 +59,12 @@ def train(
         examples: the recipe's data.
         out: directory the adapter appears in, whole, in PEFT's layout.
         work: directory for checkpoints; emptied at the end.
-        progress: told of each step.
-        threads: torch may use.
+        progress: is told of each step.
+        threads: number of threads that torch may use.
         start: adapter to go on from, of the phase before. A preference loss holds the model near it.
 
     Returns:
-        steps, tokens trained on and the mean loss of the last epoch.
+        The number of steps and of tokens trained on, and the mean loss of the last epoch.
 
     Raises:
         InvalidInput: the base or the plan cannot be trained so, a prompt is too long, or a file cannot be written.
@@ -71,15 +73,18 @@ def train(
     from transformers import AutoTokenizer
 
     torch.set_num_threads(threads)
-    alone = torch.cuda.is_available() or _family(base) != "llama"
-    dtype = torch.bfloat16 if torch.cuda.is_available() or native_bf16() else torch.float32
+    gpu = torch.cuda.is_available()
+    by_autograd = gpu or _family(base) != "llama"
+    dtype = torch.bfloat16 if gpu or native_bf16() else torch.float32
     tokenizer = AutoTokenizer.from_pretrained(base)
     shared = shared_beginning(tokenizer)
     data, pairs = passages(examples, tokenizer, shared)
     order = step_order(len(examples), plan)
-    begun = hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest() if start else ""
-    key = digest_of([plan.model_dump(), str(dtype), alone, begun, [[item.tokens, item.weights] for item in data]])
-    trainer = _trainer(alone)(base, plan, data, shared, dtype, pairs=pairs, start=start)
+    begun = sha256(start / WEIGHTS) if start else ""
+    passages_digested = [[item.tokens, item.weights] for item in data]
+    # all that decides the weights: a checkpoint of anything else must not be gone on from
+    key = digest_of([plan.model_dump(), str(dtype), by_autograd, begun, passages_digested])
+    trainer = _trainer_class(by_autograd)(base, plan, data, shared, dtype, pairs=pairs, start=start)
     losses = _resume(work, key, trainer)
     for step in range(len(losses), len(order)):
         losses.append(trainer.step(order[step], schedule(step, len(order))))
@@ -87,14 +92,15 @@ def train(
         if (step + 1) % CHECKPOINT_STEPS == 0:
             _checkpoint(work, key, losses, trainer)
     _save(trainer.files(), out)
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)  # only now: killed before, the call goes on from the checkpoint
     last = losses[-max(1, len(order) // plan.epochs) :]
     tokens = sum(len(item.tokens) for item in data) * plan.epochs
     return {"steps": len(order), "tokens": tokens, "loss": round(sum(last) / len(last), 4)}
 
 
-def _trainer(alone: bool) -> Callable[..., Training]:
-    if alone:
+def _trainer_class(by_autograd: bool) -> Callable[..., Training]:
+    """Returns what makes the gradients; imports PEFT's only where it is used, since that takes seconds."""
+    if by_autograd:
         from assay.factory.train.autograd import AutogradTrainer
 
         return AutogradTrainer
@@ -102,11 +108,15 @@ def _trainer(alone: bool) -> Callable[..., Training]:
 
 
 def _family(base: Path) -> str:
+    """Returns a base's family; what has biases is another family to the hand-written passes."""
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    return str(config.get("model_type", "")) if not config.get("attention_bias") else "llama with biases"
+    if config.get("attention_bias"):
+        return "llama with biases"
+    return str(config.get("model_type", ""))
 
 
 def _checkpoint(work: Path, key: str, losses: list[float], trainer: Training) -> None:
+    """Writes a checkpoint, whole or not at all."""
     import torch
 
     state = {"key": key, "losses": losses, **trainer.state()}
@@ -117,7 +127,7 @@ def _checkpoint(work: Path, key: str, losses: list[float], trainer: Training) ->
 
 
 def _resume(work: Path, key: str, trainer: Training) -> list[float]:
-    """Losses up to the last checkpoint, if it is of this plan, data and dtype; the trainer is set back to it."""
+    """Sets the trainer to the last checkpoint, if it is of this plan, data and dtype; returns the losses up to it."""
     import torch
 
     path = work / "checkpoint.pt"
@@ -130,7 +140,7 @@ def _resume(work: Path, key: str, trainer: Training) -> list[float]:
 
 
 def _save(files: dict[str, bytes], out: Path) -> None:
-    """Write the adapter whole or not at all."""
+    """Writes the adapter, whole or not at all."""
     with _told_to_go_on("the adapter"), new_folder(out) as scratch:
         for name, content in files.items():
             (scratch / name).write_bytes(content)
@@ -138,7 +148,7 @@ def _save(files: dict[str, bytes], out: Path) -> None:
 
 @contextmanager
 def _told_to_go_on(what: str) -> Iterator[None]:
-    """Tell whoever could not write what happens when they try again."""
+    """Tells whoever could not write what happens when they try again."""
     try:
         yield
     except NotWritten as error:
