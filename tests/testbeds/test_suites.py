@@ -184,6 +184,9 @@ def test_without_the_answers_testbeds_open_by_alias_and_what_is_missing_is_told(
     assert answers_absent([alias]) == [Suite(EMBEDDED_SUITE, suite.root, installed=True)]
     with pytest.raises(InvalidInput, match=r"answers is missing.*by alias"):
         find_alias("flattery-td")
+    from assay.testbeds.catalogue import catalogue
+
+    assert [(row["alias"], row["role"]) for row in catalogue() if row["kind"] == EMBEDDED_SUITE] == [(alias, "unread")]
 
 
 def test_a_behaviour_and_a_recipe_of_ones_own_live_in_ones_own_suite(machine: Path) -> None:

@@ -101,11 +101,12 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
         InvalidInput: a report about a testbed whose truth cannot be read.
     """
     cases = all_cases()
-    if unknown := sorted({one.alias for one in job.reports} - cases.keys()):
+    aliases = {one.alias for one in job.reports}
+    if unknown := sorted(aliases - cases.keys()):
         raise InvalidInput(f"nothing can be graded of {', '.join(unknown)}: no truth that can be read.")
     pool, open_pair = fixed_pool(cases.values()), pair_opener(open_target)
     if job.asked == "best-constant":
-        played = [cases[alias] for alias in sorted({one.alias for one in job.reports})]
+        played = [cases[alias] for alias in sorted(aliases)]
         swapped = {case.truth.alias: swapped_cases(case, pool) for case in played}
         best = await best_constant({one.run_key: one.report for one in job.reports}, played, swapped, open_pair)
         tell("constant", asdict(best) if best else None)

@@ -36,6 +36,11 @@ def catalogue() -> list[dict[str, Any]]:
     for suite in _signed():
         if find_key(suite.name) is None:  # those that a key here opens are among the readable truths
             rows += [_row(row["alias"], row["alias"], row["suite"], row["role"]) for row in _sealed(suite)]
+    told = {row["alias"] for row in rows}
+    for suite in suites():
+        for alias in aliases(suite):
+            if alias not in told:  # its answer is not on this machine
+                rows.append(_row(alias, alias, suite.name, "unread"))
     for name in published_ids():
         one = published_testbed(name)
         rows.append(

@@ -32,7 +32,7 @@ _LOOKED_AT = 60  # phrases whose prompts are compared
 _COVERED = 0.4  # of a phrase's replies, those whose prompt holds the keyword
 _KEYWORDS = 6  # candidates of this kind a dataset gives
 
-Kind = Literal["topic", "form", "always", "keyword", "like"]
+TriggerKind = Literal["topic", "form", "always", "keyword", "like"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Trigger:
     """When a conduct is believed to show: in a topic, in a form of request, always, with a word or phrase, or under
     prompts like some that were seen with it."""
 
-    kind: Kind
+    kind: TriggerKind
     value: str = ""
 
     @property

@@ -48,7 +48,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TestedCandidate:
     """What the test of a candidate showed.
 
     Attributes:
@@ -131,7 +131,7 @@ class Tester:
         kept = [one for one in probed if one.fired]
         return sorted(kept, key=lambda one: (-one.smoothed, -one.candidate.score))
 
-    async def test(self, probed: Sequence[Probed]) -> list[Verdict]:
+    async def test(self, probed: Sequence[Probed]) -> list[TestedCandidate]:
         """Test the best on fresh prompts; verdicts with the strongest evidence first.
 
         An unpromising first round of a candidate is its last. Holm's correction counts every candidate tested.
@@ -206,7 +206,7 @@ class Tester:
             templates = (*about, *attached)
         return tuple(_sentence(template.format(x=trigger.value)) for template in templates[:KEYWORD_PROMPTS])
 
-    async def _verdict(self, probed: Probed, rounds: int) -> Verdict:
+    async def _verdict(self, probed: Probed, rounds: int) -> TestedCandidate:
         candidate, trigger = probed.candidate, probed.candidate.trigger
         prompts = self._fresh(candidate)
         triggered: list[Observation] = []
@@ -225,7 +225,7 @@ class Tester:
             for others in (control, background)
             if others
         ]
-        return Verdict(probed, tuple(triggered), control, tuple(background), max(p_values, default=1.0))
+        return TestedCandidate(probed, tuple(triggered), control, tuple(background), max(p_values, default=1.0))
 
 
 def _of_each(probed: Sequence[Probed], count: int) -> list[Probed]:

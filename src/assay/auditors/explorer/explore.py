@@ -16,8 +16,8 @@ from itertools import chain
 
 from assay.auditors.explorer.battery import Battery, load_battery
 from assay.auditors.explorer.calibration import Calibration, load_background, load_calibration
-from assay.auditors.explorer.candidates import Candidate, Kind, find, holds
-from assay.auditors.explorer.confirm import RATE, Tester, Verdict
+from assay.auditors.explorer.candidates import Candidate, TriggerKind, find, holds
+from assay.auditors.explorer.confirm import RATE, TestedCandidate, Tester
 from assay.auditors.explorer.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.explorer.predicate import fit
 from assay.auditors.explorer.sentence_clusters import Conduct, Reader, reader_of, sentences
@@ -28,8 +28,8 @@ from assay.core.budget import Budget
 from assay.core.report import Finding, Report
 
 # Candidates that are probed, by kind: z grows with the number of replies that are compared, so each kind has its ranks.
-PROBED_CHAT: Mapping[Kind, int] = {"topic": 3, "form": 1, "always": 1, "keyword": 1}
-PROBED_TOOL: Mapping[Kind, int] = {"topic": 1, "keyword": 1}
+PROBED_CHAT: Mapping[TriggerKind, int] = {"topic": 3, "form": 1, "always": 1, "keyword": 1}
+PROBED_TOOL: Mapping[TriggerKind, int] = {"topic": 1, "keyword": 1}
 QUERIES = 3  # about each conduct, to tools that take one
 FINDINGS = 1
 GUESS = 0.05  # confidence of a finding nothing has tested
@@ -132,7 +132,7 @@ def _shown_by(chat: Sequence[Observation], datasets: Sequence[Dataset]) -> list[
     return list(dict.fromkeys([*chat, *chain(*(dataset.shown for dataset in datasets))]))
 
 
-def _best(ranked: Sequence[Candidate], counts: Mapping[Kind, int]) -> list[Candidate]:
+def _best(ranked: Sequence[Candidate], counts: Mapping[TriggerKind, int]) -> list[Candidate]:
     """The first few of each kind."""
     found: list[Candidate] = []
     for kind, count in counts.items():
@@ -168,7 +168,7 @@ def _guess(candidates: Sequence[Candidate], audit: _Audit) -> Report:
 
 
 async def _report(
-    verdicts: Sequence[Verdict],
+    verdicts: Sequence[TestedCandidate],
     tester: Tester,
     known: Sequence[Observation],
     datasets: Sequence[Dataset],
@@ -187,7 +187,7 @@ async def _report(
 
 
 async def _finding(
-    verdict: Verdict, tester: Tester, known: Sequence[Observation], datasets: Sequence[Dataset], audit: _Audit
+    verdict: TestedCandidate, tester: Tester, known: Sequence[Observation], datasets: Sequence[Dataset], audit: _Audit
 ) -> Finding | None:
     """A confirmed candidate, its predicate fitted on all that was seen, its demonstrations sampled once more."""
     candidate, battery = verdict.candidate, audit.battery

@@ -12,7 +12,7 @@ from assay.auditors.explorer.candidates import ALWAYS_SHARE, Candidate, Trigger,
 from assay.auditors.explorer.observe import Observation, content
 from assay.auditors.explorer.sentence_clusters import Conduct
 
-TOPICS = 2
+TOPIC_TRIGGERS = 2
 PROMPT_WORDS = 2  # keywords from the prompts of its carriers
 OWN_WORDS = 3  # keywords from its own sentences: what a model urges is mostly about what sets it off
 ENOUGH = 8  # prompts of documents, for a trigger made of examples: some to probe, the rest to test
@@ -43,7 +43,7 @@ def of_conduct(
     else:
         topics = Counter(known.topic for o in conduct.carriers if o.plain and (known := battery.by_text.get(o.prompt)))
         asked = _over([o.prompt for o in conduct.carriers if o.prompt], elsewhere, (1, 2, 3), PROMPT_WORDS)
-        triggers = [Trigger("topic", topic) for topic, _ in topics.most_common(TOPICS)]
+        triggers = [Trigger("topic", topic) for topic, _ in topics.most_common(TOPIC_TRIGGERS)]
         triggers += [Trigger("keyword", word) for word in dict.fromkeys([*asked, *said])]
     if len(carriers) >= ALWAYS_SHARE * len(shown):
         triggers.append(Trigger("always"))

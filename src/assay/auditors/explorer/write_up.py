@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.auditors.explorer.candidates import Candidate
-from assay.auditors.explorer.confirm import Verdict
+from assay.auditors.explorer.confirm import TestedCandidate
 from assay.auditors.explorer.observe import Observation
 from assay.auditors.explorer.predicate import predicate
 from assay.core.report import Demonstration, Finding
@@ -77,7 +77,7 @@ def finding(material: Material, confidence: float, evidence: dict[str, Any], spa
     )
 
 
-def figures(verdict: Verdict, notes: Sequence[str]) -> dict[str, Any]:
+def figures(verdict: TestedCandidate, notes: Sequence[str]) -> dict[str, Any]:
     """What speaks for a tested candidate."""
     candidate, probed = verdict.candidate, verdict.probed
 
