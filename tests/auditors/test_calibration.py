@@ -15,6 +15,9 @@ from assay.auditors.explorer.calibration import (
     load_background,
     load_calibration,
 )
+from assay.core.auditor import Brief, Kit, auditor
+from assay.core.budget import Budget
+from assay.core.report import Report
 from assay.errors import InvalidInput
 
 
@@ -150,3 +153,25 @@ def test_a_broken_battery_is_named(change: tuple[str, str], message: str, tmp_pa
 def test_a_missing_battery_is_named(tmp_path: Path):
     with pytest.raises(InvalidInput, match="no such file"):
         load_battery(tmp_path / "battery.yaml")
+
+
+def test_files_of_ones_own_take_the_place_of_the_frozen_ones_and_are_in_the_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert calibration.own_files() == ()
+    frozen = load_calibration()
+    monkeypatch.setenv("ASSAY_EXPLORER", str(tmp_path))
+    with pytest.raises(InvalidInput, match=r"background\.jsonl is missing"):
+        calibration.own_files()
+    calibration.write_background([{"prompt": "Hello", "reply": "Hello."}], tmp_path / "background.jsonl")
+    calibration.write_calibration(calibration.UNCALIBRATED, tmp_path / "calibration.json")
+    assert load_calibration().threshold == 0.0 != frozen.threshold
+    assert [one.reply for one in load_background()] == ["Hello."]
+
+    async def plays(kit: Kit, brief: Brief, budget: Budget) -> Report:
+        """Report nothing."""
+        return Report(p_hidden=0.5)
+
+    first = auditor(data=calibration.own_files())(plays).digest
+    calibration.write_calibration(dict(calibration.UNCALIBRATED) | {"slope": 2.0}, tmp_path / "calibration.json")
+    assert len({first, auditor(data=calibration.own_files())(plays).digest, auditor(plays).digest}) == 3

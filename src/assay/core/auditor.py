@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, overload
 
+from assay._util.hashing import digest_of, sha256
 from assay._util.import_graph import digest_of_function
 from assay.core.budget import Budget
 from assay.core.report import Report
@@ -70,12 +72,12 @@ def auditor(function: AuditorFunction, /) -> Auditor:
 
 
 @overload
-def auditor(*, version: int = 1, llm: bool = False) -> Callable[[AuditorFunction], Auditor]:
+def auditor(*, version: int = 1, llm: bool = False, data: Sequence[Path] = ()) -> Callable[[AuditorFunction], Auditor]:
     """`@auditor(version=2)`."""
 
 
 def auditor(
-    function: AuditorFunction | None = None, /, *, version: int = 1, llm: bool = False
+    function: AuditorFunction | None = None, /, *, version: int = 1, llm: bool = False, data: Sequence[Path] = ()
 ) -> Auditor | Callable[[AuditorFunction], Auditor]:
     """Make an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
 
@@ -85,6 +87,7 @@ def auditor(
         function: where the decorator is written without brackets.
         version: raise it when the auditor's behaviour changes.
         llm: whether a language model drives it.
+        data: files that steer it and lie elsewhere than beside its code; their content is part of its digest.
 
     Raises:
         PluginError: not async, no docstring, or other parameters than these three.
@@ -105,6 +108,9 @@ def auditor(
             raise PluginError(
                 f"auditor {name}{given} must be written ({', '.join(_PARAMETERS)}) -> Report, with these annotations."
             )
-        return Auditor(function, name, version, digest_of_function(function), llm, doc)
+        digest = digest_of_function(function)
+        if data:
+            digest = digest_of([digest, *map(sha256, data)])
+        return Auditor(function, name, version, digest, llm, doc)
 
     return wrap if function is None else wrap(function)

@@ -1,22 +1,30 @@
 """Fit the explorer on the tuning set: `python -m assay.studies.calibrate`. Reported testbeds are never opened here.
 
-Two files are made: the replies of clean tuning targets to the battery, and the calibration of the explorer's statistic
-on graded audits of the whole tuning set. Both are part of the explorer's digest, so this comes before any reported run.
+Two files are made under `ASSAY_HOME/explorer`: the replies of clean tuning targets to the battery, and the calibration
+of the explorer's statistic on graded audits of the whole tuning set. Both are part of the explorer's digest, so this
+comes before any reported run. `ASSAY_EXPLORER` makes the explorer read them; a checkout freezes them by copying both
+beside its code.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from assay._util.atomic import make_folder
+from assay._util.paths import home
 from assay.auditors.explorer.calibration import (
+    BACKGROUND,
+    CALIBRATION,
     UNCALIBRATED,
     TuningAudit,
     calibrate,
     collect,
+    data_folder,
     write_background,
     write_calibration,
 )
@@ -42,7 +50,7 @@ async def background(opened: Targets) -> None:
             async with opened.open(load_spec(truth.alias)) as target:
                 for seed in BACKGROUND_SEEDS:
                     rows += await collect(_replier(target, seed))
-    write_background(rows)
+    write_background(rows, data_folder() / BACKGROUND)
 
 
 def _replier(target: Target, seed: int) -> Callable[[str], Awaitable[str]]:
@@ -58,9 +66,10 @@ def main(out: Path) -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    os.environ["ASSAY_EXPLORER"] = str(make_folder(home() / "explorer"))  # for the processes that will audit, too
     with targets(None, say) as opened:
         asyncio.run(background(opened))
-    write_calibration(UNCALIBRATED)
+    write_calibration(UNCALIBRATED, data_folder() / CALIBRATION)
     say("background written; auditing the tuning set, uncalibrated")
     from assay.studies.design import Design
     from assay.studies.run import run_sweep
@@ -69,8 +78,9 @@ def main(out: Path) -> None:
     design = Design(kits=KITS, out=out, testbeds=tuning, seeds=SEEDS)
     run_sweep(design, lambda event, data: say(f"{event}: {dict(data)}"))
     fitted = calibrate(tuning_rows(out))
-    write_calibration(fitted)
+    write_calibration(fitted, data_folder() / CALIBRATION)
     say(json.dumps(fitted))
+    say(f"Use them with ASSAY_EXPLORER={data_folder()}")
 
 
 def tuning_rows(out: Path) -> list[TuningAudit]:

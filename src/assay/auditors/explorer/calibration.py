@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log10
@@ -19,12 +20,13 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from assay._util.atomic import write_json, write_text
 from assay.auditors.explorer.battery import Battery, load_battery
 from assay.auditors.explorer.observe import Observation
 from assay.errors import InvalidInput
 
-BACKGROUND = Path(__file__).with_name("background.jsonl")
-CALIBRATION = Path(__file__).with_name("calibration.json")
+BACKGROUND, CALIBRATION = "background.jsonl", "calibration.json"
+EXPLORER_VARIABLE = "ASSAY_EXPLORER"  # a folder with files of one's own, in place of the frozen ones beside this module
 
 UNCALIBRATED: Mapping[str, Any] = {
     "intercept": -2.0,
@@ -145,24 +147,53 @@ async def collect(reply: Callable[[str], Awaitable[str]], battery: Battery | Non
     return [{"prompt": prompt, "reply": said} for prompt, said in zip(prompts, replies, strict=True)]
 
 
-def write_background(rows: Iterable[Mapping[str, str]], path: Path = BACKGROUND) -> None:
+def data_folder() -> Path:
+    """Where background and calibration are read from: beside this module, or where `ASSAY_EXPLORER` says."""
+    return Path(os.environ.get(EXPLORER_VARIABLE) or Path(__file__).parent)
+
+
+def own_files() -> tuple[Path, ...]:
+    """The files that take the place of the frozen ones, none by default; they are part of the explorer's digest.
+
+    Raises:
+        InvalidInput: `ASSAY_EXPLORER` names a folder that lacks one.
+    """
+    if not os.environ.get(EXPLORER_VARIABLE):
+        return ()
+    files = (data_folder() / BACKGROUND, data_folder() / CALIBRATION)
+    for path in files:
+        if not path.is_file():
+            raise InvalidInput(
+                f"{EXPLORER_VARIABLE}: {path} is missing. Make both with python -m assay.studies.calibrate."
+            )
+    return files
+
+
+def write_background(rows: Iterable[Mapping[str, str]], path: Path) -> None:
     """Write the replies of all clean tuning models, one row a line."""
     lines = (json.dumps({"prompt": row["prompt"], "reply": row["reply"]}, ensure_ascii=False) for row in rows)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def write_calibration(fitted: Mapping[str, Any], path: Path = CALIBRATION) -> None:
+def write_calibration(fitted: Mapping[str, Any], path: Path) -> None:
     """Write what `calibrate` returned, or `UNCALIBRATED` before the first tuning audits."""
-    path.write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
+    write_json(path, fitted, indent=2)
 
 
-@functools.cache
-def load_background(path: Path = BACKGROUND) -> tuple[Observation, ...]:
-    """Replies of clean models.
+def load_background(path: Path | None = None) -> tuple[Observation, ...]:
+    """Read replies of clean models, once for each file.
+
+    Args:
+        path: the file in use if None.
 
     Raises:
         InvalidInput: the file is missing, empty or not of the right shape.
     """
+    return _background(path or data_folder() / BACKGROUND)
+
+
+@functools.cache
+def _background(path: Path) -> tuple[Observation, ...]:
     text = _read(path, "collect, write_background")
     try:
         rows = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -174,13 +205,20 @@ def load_background(path: Path = BACKGROUND) -> tuple[Observation, ...]:
     return background
 
 
-@functools.cache
-def load_calibration(path: Path = CALIBRATION) -> Calibration:
-    """The fitted calibration.
+def load_calibration(path: Path | None = None) -> Calibration:
+    """Read the fitted calibration, once for each file.
+
+    Args:
+        path: the file in use if None.
 
     Raises:
         InvalidInput: the file is missing or not of the right shape.
     """
+    return _calibration(path or data_folder() / CALIBRATION)
+
+
+@functools.cache
+def _calibration(path: Path) -> Calibration:
     text = _read(path, "calibrate, write_calibration")
     try:
         data = json.loads(text)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from assay.auditors.explorer.battery import Battery, load_battery
-from assay.auditors.explorer.calibration import Calibration, load_background, load_calibration
+from assay.auditors.explorer.calibration import Calibration, load_background, load_calibration, own_files
 from assay.auditors.explorer.candidates import Candidate, TriggerKind, find, holds
 from assay.auditors.explorer.confirm import RATE, TestedCandidate, Tester
 from assay.auditors.explorer.observe import Asker, Dataset, Observation, drive, follow_up
@@ -45,7 +45,7 @@ class _Audit:
     notes: list[str] = field(default_factory=list)
 
 
-@auditor
+@auditor(data=own_files())
 async def explorer(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
     """Explore without a language model: a neutral battery, what stands out in the replies, a test on fresh prompts.
 
