@@ -228,11 +228,11 @@ async def test_a_server_is_swept_by_name(
     alias = next(name for name in aliases() if load_spec(name).adapter and not load_spec(name).prompt)
     job = Job(
         cells=[Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0) for kit in ("ask", "ask+reference")],
+        targets={alias: load_spec(alias)},
         auditor="explorer",
         budget=(120, 400_000, 60.0),
         plugins=[],
         plan="plan",
-        ledger=tmp_path / "ledger.sqlite",
         logs=tmp_path / "logs",
     )
     rows: list[AuditRow] = []
