@@ -1,4 +1,4 @@
-"""Replies kept on disk by content, shared by every process of a user."""
+"""Keeps replies on disk by content, shared by every process of a user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRIM_EVERY = 20_000  # replies kept between two counts of how many there are
 
 
 class ReplyCache:
-    """Key → reply. Safe under many processes (SQLite, write-ahead log).
+    """A store, key → reply, that is safe under many processes (SQLite, write-ahead log).
 
     Args:
         path: of the database, or None to keep nothing.
@@ -28,14 +28,18 @@ class ReplyCache:
         self._puts = 0
         try:
             self._open(path)
-        except sqlite3.OperationalError:  # locked for too long, or a full disk: go on without, and leave it to others
+        except sqlite3.OperationalError:
+            # Locked for too long, or a full disk: go on without, and leave the file to others.
             self._database = None
-        except sqlite3.DatabaseError:  # not a database: a cache may be thrown away
+        except sqlite3.DatabaseError:
+            # Not a database: a cache may be thrown away.
             for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 leftover.unlink(missing_ok=True)
             self._open(path)
 
     def _open(self, path: Path) -> None:
+        # Replies are put one by one and never taken back, so each is its own transaction; a lost one is sampled again,
+        # which is why the disk is not waited for (synchronous=NORMAL).
         database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")
@@ -50,11 +54,11 @@ class ReplyCache:
     def _trim(database: sqlite3.Connection) -> None:
         (count,) = database.execute("SELECT count(*) FROM replies").fetchone()
         if count > MAX_REPLIES:
-            # keys are digests, so an arbitrary tenth is a random tenth
+            # Keys are digests, so an arbitrary tenth is a random tenth.
             database.execute("DELETE FROM replies WHERE key IN (SELECT key FROM replies LIMIT ?)", (count // 10,))
 
     def get(self, key: str) -> Reply | None:
-        """The kept reply, if any."""
+        """Returns the kept reply, if there is one."""
         if self._database is None:
             return None
         with self._lock:
@@ -63,14 +67,15 @@ class ReplyCache:
                 found = self._database.execute(query, (key,)).fetchone()
             except sqlite3.DatabaseError:  # damaged, or locked for too long: sampling again is always right
                 return None
-        return found and Reply(*found)
+        return Reply(*found) if found else None
 
     def put(self, key: str, reply: Reply) -> None:
-        """Keep a reply. A full disk costs the cache, never the audit."""
+        """Keeps a reply. A full disk costs the cache, never the audit."""
         if self._database is None:
             return
         with self._lock:
             try:
+                # Two processes may have sampled the same: what is there already stays, so that a reply never changes.
                 self._database.execute(
                     "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?)", (key, reply.text, reply.tokens, reply.finish)
                 )
@@ -81,6 +86,7 @@ class ReplyCache:
                 self._database = None
 
     def close(self) -> None:
+        """Closes the database; nothing is kept from then on."""
         if self._database is not None:
             self._database.close()
             self._database = None
