@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 from assay.core.target import Reply
 
 MAX_REPLIES = 2_000_000  # about 0.6 GB; a tenth, drawn at random, goes when there are more
 _TRIM_EVERY = 20_000  # replies kept between two counts of how many there are
+_TRIES, _PAUSE = 100, 0.02  # to switch to the write-ahead log; seconds between two of them
 
 
 class ReplyCache:
@@ -41,7 +43,7 @@ class ReplyCache:
         # Replies are put one by one and never taken back, so each is its own transaction; a lost one is sampled again,
         # which is why the disk is not waited for (synchronous=NORMAL).
         database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA journal_mode=WAL")
+        self._write_ahead(database)
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute(
             "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, text TEXT NOT NULL, tokens INTEGER NOT NULL, "
@@ -49,6 +51,25 @@ class ReplyCache:
         )
         self._database = database
         self._trim(database)
+
+    @staticmethod
+    def _write_ahead(database: sqlite3.Connection) -> None:
+        """Switches a database to a write-ahead log.
+
+        Raises:
+            sqlite3.OperationalError: it stays locked.
+        """
+        # SQLite waits for every other lock, and not for this one: of processes that open a new database at the same
+        # time, all but one may be refused at once.
+        for _ in range(_TRIES - 1):
+            try:
+                database.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):  # a full disk, or a folder that cannot be written to, stays so
+                    raise
+                time.sleep(_PAUSE)
+        database.execute("PRAGMA journal_mode=WAL")
 
     @staticmethod
     def _trim(database: sqlite3.Connection) -> None:
