@@ -77,7 +77,6 @@ class ProjectOut(_Span):
     vector: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        # Edits are hashed and written into cache keys, which arrays cannot be.
         object.__setattr__(self, "vector", _floats(self.vector))
         if not any(self.vector):
             raise InvalidInput("ProjectOut: the zero vector has no direction.")
@@ -119,7 +118,10 @@ Edit = ResidualEdit | ScaleAdapter | Contrast
 
 
 def _floats(vector: Sequence[float]) -> tuple[float, ...]:
-    """Makes plain numbers of whatever kind of sequence or array was given."""
+    """Makes plain numbers of whatever kind of sequence or array was given.
+
+    Edits are compared, hashed and written into cache keys, which arrays cannot be.
+    """
     return tuple(map(float, vector))
 
 
