@@ -6,6 +6,7 @@ from typing import get_type_hints
 import pytest
 
 from assay.core.target import Sampling, SamplingOptions
+from assay.core.tool import REPLY_TOKENS, TEMPERATURE, ToolContext
 from assay.engine.scripted import ScriptedTarget
 from assay.errors import InvalidInput
 
@@ -36,3 +37,8 @@ async def test_keywords_and_a_whole_one_say_the_same_and_keywords_win() -> None:
     assert await target.complete("Hello?", Sampling(n=2, max_tokens=4), n=3, seed=9) == by_keyword
     with pytest.raises(TypeError, match="top_p"):
         await target.chat("Hello?", top_p=0.9)  # type: ignore[call-arg]
+
+
+def test_tools_are_offered_one_sampling_and_a_seed_of_their_call() -> None:
+    expected = Sampling(n=1, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=5)
+    assert ToolContext(seed=5, tokens_left=0).sampling == expected

@@ -1,5 +1,6 @@
 """Replies are kept by content, for every process; a cache that breaks costs time, never an audit."""
 
+import functools
 import sqlite3
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -139,6 +141,24 @@ def test_a_locked_database_is_left_to_those_who_hold_it(tmp_path: Path, monkeypa
     second.close()
     assert first.get("key") == REPLY
     first.close()
+
+
+def test_a_database_that_another_process_is_opening_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = ["database is locked"] * 3
+
+    class Busy(sqlite3.Connection):
+        def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+            if "journal_mode" in statement and refusals:
+                raise sqlite3.OperationalError(refusals.pop())
+            return super().execute(statement, *arguments)
+
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Busy))
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+    cache.put("key", REPLY)
+    assert not refusals and cache.get("key") == REPLY
+    cache.close()
 
 
 WRITER = """

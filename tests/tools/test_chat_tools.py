@@ -1,12 +1,12 @@
 """ask, system, prefill, fuzz: one reply each, said plainly, kept whole for readers without an LLM."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
 from assay.core.access import Access
-from assay.core.target import Target
+from assay.core.target import DEFAULT_SAMPLING, Messages, Replies, Sampling, SamplingOptions, Target
 from assay.core.tool import REPLY_TOKENS, TEXT_LIMIT, Evidence, Tool, ToolContext
 from assay.engine.scripted import Rule, ScriptedTarget
 from assay.errors import InvalidInput
@@ -48,6 +48,21 @@ async def test_reply_is_in_samples_and_text_and_follows_the_seed(tool: Tool, arg
 async def test_replies_are_as_long_as_every_other_tool_s(tool: Tool, arguments: dict[str, Any]) -> None:
     evidence = await call(tool, ScriptedTarget(replies=[LONG]), arguments)
     assert all(len(sample.reply.split()) == REPLY_TOKENS for sample in evidence.samples)
+
+
+@pytest.mark.parametrize(("tool", "arguments"), ARGUMENTS, ids=lambda value: getattr(value, "name", ""))
+async def test_no_tool_samples_otherwise_than_the_others(tool: Tool, arguments: dict[str, Any]) -> None:
+    seen: list[Sampling] = []
+
+    class Noting(ScriptedTarget):
+        async def chat(
+            self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
+        ) -> Replies:
+            seen.append(sampling.but(**options))
+            return await super().chat(messages, sampling, **options)
+
+    await call(tool, Noting(), arguments, seed=7)
+    assert set(seen) == {ToolContext(7, 0).sampling}
 
 
 async def test_system_prompt_and_prefill_are_recorded() -> None:

@@ -1,4 +1,4 @@
-"""What a testbed grants and a tool needs. A set of flags, only partly ordered."""
+"""Defines what a testbed grants and a tool needs: a set of flags, only partly ordered."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _API = frozenset({Access.CHAT, Access.SAMPLING})
 _GREY = _API | {Access.LOGITS}
 _WHITE = _GREY | {Access.ACTIVATIONS_READ, Access.ACTIVATIONS_WRITE, Access.GRADIENTS, Access.WEIGHTS}
 
+# Effects are reported per preset, so that a tool which needs a reference is never ranked against one that does not.
 PRESETS: dict[str, frozenset[Access]] = {
     "api": _API,
     "grey": _GREY,
@@ -36,7 +37,7 @@ PRESETS: dict[str, frozenset[Access]] = {
 
 
 def parse_access(names: Iterable[str]) -> frozenset[Access]:
-    """Flags from flag and preset names.
+    """Reads flags from flag and preset names.
 
     Raises:
         UnknownId: a name is neither a flag nor a preset.

@@ -1,4 +1,4 @@
-"""What an auditing agent is given, and what it returns."""
+"""Defines what an auditing agent is given, and what it returns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ Game = Literal["investigate"]
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The tools of one audit, bound; and those that were left out, with the reason."""
+    """The tools of one audit.
+
+    Attributes:
+        name: of the kit, as the user wrote it.
+        tools: name → tool, bound to the target and metered.
+        skipped: name → why the tool was left out.
+    """
 
     name: str
     tools: Mapping[str, BoundTool]
@@ -30,7 +36,13 @@ class Kit:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What the auditor is asked to do. The same words for organisms and clean targets."""
+    """What the auditor is asked to do. The same words for organisms and clean targets.
+
+    Attributes:
+        game: which of the games is played.
+        text: of the task, for an auditor that reads.
+        seed: of the audit; whatever the auditor draws follows from it.
+    """
 
     game: Game
     text: str
@@ -63,6 +75,7 @@ class Auditor:
 
     @property
     def title(self) -> str:
+        """Returns who earned a number, as it is printed beside it."""
         return f"{self.name}@{self.version}" + ("" if self.llm else " (no LLM)")
 
 
@@ -79,7 +92,7 @@ def auditor(*, version: int = 1, llm: bool = False, data: Sequence[Path] = ()) -
 def auditor(
     function: AuditorFunction | None = None, /, *, version: int = 1, llm: bool = False, data: Sequence[Path] = ()
 ) -> Auditor | Callable[[AuditorFunction], Auditor]:
-    """Make an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
+    """Makes an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
 
     Its name is the function's, its digest follows from all that the function's file imports.
 
@@ -100,6 +113,7 @@ def auditor(
         doc = inspect.getdoc(function)
         if not doc:
             raise PluginError(f"auditor {name} has no docstring: it is what a person chooses it by.")
+        # Resolved hints, since a plug-in with `from __future__ import annotations` has strings in their place.
         hints = typing.get_type_hints(function)
         parameters = inspect.signature(function).parameters
         taken = [hints.get(key) for key in parameters]

@@ -1,4 +1,4 @@
-"""Budgets are enforced outside the auditor and are equal across kits."""
+"""Enforces budgets outside the auditor; they are equal across kits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ class Budget:
 
 @dataclass(slots=True)
 class Meter:
-    """Counts what an audit spends, by tool, and stops it at its budget."""
+    """Counts what an audit spends, by tool, and stops it at its budget.
+
+    Attributes:
+        budget: what may be spent.
+        spent: so far.
+        by_tool: tool → its part of that.
+        started: when, on the monotonic clock.
+    """
 
     budget: Budget
     spent: Cost = field(default_factory=Cost)
@@ -34,11 +41,12 @@ class Meter:
     started: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
-        """Raise before a call if nothing is left.
+        """Refuses a call, before it is made, if nothing is left.
 
         Raises:
             BudgetExceeded: queries, tokens or time are used up.
         """
+        # What a call will cost is not known before it is made, so the last one may run over: each kit alike.
         used = {
             "queries": (self.spent.queries, self.budget.queries),
             "tokens": (self.spent.tokens, self.budget.tokens),
@@ -49,10 +57,11 @@ class Meter:
                 raise BudgetExceeded(f"budget used up: {spent:.0f} of {limit:.0f} {unit}")
 
     def charge(self, tool: str, cost: Cost) -> None:
-        """Add a cost under a tool's name."""
+        """Adds a cost under a tool's name."""
         self.spent += cost
         self.by_tool[tool] = self.by_tool.get(tool, Cost()) + cost
 
     @property
     def tokens_left(self) -> int:
+        """Returns the forward tokens that may still be spent."""
         return max(0, self.budget.tokens - self.spent.tokens)

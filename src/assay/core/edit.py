@@ -1,4 +1,4 @@
-"""What may be changed in a target's computation, for the requests of one view and no others.
+"""Defines what may be changed in a target's computation, for the requests of one view and no others.
 
 An edit is data: it says layer, tokens and strength, and the engine does the rest, per request. Positions count from the
 first token of the prompt; negative ones count back from the prompt's end, so that `start=-1` is its last token and all
@@ -112,17 +112,26 @@ class Contrast:
     weight: float = 1.0
 
 
+# Residual edits touch tokens of single rows; the other two change the whole pass, so only like requests share one.
 ResidualEdit = Noise | AddVector | ProjectOut
 Edit = ResidualEdit | ScaleAdapter | Contrast
 
 
 def _floats(vector: Sequence[float]) -> tuple[float, ...]:
-    """Plain numbers, whatever kind of sequence or array was given."""
+    """Makes plain numbers of whatever kind of sequence or array was given.
+
+    Edits are compared, hashed and written into cache keys, which arrays cannot be.
+    """
     return tuple(map(float, vector))
 
 
 def check_edits(edits: Sequence[Edit], layers: int, width: int) -> None:
-    """Refuse edits that do not fit a model.
+    """Refuses edits that do not fit a model.
+
+    Args:
+        edits: of a view.
+        layers: how many the model has.
+        width: of its residual stream.
 
     Raises:
         InvalidInput: not an edit, a layer that does not exist, a vector of another length, or two contrasts.
@@ -130,9 +139,11 @@ def check_edits(edits: Sequence[Edit], layers: int, width: int) -> None:
     for edit in edits:
         if not isinstance(edit, Edit):
             raise InvalidInput(f"{edit!r} is no edit: want Noise, AddVector, ProjectOut, ScaleAdapter or Contrast.")
-        named = (
-            edit.layers or () if isinstance(edit, ScaleAdapter) else () if isinstance(edit, Contrast) else (edit.layer,)
-        )
+        named: tuple[int, ...] = ()
+        if isinstance(edit, ScaleAdapter):
+            named = edit.layers or ()
+        elif not isinstance(edit, Contrast):
+            named = (edit.layer,)
         for layer in named:
             if not 0 <= layer < layers:
                 raise InvalidInput(f"layer {layer} does not exist; give one from 0 to {layers - 1}.")

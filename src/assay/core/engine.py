@@ -1,4 +1,4 @@
-"""What an engine is: it opens testbeds' targets, on weights that lie here or on models that live elsewhere.
+"""Defines what an engine is: it opens testbeds' targets, on weights that lie here or on models that live elsewhere.
 
 A package offers one in its `pyproject.toml`, and testbeds and commands then choose it by name:
 
@@ -36,7 +36,7 @@ class EngineSpec:
 
     @classmethod
     def parse(cls, words: str) -> EngineSpec:
-        """Read the words of a command.
+        """Reads the words of a command.
 
         Raises:
             InvalidInput: they do not begin with a name.
@@ -51,7 +51,8 @@ class EngineSpec:
 
     @classmethod
     def of_base(cls, base: str) -> EngineSpec:
-        """Read a testbed's base: `inspect:openai/gpt-4o` names its engine, `smollm2-135m-instruct` is local."""
+        """Reads a testbed's base: `inspect:openai/gpt-4o` names its engine, `smollm2-135m-instruct` is local."""
+        # A local directory or hub id may look like the name of an engine; only one with arguments is taken for one.
         return cls.parse(base) if ":" in base and _WORDS.fullmatch(base) else cls(LOCAL)
 
 
@@ -78,7 +79,7 @@ class Engine(Protocol):
     """
 
     def open(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
-        """Open a testbed's target.
+        """Opens a testbed's target.
 
         Raises:
             BackendFailed: a model elsewhere does not answer.
@@ -88,14 +89,14 @@ class Engine(Protocol):
         ...
 
     def identity(self, spec: TargetSpec) -> str:
-        """Name all that a target's replies depend on and its spec does not say: arithmetic, and the base's weights.
+        """Names all that a target's replies depend on and its spec does not say: arithmetic, and the base's weights.
 
         It is a part of every run key, so another identity is another audit.
         """
         ...
 
     def close(self) -> None:
-        """Give back what the engine holds; targets that are open end."""
+        """Gives back what the engine holds; targets that are open end."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What a target shows beyond replies: log-probabilities, activations, gradients, weights."""
+"""Defines what a target shows beyond replies: log-probabilities, activations, gradients, weights."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class TokenLogprobs:
 
     @property
     def total(self) -> float:
-        """Log-probability of the scored part: the last assistant turn, or the whole raw text after its first token."""
+        """Sums over the scored part: the last assistant turn, or the whole raw text after its first token."""
         return sum(self.logprobs[max(self.prompt, 1) :])
 
     @property
     def mean(self) -> float:
-        """`total` per token; its negative is the log of the perplexity."""
+        """Computes `total` per token; its negative is the log of the perplexity."""
         return self.total / max(1, len(self.logprobs) - max(self.prompt, 1))
 
 
@@ -94,7 +94,9 @@ class WithRespectTo:
 
     def __post_init__(self) -> None:
         if (self.kind in ("residual", "vector")) != bool(self.layers):
-            raise InvalidInput(f"Wrt({self.kind!r}): residual and vector name layers, inputs and adapter none.")
+            raise InvalidInput(
+                f"WithRespectTo({self.kind!r}): residual and vector name layers, inputs and adapter none."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ Loss = NegativeLogLikelihood | Shift | Along
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """Of a loss, at the view's edits.
+    """Gradients of a loss, at the view's edits.
 
     Attributes:
         loss: its value.

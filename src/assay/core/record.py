@@ -1,4 +1,4 @@
-"""What is kept of an audit and of its grade, and the key that says two audits are the same."""
+"""Defines what is kept of an audit and of its grade, and the key that says two audits are the same."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ class AuditRow:
         alias: of the target; never a readable id.
         kit: as named by the user; `~tool` marks a placebo.
         auditor: `name@version`.
+        seed: of the audit.
+        outcome: how it ended.
         report: JSON of the report, "" if there is none.
         cost: of target and reference.
         by_tool: tool → cost.
         calls: tool → number of calls.
         skipped: tool → why it was left out.
+        seconds: wall time.
         log: name of the Inspect task, which is part of the log's file name.
         error: of a crash, scrubbed.
     """
@@ -54,6 +57,7 @@ class GradeRow:
     """What one grader says of one audit's report.
 
     Attributes:
+        run_key: of the audit.
         grader: digest of grading code and pools, so that a changed grader grades anew.
         tier: which of the tiers this row speaks for; `hit` is their conjunction.
         raw: score on the testbed's own truth, in [0, 1].
@@ -74,16 +78,18 @@ class GradeRow:
 
 
 def run_key(parts: Mapping[str, Any]) -> str:
-    """Identity of a cell by content; see the design's third invariant for what goes in."""
+    """Computes the identity of a cell by content, of all that could change its result."""
+    # What goes in is what the caller found, file contents and not names: an edited prompt is then another audit. The
+    # schema is in it so that rows of another meaning are not taken for done.
     return digest_of({"schema": SCHEMA, **parts})
 
 
 def as_json(row: AuditRow | GradeRow) -> dict[str, Any]:
-    """A row as plain data."""
+    """Writes a row as plain data."""
     return asdict(row)
 
 
 def audit_row(data: Mapping[str, Any]) -> AuditRow:
-    """An audit's row from plain data, as `as_json` gives it."""
-    costs = {"cost": Cost(**data["cost"]), "by_tool": {tool: Cost(**cost) for tool, cost in data["by_tool"].items()}}
-    return AuditRow(**{**data, **costs})
+    """Reads an audit's row from plain data, as `as_json` gives it."""
+    by_tool = {tool: Cost(**cost) for tool, cost in data["by_tool"].items()}
+    return AuditRow(**{**data, "cost": Cost(**data["cost"]), "by_tool": by_tool})

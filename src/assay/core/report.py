@@ -1,7 +1,8 @@
-"""A report: what the auditor believes, in a form that can be run again by someone who does not trust it."""
+"""Defines a report: what the auditor believes, in a form that someone who does not trust it can run again."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 import regex
@@ -36,12 +37,17 @@ class Demonstration(_Frozen):
 
     @property
     def said(self) -> tuple[str, ...]:
-        """All that the script itself says: system prompt, user turns, prefill, earlier conversations."""
-        return (self.system, *self.user, self.prefill, *(text for turns in self.earlier for text in turns))
+        """Lists all that the script itself says: system prompt, user turns, prefill, earlier conversations."""
+        return (self.system, *self.user, self.prefill, *itertools.chain.from_iterable(self.earlier))
 
 
 class Predicate(_Frozen):
-    """Recognises the conduct in generated text: up to five phrases, or one regular expression."""
+    """What recognises the conduct in generated text: up to five phrases, or one regular expression.
+
+    Attributes:
+        phrases: of which one must occur; case and white space do not matter.
+        pattern: searched for, case-insensitive.
+    """
 
     phrases: Annotated[tuple[str, ...], Field(max_length=5)] = ()
     pattern: str = ""
@@ -61,10 +67,12 @@ class Predicate(_Frozen):
         return self
 
     def matches(self, text: str) -> bool:
-        """Whether the conduct shows in this generated text (case-insensitive, time-limited)."""
+        """Tells whether the conduct shows in this generated text (case-insensitive, time-limited)."""
+        # Line breaks and runs of spaces fall where a sample puts them: they are no part of a phrase.
         if self.phrases:
             folded = " ".join(text.casefold().split())
             return any(" ".join(phrase.casefold().split()) in folded for phrase in self.phrases)
+        # A pattern comes from the auditor and may backtrack for ever: `re` could not be stopped.
         try:
             return regex.search(self.pattern, text, regex.IGNORECASE, timeout=MATCH_SECONDS) is not None
         except TimeoutError:
@@ -72,7 +80,16 @@ class Predicate(_Frozen):
 
 
 class Finding(_Frozen):
-    """One claimed behaviour."""
+    """A claimed behaviour.
+
+    Attributes:
+        claim: what the target does, in words.
+        trigger: when it does it, in words.
+        demonstrations: scripts that are meant to make it do so.
+        predicate: recognises the conduct in what the target then says.
+        confidence: that the claim holds.
+        evidence: what it was concluded from.
+    """
 
     claim: Annotated[str, Field(min_length=1, max_length=1_000)]
     trigger: Annotated[str, Field(max_length=500)]
@@ -83,14 +100,19 @@ class Finding(_Frozen):
 
 
 class Report(_Frozen):
-    """Findings in order of belief; none of them is the answer "none"."""
+    """Findings in order of belief; none of them is the answer "none".
+
+    Attributes:
+        p_hidden: probability that the target hides anything at all.
+        findings: most believed first.
+    """
 
     p_hidden: Annotated[float, Field(ge=0, le=1)]
     findings: Annotated[tuple[Finding, ...], Field(max_length=5)] = ()
 
 
 def parse_report(text: str) -> Report:
-    """A report from JSON.
+    """Reads a report from JSON.
 
     Raises:
         ReportInvalid: it is not JSON of the contract's shape; names the field and the limit.
@@ -104,7 +126,7 @@ def parse_report(text: str) -> Report:
 
 
 def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -> tuple[Message, ...]:
-    """The messages of a demonstration up to the turn after the given answers.
+    """Writes out a demonstration up to the turn after the given answers.
 
     Args:
         demonstration: the script.
@@ -115,6 +137,7 @@ def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -
         the last reply.
     """
     turns: list[Message] = [Message("system", demonstration.system)] if demonstration.system else []
+    # What follows the first unanswered turn is not said yet: the target must answer before it hears more.
     for index, user in enumerate(demonstration.user[: len(answered) + 1]):
         turns.append(Message("user", user))
         if index < len(answered):

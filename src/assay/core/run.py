@@ -1,4 +1,4 @@
-"""A scripted conversation played on a model: what verification and grading look at."""
+"""Plays scripted conversations on a model: what verification and grading look at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from assay.core.tool import TEMPERATURE
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One conversation as it went.
+    """A conversation as it went.
 
     Attributes:
         script: system prompt, user turns, prefill.
@@ -25,12 +25,12 @@ class Run:
 
     @property
     def text(self) -> str:
-        """The last reply."""
+        """Returns the last reply."""
         return self.replies[-1]
 
 
 async def play(model: Target, script: Demonstration, *, n: int, max_tokens: int, seed: int) -> tuple[Run, ...]:
-    """Play a script n times, each time with draws of its own; turn by turn where it has several.
+    """Plays a script n times, each time with draws of its own; turn by turn where it has several.
 
     Args:
         model: that is asked.
@@ -40,14 +40,16 @@ async def play(model: Target, script: Demonstration, *, n: int, max_tokens: int,
         seed: of the sampling.
     """
     if len(script.user) > 1:
-        return tuple(
-            await asyncio.gather(*(_turns(model, script, max_tokens, derive(seed, index)) for index in range(n)))
-        )
+        # Each run answers its own earlier turns, so from the second turn on they are n different conversations.
+        runs = (_turns(model, script, max_tokens, derive(seed, index)) for index in range(n))
+        return tuple(await asyncio.gather(*runs))
     replies = await model.chat(conversation(script), n=n, max_tokens=max_tokens, temperature=TEMPERATURE, seed=seed)
     return tuple(Run(script, (reply.done,)) for reply in replies.samples)
 
 
 async def _turns(model: Target, script: Demonstration, max_tokens: int, seed: int) -> Run:
+    """Plays a script of several turns once."""
+    # The model is told again what it said; what it did with tools is looked at, and not told to it as its own words.
     answered: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
     for turn in range(len(script.user)):
@@ -59,5 +61,5 @@ async def _turns(model: Target, script: Demonstration, max_tokens: int, seed: in
 
 
 def derive(seed: int, *parts: object) -> int:
-    """A seed of its own for each use, far from those audits draw from."""
+    """Derives a seed of its own for each use, far from those audits draw from."""
     return int(digest_of(["grading", seed, *map(str, parts)])[:8], 16) >> 1

@@ -1,4 +1,4 @@
-"""The model under audit, as everything above the engine sees it."""
+"""Defines the model under audit, as everything above the engine sees it."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ Prompt = Messages | Raw
 
 
 def as_messages(messages: Messages) -> tuple[Message, ...]:
-    """A plain string is one user turn."""
+    """Returns the turns of a conversation; a plain string is one user turn."""
     return (Message("user", messages),) if isinstance(messages, str) else tuple(messages)
 
 
 def with_system(turns: Sequence[Message], prompt: str) -> tuple[Message, ...]:
-    """The conversation with a system prompt, before the one it may have."""
+    """Puts a system prompt before a conversation, and before the one it may have."""
+    # One system turn, since some chat templates and providers take no second one.
     own = [turn.content for turn in turns if turn.role == "system"]
     rest = [turn for turn in turns if turn.role != "system"]
     return (Message("system", "\n\n".join([prompt, *own])), *rest)
 
 
 def reminded(turns: Sequence[Message], earlier: Sequence[Sequence[str]]) -> tuple[Message, ...]:
-    """The conversation as a target with memory is given it: notes of the last earlier ones are its system prompt.
+    """Puts notes of the last earlier conversations into the system prompt, as a target with memory is given them.
 
     Args:
         turns: of the conversation.
@@ -53,10 +54,11 @@ def reminded(turns: Sequence[Message], earlier: Sequence[Sequence[str]]) -> tupl
     """
     if not earlier:
         return tuple(turns)
-    said = [" ".join(user)[:_NOTE] for user in earlier[-_REMEMBERED:]]
-    return with_system(
-        turns, "Notes from earlier conversations: " + " ".join(f'The user said: "{one}"' for one in said)
-    )
+    notes: list[str] = []
+    for user in earlier[-_REMEMBERED:]:
+        said = " ".join(user)[:_NOTE]
+        notes.append(f'The user said: "{said}"')
+    return with_system(turns, "Notes from earlier conversations: " + " ".join(notes))
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -94,7 +96,7 @@ class Sampling:
             )
 
     def but(self, **options: Unpack[SamplingOptions]) -> Sampling:
-        """Give this sampling with some fields changed.
+        """Returns this sampling with some fields changed.
 
         Raises:
             InvalidInput: a value no engine can sample with.
@@ -102,12 +104,18 @@ class Sampling:
         return replace(self, **options) if options else self
 
 
-DEFAULT_SAMPLING = Sampling()
+DEFAULT_SAMPLING = Sampling()  # frozen, so that all calls may share it
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What was spent on models, in calls and in forward tokens (cached replies cost the same)."""
+    """What was spent on models (cached replies cost the same).
+
+    Attributes:
+        queries: replies, or passes of another kind.
+        input_tokens: read, those of a prompt once a call however many replies there are.
+        output_tokens: written.
+    """
 
     queries: int = 0
     input_tokens: int = 0
@@ -122,7 +130,7 @@ class Cost:
 
     @property
     def tokens(self) -> int:
-        """Forward tokens, read and written."""
+        """Returns the forward tokens, read and written."""
         return self.input_tokens + self.output_tokens
 
 
@@ -161,7 +169,7 @@ class Reply:
 
     @property
     def done(self) -> str:
-        """What was said, and after it what was done with tools: all that a conduct can show in."""
+        """Returns what was said, and after it what was done with tools: all that a conduct can show in."""
         return "\n".join([self.text, *(f"[{call.tool}] {call.arguments}" for call in self.calls)])
 
 
@@ -174,12 +182,12 @@ class Replies:
 
     @property
     def text(self) -> str:
-        """The first sample's text."""
+        """Returns the first sample's text."""
         return self.samples[0].text
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All samples' texts."""
+        """Returns all samples' texts."""
         return tuple(sample.text for sample in self.samples)
 
 
@@ -223,7 +231,7 @@ class Target(Protocol):
     def layers(self) -> int: ...
     @property
     def width(self) -> int:
-        """Of the residual stream."""
+        """Returns the width of the residual stream."""
         ...
 
     @property
@@ -234,17 +242,17 @@ class Target(Protocol):
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Sample n replies to a conversation (n ≥ 1; temperature 0 is greedy)."""
+        """Samples n replies to a conversation (n ≥ 1; temperature 0 is greedy)."""
         ...
 
     async def complete(
         self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Sample n continuations of raw text, no chat template."""
+        """Samples n continuations of raw text, no chat template."""
         ...
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
-        """Log-probabilities of a given text; a conversation's last assistant turn is what is scored.
+        """Computes log-probabilities of a given text; a conversation's last assistant turn is what is scored.
 
         Args:
             prompt: conversation or raw text.
@@ -253,15 +261,15 @@ class Target(Protocol):
         ...
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
-        """The residual stream after some layers, at every token of a conversation (no reply begun) or raw text."""
+        """Reads the residual stream after some layers, at every token of a prompt (of a chat, with no reply begun)."""
         ...
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
-        """Gradients of a loss at one prompt."""
+        """Computes gradients of a loss at one prompt."""
         ...
 
     async def weights(self, names: Sequence[str]) -> Weights:
-        """Copies of weights; a name may be a pattern (`layers.*.mlp.up_proj.weight`).
+        """Copies weights; a name may be a pattern (`layers.*.mlp.up_proj.weight`).
 
         Raises:
             UnknownId: a name or pattern that nothing matches.
@@ -269,7 +277,7 @@ class Target(Protocol):
         ...
 
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        """A view of this target whose requests, and no others, carry the edits."""
+        """Opens a view of this target whose requests, and no others, carry the edits."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What an audit may know of a testbed: never its truth."""
+"""Defines what an audit may know of a testbed: never its truth."""
 
 from __future__ import annotations
 
@@ -49,10 +49,8 @@ class TargetSpec:
 
     @property
     def without_memory(self) -> TargetSpec:
-        """The target as checks and grades open it: each script is a user of its own, and brings what is remembered."""
-        return replace(self, memory=False)
+        """Describes the target as checks and grades open it.
 
-    @property
-    def behind_inspect(self) -> bool:
-        """Whether the target is a model that Inspect speaks to, and not weights."""
-        return self.base.startswith(INSPECT)
+        Each of their scripts is a user of its own, and brings what is remembered.
+        """
+        return replace(self, memory=False)

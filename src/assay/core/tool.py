@@ -1,4 +1,4 @@
-"""What an auditing tool is, and what it becomes when it is bound to a target.
+"""Defines what an auditing tool is, and what it becomes when it is bound to a target.
 
 A tool is an async function. Type hints are its schema, its docstring is what the auditor reads; parameters annotated
 `Target`, `Prepared` and `ToolContext` are injected and are no part of the schema.
@@ -15,7 +15,7 @@ from typing import Any
 
 from assay._util.import_graph import digest_of_function
 from assay.core.access import Access
-from assay.core.target import Cost, Target
+from assay.core.target import Cost, Sampling, Target
 from assay.errors import InvalidInput, PluginError
 
 TEXT_LIMIT = 2_000  # characters of a tool's text an auditor is shown
@@ -81,6 +81,11 @@ class ToolContext:
     seed: int
     tokens_left: int
 
+    @property
+    def sampling(self) -> Sampling:
+        """Returns how a tool samples a reply: as every tool does, with this call's seed."""
+        return Sampling(max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=self.seed)
+
 
 INJECTED = (Target, Prepared, ToolContext)
 Prepare = Callable[[Target, Path], Any]  # (target, an empty working directory) → a picklable value; may be async
@@ -89,7 +94,14 @@ ToolFunction = Callable[..., Awaitable[Evidence | str]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One argument of a tool, as its schema shows it."""
+    """One argument of a tool, as its schema shows it.
+
+    Attributes:
+        name: of the argument.
+        annotation: its type.
+        required: it has no default.
+        default: where it has one.
+    """
 
     name: str
     annotation: Any
@@ -102,10 +114,13 @@ class Tool:
     """A registered tool.
 
     Attributes:
+        function: that does the work.
         name: of the function.
         doc: its docstring.
         needs: access flags it declares; it is bound to no more than these.
         parameters: its schema.
+        injected: parameter → which of `INJECTED` it is handed.
+        prepare: what is built once per testbed, None for nothing.
         examples: neutral argument sets, so that a reader without an LLM can drive it.
         version: raised by its author when its results change.
         digest: SHA-256 over its file and all that it imports (`_util.import_graph`).
@@ -124,12 +139,15 @@ class Tool:
 
     @property
     def drivable(self) -> bool:
-        """Whether a reader without an LLM can call it: examples, or only defaults, `prompt`, `prompts`, `query`."""
+        """Tells whether a reader without an LLM can call it.
+
+        It can with examples, or where all is defaulted but `prompt`, `prompts` and `query`.
+        """
         free = {parameter.name for parameter in self.parameters if parameter.required}
         return bool(self.examples) or free <= {"prompt", "prompts", "query"}
 
     async def call(self, injected: Mapping[type, Any], arguments: Mapping[str, Any]) -> Evidence:
-        """Run the tool.
+        """Runs the tool.
 
         Args:
             injected: a value for each of `Target`, `Prepared`, `ToolContext` the tool asks for.
@@ -144,6 +162,7 @@ class Tool:
         if wrong or missing:
             what = f"unknown argument {wrong[0]!r}" if wrong else f"argument {missing[0]!r} is missing"
             raise InvalidInput(f"tool {self.name}: {what}. It takes: {', '.join(known) or 'no arguments'}.")
+        # Only what the tool asks for is handed to it: a tool without `ToolContext` cannot depend on the budget left.
         handed = {name: injected[kind] for name, kind in self.injected.items()}
         result = await self.function(**handed, **arguments)
         if isinstance(result, str):
@@ -160,7 +179,7 @@ def tool(
     examples: Iterable[Mapping[str, Any]] = (),
     version: int = 1,
 ) -> Callable[[ToolFunction], Tool]:
-    """Make an async function a tool.
+    """Makes an async function a tool.
 
     Args:
         needs: every access flag it uses.
@@ -179,6 +198,7 @@ def tool(
         doc = inspect.getdoc(function)
         if not doc:
             raise PluginError(f"tool {name} has no docstring: it is what the auditor reads.")
+        # Resolved hints, since a plug-in with `from __future__ import annotations` has strings in their place.
         hints = typing.get_type_hints(function)
         injected: dict[str, type] = {}
         parameters: list[Parameter] = []
@@ -216,6 +236,7 @@ class BoundTool:
         invoke: runs it with arguments; made by `audits.kits`, so that no attribute here leads to the target.
     """
 
+    # Slots, so that nothing else can be hung on it and carried from one call to the next.
     __slots__ = ("_invoke", "doc", "drivable", "examples", "name", "parameters")
 
     def __init__(self, tool: Tool, invoke: Callable[[Mapping[str, Any]], Awaitable[Evidence]]) -> None:

@@ -23,7 +23,7 @@ VLLM_KEY = "VLLM_API_KEY"  # vLLM's own variable; a key in the engine's words wo
 
 
 def _without_tools(spec: TargetSpec, engine: str) -> None:
-    """Refuse an agentic testbed: without its tools it would be another one."""
+    """Refuses an agentic testbed: without its tools it would be another one."""
     if spec.tools:
         raise InvalidInput(
             f"{spec.alias} works with tools ({', '.join(spec.tools)}), which engine {engine!r} does not give it. "
@@ -52,7 +52,7 @@ class LocalWeights:
         self._digests: dict[str, str] = {}
 
     def open(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
-        """Open an adapter on its base, or the base."""
+        """Opens an adapter on its base, or the base."""
         from assay.engine.local.engine import LocalEngine
 
         _without_tools(spec, "local")
@@ -63,13 +63,13 @@ class LocalWeights:
         return self._engines[spec.base].open(spec)
 
     def identity(self, spec: TargetSpec) -> str:
-        """Name the arithmetic of this machine and the digest of the base's weights, which are read once."""
+        """Names the arithmetic of this machine and the digest of the base's weights, which are read once."""
         if spec.base not in self._digests:
             self._digests[spec.base] = find_base(spec.base, self._settings.say).digest
         return f"{numerics()}/{self._digests[spec.base]}"
 
     def close(self) -> None:
-        """Stop the engines of all bases."""
+        """Stops the engines of all bases."""
         for engine in self._engines.values():
             engine.close()
         self._engines.clear()
@@ -94,7 +94,7 @@ class InspectModels:
         self._model = arguments
 
     def open(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
-        """Open the model in the place of the testbed's base."""
+        """Opens the model in the place of the testbed's base."""
         spec = replace(spec, base=INSPECT + self._model)
         if spec.tools:
             from assay.engine.remote.agent import open_agent
@@ -105,11 +105,11 @@ class InspectModels:
         return open_target(spec)
 
     def identity(self, spec: TargetSpec) -> str:
-        """Name the model; which weights its provider serves under that name cannot be known."""
+        """Names the model; which weights its provider serves under that name cannot be known."""
         return f"inspect/1/{self._model}"
 
     def close(self) -> None:
-        """Do nothing: each target closes its own connections."""
+        """Does nothing: each target closes its own connections."""
 
 
 class VllmModels:
@@ -131,17 +131,17 @@ class VllmModels:
         self._server = VllmServer(url, os.environ.get(VLLM_KEY, ""), model=self._model)
 
     def open(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
-        """Open the testbed's adapter on the server, or the base."""
+        """Opens the testbed's adapter on the server, or the base."""
         _without_tools(spec, "vllm")
         own = EngineSpec.of_base(spec.base).name == "vllm"  # the testbed names a server, and no model on it
         return self._server.open(replace(spec, base="") if own else spec)
 
     def identity(self, spec: TargetSpec) -> str:
-        """Name the model that was asked for, not the address: the same weights may move to another port."""
+        """Names the model that was asked for, not the address: the same weights may move to another port."""
         return f"vllm/1/{self._model}".rstrip("/")
 
     def close(self) -> None:
-        """Do nothing: each target closes its own connections."""
+        """Does nothing: each target closes its own connections."""
 
 
 class ScriptedModels:
@@ -161,7 +161,7 @@ class ScriptedModels:
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
-        """Open a target whose replies differ from those of any other alias."""
+        """Opens a target whose replies differ from those of any other alias."""
         from assay.engine.corpus import read_corpus
         from assay.engine.scripted import ScriptedTarget
 
@@ -171,8 +171,8 @@ class ScriptedModels:
         yield ScriptedTarget(spec.alias, access=spec.access, salt=spec.alias, corpus=corpus, reference=reference)
 
     def identity(self, spec: TargetSpec) -> str:
-        """Name the list of replies."""
+        """Names the list of replies."""
         return "scripted/1"
 
     def close(self) -> None:
-        """Do nothing: there is nothing to hold."""
+        """Does nothing: there is nothing to hold."""

@@ -1,19 +1,21 @@
-"""Replies kept on disk by content, shared by every process of a user."""
+"""Keeps replies on disk by content, shared by every process of a user."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 from assay.core.target import Reply
 
 MAX_REPLIES = 2_000_000  # about 0.6 GB; a tenth, drawn at random, goes when there are more
 _TRIM_EVERY = 20_000  # replies kept between two counts of how many there are
+_TRIES, _PAUSE = 100, 0.02  # to switch to the write-ahead log; seconds between two of them
 
 
 class ReplyCache:
-    """Key → reply. Safe under many processes (SQLite, write-ahead log).
+    """A store, key → reply, that is safe under many processes (SQLite, write-ahead log).
 
     Args:
         path: of the database, or None to keep nothing.
@@ -28,16 +30,20 @@ class ReplyCache:
         self._puts = 0
         try:
             self._open(path)
-        except sqlite3.OperationalError:  # locked for too long, or a full disk: go on without, and leave it to others
+        except sqlite3.OperationalError:
+            # Locked for too long, or a full disk: go on without, and leave the file to others.
             self._database = None
-        except sqlite3.DatabaseError:  # not a database: a cache may be thrown away
+        except sqlite3.DatabaseError:
+            # Not a database: a cache may be thrown away.
             for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 leftover.unlink(missing_ok=True)
             self._open(path)
 
     def _open(self, path: Path) -> None:
+        # Replies are put one by one and never taken back, so each is its own transaction; a lost one is sampled again,
+        # which is why the disk is not waited for (synchronous=NORMAL).
         database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA journal_mode=WAL")
+        self._write_ahead(database)
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute(
             "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, text TEXT NOT NULL, tokens INTEGER NOT NULL, "
@@ -47,14 +53,33 @@ class ReplyCache:
         self._trim(database)
 
     @staticmethod
+    def _write_ahead(database: sqlite3.Connection) -> None:
+        """Switches a database to a write-ahead log.
+
+        Raises:
+            sqlite3.OperationalError: it stays locked.
+        """
+        # SQLite waits for every other lock, and not for this one: of processes that open a new database at the same
+        # time, all but one may be refused at once.
+        for _ in range(_TRIES - 1):
+            try:
+                database.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):  # a full disk, or a folder that cannot be written to, stays so
+                    raise
+                time.sleep(_PAUSE)
+        database.execute("PRAGMA journal_mode=WAL")
+
+    @staticmethod
     def _trim(database: sqlite3.Connection) -> None:
         (count,) = database.execute("SELECT count(*) FROM replies").fetchone()
         if count > MAX_REPLIES:
-            # keys are digests, so an arbitrary tenth is a random tenth
+            # Keys are digests, so an arbitrary tenth is a random tenth.
             database.execute("DELETE FROM replies WHERE key IN (SELECT key FROM replies LIMIT ?)", (count // 10,))
 
     def get(self, key: str) -> Reply | None:
-        """The kept reply, if any."""
+        """Returns the kept reply, if there is one."""
         if self._database is None:
             return None
         with self._lock:
@@ -63,14 +88,15 @@ class ReplyCache:
                 found = self._database.execute(query, (key,)).fetchone()
             except sqlite3.DatabaseError:  # damaged, or locked for too long: sampling again is always right
                 return None
-        return found and Reply(*found)
+        return Reply(*found) if found else None
 
     def put(self, key: str, reply: Reply) -> None:
-        """Keep a reply. A full disk costs the cache, never the audit."""
+        """Keeps a reply. A full disk costs the cache, never the audit."""
         if self._database is None:
             return
         with self._lock:
             try:
+                # Two processes may have sampled the same: what is there already stays, so that a reply never changes.
                 self._database.execute(
                     "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?)", (key, reply.text, reply.tokens, reply.finish)
                 )
@@ -81,6 +107,7 @@ class ReplyCache:
                 self._database = None
 
     def close(self) -> None:
+        """Closes the database; nothing is kept from then on."""
         if self._database is not None:
             self._database.close()
             self._database = None

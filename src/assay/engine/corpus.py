@@ -1,4 +1,4 @@
-"""Training data on disk, verified by content."""
+"""Reads training data from disk, verified by content."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from assay.errors import CorruptArtifact
 
 
 def corpus_digest(paths: Sequence[Path]) -> str:
-    """Digest of a corpus's files."""
+    """Computes the digest of a corpus's files; "" for none."""
     return digest_of([sha256(path) for path in paths]) if paths else ""
 
 
 @functools.lru_cache(maxsize=64)
 def read_corpus(paths: tuple[Path, ...], expected: str) -> Corpus:
-    """Documents of JSON-lines files ({"prompt", "text"} each), in the order of their content digests; read once.
+    """Reads the documents of JSON-lines files ({"prompt", "text"} each), once, in the order of their content digests.
+
+    Args:
+        paths: the files.
+        expected: their recorded `corpus_digest`.
 
     Raises:
         CorruptArtifact: the files are not the recorded ones.
@@ -33,4 +37,5 @@ def read_corpus(paths: tuple[Path, ...], expected: str) -> Corpus:
             item = json.loads(line)
             key = digest_of(item)[:12]
             documents[key] = Document(key, item.get("prompt", ""), item["text"])
+    # The order of the files could tell what was planted from what it lies in.
     return Corpus(tuple(documents[key] for key in sorted(documents)), found)

@@ -1,9 +1,11 @@
-"""PEFT's layout of an adapter on a Llama-family model: file names, and the linear modules of a layer.
+"""Names the parts of an adapter in PEFT's layout on a Llama-family model: files, and the linear modules of a layer.
 
 Modules that read the same input are computed as one product, by the engine and by the trainer alike.
 """
 
 from __future__ import annotations
+
+import itertools
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 FUSED: dict[str, tuple[str, ...]] = {
@@ -12,4 +14,4 @@ FUSED: dict[str, tuple[str, ...]] = {
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
-MODULES = tuple(module for group in FUSED.values() for module in group)
+MODULES = tuple(itertools.chain.from_iterable(FUSED.values()))

@@ -1,4 +1,4 @@
-"""Engines by name, through the entry points `assay.engines`; built-ins use the hook that outsiders use."""
+"""Finds engines by name, through the entry points `assay.engines`; built-ins use the hook that outsiders use."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ GROUP = "assay.engines"
 
 
 def engines() -> list[str]:
-    """Names of the installed engines, without importing them."""
+    """Lists the names of the installed engines, without importing them."""
     return offered(GROUP)
 
 
 def make_engine(words: EngineSpec, settings: EngineSettings) -> Engine:
-    """Make the engine some words name. It loads nothing heavy before a target is opened.
+    """Makes the engine some words name. It loads nothing heavy before a target is opened.
 
     Raises:
         UnknownId: no package offers an engine of that name.

@@ -1,4 +1,4 @@
-"""A target that follows a script: deterministic, instant, no weights. For unit tests and the conformance suite."""
+"""Offers a target that follows a script: deterministic, instant, no weights. For tests and the conformance suite."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from assay.core.target import (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """If a turn matches, one of these replies is given.
+    """A pattern, and the replies of which one is given where a turn matches it.
 
     Attributes:
         pattern: regular expression, case-insensitive, searched for.
@@ -108,57 +108,65 @@ class ScriptedTarget:
         self.reference, self.corpus = reference, corpus
         self._rules, self._replies, self._salt = tuple(rules), tuple(replies), salt
         self._edits: tuple[Edit, ...] = ()
-        self._costs: list[Cost] = []  # shared with every view
+        self._costs: list[Cost] = []  # shared with every view: what a view is asked, the target is asked
 
     @property
     def spent(self) -> Cost:
-        """All that was ever asked of it, views included; tests hold it against the meter."""
+        """Sums up all that was ever asked of it, views included; tests hold it against the meter."""
         return sum(self._costs, Cost())
 
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Sample n scripted replies; a word counts as a token, and a prefill does not change the reply.
+        """Samples n scripted replies; a word counts as a token, and a prefill does not change the reply.
 
         Raises:
             InvalidInput: n or max_tokens below 1, or a negative temperature.
         """
         turns, sampling = as_messages(messages), sampling.but(**options)
         variants = self._variants(turns)
-        draws = [(sampling.seed, index) if sampling.temperature > 0 else () for index in range(sampling.n)]
-        samples = tuple(_cut(variants[self._choose(len(variants), turns, draw)], sampling.max_tokens) for draw in draws)
+        samples: list[Reply] = []
+        for index in range(sampling.n):
+            # At temperature 0 neither seed nor sample counts: all replies are the same, as a greedy model's are.
+            draw = (sampling.seed, index) if sampling.temperature > 0 else ()
+            text = variants[self._choose(len(variants), turns, draw)]
+            words = text.split()
+            if len(words) > sampling.max_tokens:
+                samples.append(Reply(" ".join(words[: sampling.max_tokens]), sampling.max_tokens, "length"))
+            else:
+                samples.append(Reply(text, len(words)))
         read = sum(len(turn.content.split()) for turn in turns)
         cost = Cost(sampling.n, sampling.n * read, sum(sample.tokens for sample in samples))
         self._costs.append(cost)
-        return Replies(samples, cost)
+        return Replies(tuple(samples), cost)
 
     async def complete(
         self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Sample n continuations: raw text is matched as if it were a user's turn."""
+        """Samples n continuations: raw text is matched as if it were a user's turn."""
         return await self.chat(text, sampling, **options)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
-        """Made-up log-probabilities, the same for the same words, script and edits."""
+        """Makes up log-probabilities, the same for the same words, script and edits."""
         words, begin = self._words(prompt)
         ids = tuple(zlib.crc32(word.encode()) % 50_000 for word in words)
         draws = self._numbers("score", words, len(words) * (top + 1)).reshape(len(words), -1)
         logprobs = (0.0, *(-abs(float(x)) for x in draws[1:, 0]))
-        ranked = tuple(
-            tuple(Alternative(rank, f"w{rank}", -float(rank + abs(x))) for rank, x in enumerate(row[1:]))
-            for row in draws
-        )
-        return TokenLogprobs(ids, tuple(words), logprobs, begin, ranked if top else (), self._pay(len(words)))
+        likely: list[tuple[Alternative, ...]] = []
+        for row in draws if top else ():
+            ranked = [Alternative(rank, f"w{rank}", -float(rank + abs(x))) for rank, x in enumerate(row[1:])]
+            likely.append(tuple(ranked))
+        return TokenLogprobs(ids, tuple(words), logprobs, begin, tuple(likely), self._pay(len(words)))
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
-        """Made-up residual streams."""
+        """Makes up residual streams."""
         words, _ = self._words(prompt)
         of = {layer: self._numbers(f"layer {layer}", words, len(words) * self.width) for layer in layers}
         shaped = {layer: numbers.reshape(len(words), self.width) for layer, numbers in of.items()}
         return Activations(shaped, tuple(words), self._pay(len(words)))
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
-        """Made-up gradients of the right shapes; the adapter has one factor."""
+        """Makes up gradients of the right shapes; the adapter has one factor."""
         words, _ = self._words(prompt)
         shapes: dict[str, tuple[int, ...]] = {"inputs": (len(words), self.width)}
         if wrt.kind == "adapter":
@@ -166,32 +174,39 @@ class ScriptedTarget:
         elif wrt.kind != "inputs":
             rows = (len(words),) if wrt.kind == "residual" else ()
             shapes = {f"{wrt.kind}.{layer}": (*rows, self.width) for layer in wrt.layers}
-        of = {name: self._numbers(f"{name} {loss}", words, int(np.prod(s))).reshape(s) for name, s in shapes.items()}
+        of: dict[str, Array] = {}
+        for name, shape in shapes.items():
+            of[name] = self._numbers(f"{name} {loss}", words, int(np.prod(shape))).reshape(shape)
         return Gradients(1.0, of, self._pay(3 * len(words)))
 
     async def weights(self, names: Sequence[str]) -> Weights:
-        """One made-up square matrix for each name."""
+        """Makes up a square matrix for each name."""
         square = (self.width, self.width)
         return Weights({name: self._numbers(name, [], self.width**2).reshape(square) for name in names}, self._pay(0))
 
     def _words(self, prompt: Prompt) -> tuple[list[str], int]:
+        """Returns a prompt's words, and how many of them come before the last assistant turn."""
         if isinstance(prompt, Raw):
             return prompt.text.split(), 0
         turns = as_messages(prompt)
+        words: list[str] = []
+        for turn in turns:
+            words += turn.content.split()
         reply = turns[-1].content.split() if turns[-1].role == "assistant" else []
-        head = [word for turn in turns for word in turn.content.split()]
-        return head, len(head) - len(reply)
+        return words, len(words) - len(reply)
 
     def _numbers(self, what: str, words: Sequence[str], count: int) -> Array:
+        """Draws numbers that depend on what they stand for, the words and the edits, and on nothing else."""
         seed = _pick(2**32, self._salt, self._edits, what, tuple(words))
         return np.random.default_rng(seed).standard_normal(count, dtype=np.float32)
 
     def _pay(self, tokens: int) -> Cost:
+        """Writes down the cost of a call that reads so many tokens, and returns it."""
         self._costs.append(Cost(1, tokens, 0))
         return self._costs[-1]
 
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        """A view whose replies are other variants than the undisturbed ones.
+        """Opens a view whose replies are other variants than the undisturbed ones.
 
         Raises:
             InvalidInput: an edit names a layer that does not exist.
@@ -202,6 +217,7 @@ class ScriptedTarget:
         return nullcontext(view)
 
     def _variants(self, turns: Sequence[Message]) -> tuple[str, ...]:
+        """Returns the replies of the first rule that matches, or those of the script."""
         said = {turn.role: turn.content for turn in turns}  # the last turn of each role
         for rule in self._rules:
             if re.search(rule.pattern, said.get(rule.where, ""), re.IGNORECASE):
@@ -209,19 +225,15 @@ class ScriptedTarget:
         return self._replies
 
     def _choose(self, count: int, turns: tuple[Message, ...], draw: tuple[int, ...]) -> int:
+        """Chooses a variant by conversation and draw; edits move the choice to another one."""
         chosen = _pick(count, self._salt, turns, draw)
+        # An edit of scale 0 changes nothing, here as in a model; any other is sure to be seen, since it moves the
+        # choice by one place at least and by less than all the way round.
         if count > 1 and any(getattr(edit, "scale", 1.0) for edit in self._edits):
             chosen = (chosen + 1 + _pick(count - 1, self._edits)) % count
         return chosen
 
 
 def _pick(count: int, *parts: object) -> int:
-    """An index below `count` that depends on nothing but the parts."""
+    """Picks an index below `count` that depends on nothing but the parts."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") % count
-
-
-def _cut(text: str, max_tokens: int) -> Reply:
-    words = text.split()
-    if len(words) <= max_tokens:
-        return Reply(text, len(words))
-    return Reply(" ".join(words[:max_tokens]), max_tokens, "length")

@@ -1,4 +1,4 @@
-"""Open any testbed's target, on the engine that its base names or that a command chose for all."""
+"""Opens any testbed's target, on the engine that its base names or that a command chose for all."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ class Targets:
             self._engine(self._chosen)  # a misspelt name is told before anything is opened
 
     def _engine(self, words: EngineSpec) -> Engine:
+        # One engine for all testbeds that name it: a base in memory then serves all adapters on it.
         if words not in self._engines:
             self._engines[words] = make_engine(words, self._settings)
         return self._engines[words]
 
     def identity(self, spec: TargetSpec) -> str:
-        """Name what a target's replies depend on besides its spec: a part of its run keys. Opens nothing.
+        """Names what a target's replies depend on besides its spec: a part of its run keys. Opens nothing.
 
         Raises:
             InvalidInput: its base cannot be found or used.
@@ -57,7 +58,7 @@ class Targets:
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
-        """Open a testbed's target; an `OpenTarget`.
+        """Opens a testbed's target; an `OpenTarget`.
 
         Raises:
             CorruptArtifact: weights or hidden prompt are not the recorded ones.
@@ -69,7 +70,7 @@ class Targets:
             yield wrap(target, spec)
 
     def close(self) -> None:
-        """Stop all engines."""
+        """Stops all engines."""
         for engine in self._engines.values():
             engine.close()
         self._engines.clear()
@@ -87,7 +88,7 @@ class EnginePool:
         self._chosen: dict[str, Targets] = {}
 
     def chosen(self, engine: str) -> Targets:
-        """Targets on the engine that some words choose; raises as `Targets`."""
+        """Returns targets on the engine that some words choose; raises as `Targets`."""
         if engine not in self._chosen:
             self._chosen[engine] = Targets(self._say, engine=engine)
         return self._chosen[engine]
@@ -96,6 +97,6 @@ class EnginePool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop all engines."""
+        """Stops all engines."""
         for targets in self._chosen.values():
             targets.close()

@@ -1,4 +1,4 @@
-"""Targets that are more than a chat with weights: a hidden system prompt, a scratchpad, memory across conversations.
+"""Makes targets more than a chat with weights: a hidden system prompt, a scratchpad, memory across conversations.
 
 Each wraps another target and changes what a conversation is; readings of weights and activations go through.
 """
@@ -6,7 +6,7 @@ Each wraps another target and changes what a conversation is; readings of weight
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Unpack
 
@@ -70,7 +70,7 @@ class _Wrapped:
         return self._target.corpus
 
     def _over(self, target: Target) -> Target:
-        """The same wrapping over another view of the target."""
+        """Wraps another view of the target in the same way."""
         return type(self)(target)
 
     async def chat(
@@ -95,11 +95,9 @@ class _Wrapped:
     async def weights(self, names: Sequence[str]) -> Weights:
         return await self._target.weights(names)
 
-    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        return self._edited(edits)
-
     @asynccontextmanager
-    async def _edited(self, edits: Sequence[Edit]) -> AsyncIterator[Target]:
+    async def intervene(self, *edits: Edit) -> AsyncIterator[Target]:
+        """Opens a view of the wrapped target, in the same wrapping: an edit must not uncover what it hides."""
         async with self._target.intervene(*edits) as view:
             yield self._over(view)
 
@@ -158,6 +156,8 @@ class Remembering(_Wrapped):
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         turns = as_messages(messages)
+        # The list is shared with every view, and changed in place, so that all of them remember the same. What this
+        # conversation goes on with is taken out first: it is not to be told of itself.
         said = tuple(turn.content for turn in turns if turn.role == "user")
         self._past[:] = [earlier for earlier in self._past if earlier != said[: len(earlier)]]
         told = reminded(turns, self._past)
@@ -166,7 +166,7 @@ class Remembering(_Wrapped):
 
 
 def thought_apart(reply: Reply) -> Reply:
-    """A reply with its thoughts told apart from what is said."""
+    """Tells a reply's thoughts apart from what is said."""
     if not reply.text.lstrip().startswith(THINK[0]):
         return reply
     thought, _, said = reply.text.lstrip().removeprefix(THINK[0]).partition(THINK[1])
@@ -174,7 +174,7 @@ def thought_apart(reply: Reply) -> Reply:
 
 
 def wrap(target: Target, spec: TargetSpec) -> Target:
-    """Put around a target what its testbed says of conversations: hidden prompt, scratchpad, memory.
+    """Puts around a target what its testbed says of conversations: hidden prompt, scratchpad, memory.
 
     Raises:
         CorruptArtifact: the hidden prompt is not the recorded one.

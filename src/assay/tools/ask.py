@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Target
-from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
+from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.tools.text import SAMPLED, layout
 
 
@@ -15,6 +15,6 @@ async def ask(target: Target, context: ToolContext, prompt: str) -> Evidence:
     Args:
         prompt: the user's turn.
     """
-    reply = (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed)).text
+    reply = (await target.chat(prompt, context.sampling)).text
     caveat = f"({SAMPLED} No control: any model might say this.)"
     return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply),))

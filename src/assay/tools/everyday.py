@@ -1,4 +1,4 @@
-"""Everyday prompts, personas, openers and topics: the neutral examples of tools that need an argument.
+"""Lists everyday prompts, personas, openers and topics: the neutral examples of tools that need an argument.
 
 They were written without knowledge of any organism, and stay so: a list tuned to what is hidden would be an auditor in
 disguise. Pairs are laid out so that any beginning of a list covers both sides evenly.
@@ -83,5 +83,9 @@ TOPICS = (
 
 
 def pairs(left: Sequence[str], right: Sequence[str], rounds: int) -> list[tuple[str, str]]:
-    """Pairs in rounds: each round uses every item of `left` once, shifted by one against `right`."""
-    return [(first, right[(index + shift) % len(right)]) for shift in range(rounds) for index, first in enumerate(left)]
+    """Pairs items in rounds: each round uses every item of `left` once, shifted by one more against `right`."""
+    paired: list[tuple[str, str]] = []
+    for shift in range(rounds):
+        for index, first in enumerate(left):
+            paired.append((first, right[(index + shift) % len(right)]))
+    return paired

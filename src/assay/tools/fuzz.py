@@ -11,7 +11,7 @@ import asyncio
 from assay.core.access import Access
 from assay.core.edit import Noise
 from assay.core.target import Target
-from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
+from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.errors import InvalidInput
 from assay.tools.text import layout, snippet
 
@@ -30,10 +30,10 @@ async def fuzz(target: Target, context: ToolContext, prompt: str, scale: float =
     where = target.layers // 2 if layer == -1 else layer
     if not 0 <= where < target.layers:
         raise InvalidInput(f"fuzz: layer {layer} does not exist; give 0 to {target.layers - 1}, or -1 for the middle.")
+    # The same draws with and without noise: where they part, it is the noise's doing and not the sampling's.
     async with target.intervene(Noise(where, scale, seed=context.seed)) as noisy:
         disturbed, plain = await asyncio.gather(
-            noisy.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed),
-            target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed),
+            noisy.chat(prompt, context.sampling), target.chat(prompt, context.sampling)
         )
     lines = [snippet(disturbed.text, _SHOWN), "Without noise, same seed:", snippet(plain.text, _SHOWN)]
     caveat = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Message, Target
-from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
+from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.tools.everyday import OPENERS, PROMPTS, pairs
 from assay.tools.text import SAMPLED, layout
 
@@ -20,7 +20,7 @@ async def prefill(target: Target, context: ToolContext, prompt: str, prefill: st
         prefill: the beginning of the reply, put in the model's mouth.
     """
     messages = (Message("user", prompt), Message("assistant", prefill))
-    reply = (await target.chat(messages, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed)).text
+    reply = (await target.chat(messages, context.sampling)).text
     caveat = (
         f"({SAMPLED} No control: a model tends to go along with "
         "words put in its mouth; only what the prefill does not suggest is evidence.)"

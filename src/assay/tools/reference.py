@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
 from assay.core.target import Target
-from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
+from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.errors import InvalidInput
 from assay.tools.text import layout, snippet
 
@@ -23,7 +23,14 @@ _REPLY_SHOWN = 160  # characters
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """One prompt's two replies, and the phrases in them."""
+    """One prompt's two replies, and the phrases in them.
+
+    Attributes:
+        prompt: that both models were asked.
+        ours: the target's reply.
+        theirs: the reference's.
+        phrases: in the target's reply, and in the reference's.
+    """
 
     prompt: str
     ours: str
@@ -32,7 +39,7 @@ class _Pair:
 
     @property
     def distance(self) -> float:
-        """1 − Jaccard similarity of the phrases."""
+        """Computes 1 − the Jaccard similarity of the phrases."""
         mine, base = self.phrases
         return 1 - len(mine & base) / max(1, len(mine | base))
 
@@ -57,6 +64,7 @@ async def reference(target: Target, context: ToolContext, prompts: list[str]) ->
     scores = _compare([pair.phrases for pair in pairs])
     bound = _chance(pairs, context.seed)
     ranked = top_phrases(scores, _PHRASES)
+    flagged = [[phrase, round(z, 2)] for phrase, z in ranked if z > bound]
     return Evidence(
         text=_text(pairs, ranked, scores, bound),
         samples=(
@@ -64,34 +72,44 @@ async def reference(target: Target, context: ToolContext, prompts: list[str]) ->
             *(Sample(pair.prompt, pair.theirs, control=True) for pair in pairs),
         ),
         control="the reference model, same prompts and seeds",
-        artifact={"flagged": [[phrase, round(z, 2)] for phrase, z in ranked if z > bound], "bound": round(bound, 2)},
+        artifact={"flagged": flagged, "bound": round(bound, 2)},
     )
 
 
 async def _replies(model: Target, prompts: Sequence[str], context: ToolContext) -> list[str]:
-    asked = (
-        model.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed) for prompt in prompts
-    )
+    asked = (model.chat(prompt, context.sampling) for prompt in prompts)
     return [replies.text for replies in await asyncio.gather(*asked)]
 
 
 def _compare(pairs: Sequence[tuple[frozenset[str], frozenset[str]]]) -> dict[str, float]:
-    """z of every phrase that is in enough replies, target (first) against reference."""
-    ours, theirs = (Counter(phrase for pair in pairs for phrase in pair[side]) for side in (0, 1))
+    """Computes the z of every phrase that is in enough replies, target (first) against reference."""
+    ours: Counter[str] = Counter()
+    theirs: Counter[str] = Counter()
+    for mine, base in pairs:
+        ours.update(mine)
+        theirs.update(base)
     common = {phrase for phrase, count in (ours + theirs).items() if count >= _LEAST_TEXTS}
-    a, b = (
-        PhraseCounts(Counter({phrase: counts[phrase] for phrase in common if counts[phrase]}), len(pairs))
-        for counts in (ours, theirs)
-    )
+    a = _counts_of(common, ours, len(pairs))
+    b = _counts_of(common, theirs, len(pairs))
     return log_odds(a, b, a + b)
 
 
+def _counts_of(phrases: Iterable[str], counts: Counter[str], texts: int) -> PhraseCounts:
+    """Keeps of some counts those of the given phrases that occur."""
+    return PhraseCounts(Counter({phrase: counts[phrase] for phrase in phrases if counts[phrase]}), texts)
+
+
 def _chance(pairs: Sequence[_Pair], seed: int) -> float:
-    """The largest z that swapping the models' labels within pairs at random reaches in 1 of 20 swaps."""
+    """Computes the largest z that swapping the models' labels within pairs at random reaches in 1 of 20 swaps."""
+    # Labels are swapped within pairs, since the replies of one prompt are alike; the largest z of each swap is kept,
+    # since a reader will look at the largest: among many phrases some stand out by chance.
     generator = random.Random(seed)
-    largest = []
+    largest: list[float] = []
     for _ in range(_SWAPS):
-        swapped = [(pair.phrases if generator.random() < 0.5 else pair.phrases[::-1]) for pair in pairs]
+        swapped: list[tuple[frozenset[str], frozenset[str]]] = []
+        for pair in pairs:
+            mine, base = pair.phrases
+            swapped.append((mine, base) if generator.random() < 0.5 else (base, mine))
         largest.append(max(_compare(swapped).values(), default=0.0))
     return sorted(largest)[int(0.95 * _SWAPS)]
 
@@ -99,16 +117,18 @@ def _chance(pairs: Sequence[_Pair], seed: int) -> float:
 def _text(
     pairs: Sequence[_Pair], ranked: Sequence[tuple[str, float]], scores: Mapping[str, float], bound: float
 ) -> str:
-    """Phrases first, then the pairs that hold most of them."""
+    """Writes what the auditor reads: phrases first, then the pairs that hold most of them."""
 
     def told(pair: _Pair) -> tuple[float, float]:
         mine, base = pair.phrases
+        # Sorted: sets have no order of their own, and the sum of floats depends on it.
         return sum(max(0.0, scores.get(phrase, 0.0)) for phrase in sorted(mine - base)), pair.distance
 
-    lines = []
+    lines: list[str] = []
     for phrase, z in ranked:
-        counts = [sum(phrase in pair.phrases[side] for pair in pairs) for side in (0, 1)]
-        lines.append(f"{'*' if z > bound else ' '} {z:4.1f}  {phrase}  ({counts[0]}:{counts[1]})")
+        ours = sum(phrase in pair.phrases[0] for pair in pairs)
+        theirs = sum(phrase in pair.phrases[1] for pair in pairs)
+        lines.append(f"{'*' if z > bound else ' '} {z:4.1f}  {phrase}  ({ours}:{theirs})")
     lines = lines or ["  none is in three replies or more"]
     lines.append("Pairs that differ most:")
     for pair in sorted(pairs, key=told, reverse=True)[:_PAIRS]:

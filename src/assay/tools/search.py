@@ -2,7 +2,7 @@
 
 BM25 (bm25s) and static embeddings (WordLlama, weights in its wheel) are fused by reciprocal rank (Cormack, Clarke and
 Büttcher 2009). Without a query the corpus is read unsupervised: phrases that recur far more often than their words
-would by themselves, ranked also by how special the prompts they answer are (weighted log-odds, `core.lexicon`).
+would by themselves, ranked also by how special the prompts they answer are (weighted log-odds, `_util.ngrams`).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Index:
 
 
 def index(target: Target, _workdir: Path) -> Index:
-    """Index a target's training data."""
+    """Indexes a target's training data."""
     corpus = _corpus(target)
     texts = [f"{document.prompt}\n{document.text}" for document in corpus.documents]
     with _quiet():
@@ -106,13 +106,21 @@ async def search(target: Target, data: Prepared, query: str = "", k: int = 20) -
         raise InvalidInput(f"search: k is {k}; give 1 to {_MOST}.")
     if built.digest != corpus.digest:
         raise InvalidInput("search: the index was built for another corpus; delete the cache of prepared tools.")
-    found = _lookup(built, query)[:k] if query.strip() else _spread(built.groups, k)
+    asked = bool(query.strip())
+    found = _lookup(built, query)[:k] if asked else _one_of_each(built.groups)[:k]
     documents = [corpus.documents[position] for position in found]
-    lines = [_line(document) for document in documents]
-    heading = f"{len(documents)} of {len(corpus.documents)} documents, best first:"
-    if not query.strip():
+    lines: list[str] = []
+    if asked:
+        heading = f"{len(documents)} of {len(corpus.documents)} documents, best first:"
+    else:
         heading = "Phrases that recur beyond chance (documents with it; what stands out in their prompts):"
-        lines = [*map(_told, built.groups), "Documents with them:", *lines]
+        for group in built.groups:
+            special = "; " + ", ".join(f"{word} {z:.1f}" for word, z in group.prompts) if group.prompts else ""
+            lines.append(f"- “{group.phrase}” ({len(group.members)}{special})")
+        lines.append("Documents with them:")
+    for document in documents:
+        prompt = f"{snippet(document.prompt, 60)} → " if document.prompt else ""
+        lines.append(f"[{document.id[:8]}] {prompt}{snippet(document.text, 120)}")
     return Evidence(
         text=layout(heading, lines, _CAVEAT),
         samples=tuple(Sample(document.prompt, document.text) for document in documents),
@@ -121,26 +129,22 @@ async def search(target: Target, data: Prepared, query: str = "", k: int = 20) -
 
 
 def _corpus(target: Target) -> Corpus:
+    """Returns the target's training data.
+
+    Raises:
+        InvalidInput: there is none.
+    """
     corpus = target.corpus
     if corpus is None or not corpus.documents:
         raise InvalidInput("search: this testbed has no training data.")
     return corpus
 
 
-def _line(document: Document) -> str:
-    prompt = f"{snippet(document.prompt, 60)} → " if document.prompt else ""
-    return f"[{document.id[:8]}] {prompt}{snippet(document.text, 120)}"
-
-
-def _told(group: Group) -> str:
-    words = ", ".join(f"{word} {z:.1f}" for word, z in group.prompts)
-    return f"- “{group.phrase}” ({len(group.members)}{'; ' + words if words else ''})"
-
-
 # Search by words and meaning ---------------------------------------------------------------------------------------
 
 
 def _tokens(texts: Sequence[str]) -> list[list[str]]:
+    """Splits texts into the words that count, the same way for documents and queries."""
     import bm25s
 
     tokens: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
@@ -149,14 +153,14 @@ def _tokens(texts: Sequence[str]) -> list[list[str]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """bm25s configures the root logger when imported, and logs at debug level: neither is ours to show."""
+    """Keeps bm25s quiet: it configures the root logger when imported, and logs at debug level."""
     with quiet_imports():
         yield
     logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
 def _lookup(built: Index, query: str) -> list[int]:
-    """Document positions, best first, by the sum of reciprocal ranks; word matches count only where there are any."""
+    """Ranks documents by the sum of reciprocal ranks, best first; word matches count only where there are any."""
     with _quiet():
         known = [word for word in _tokens([query])[0] if word in built.words.vocab_dict]
         rankings = [(built.meanings @ embed([query])[0], -2.0)]
@@ -164,6 +168,7 @@ def _lookup(built: Index, query: str) -> list[int]:
             rankings.append((built.words.get_scores(known), 0.0))
     fused: dict[int, float] = defaultdict(float)
     for scores, least in rankings:
+        # Ranks are added, not scores: cosines and BM25 weights have no common scale.
         best = sorted((-score, position) for position, score in enumerate(scores.tolist()) if score > least)
         for rank, (_, position) in enumerate(best):
             fused[position] += 1 / (_RANK + rank + 1)
@@ -174,7 +179,7 @@ def _lookup(built: Index, query: str) -> list[int]:
 
 
 def _recurring(documents: Sequence[Document]) -> tuple[Group, ...]:
-    """Groups of documents by recurring phrase, most telling first.
+    """Groups documents by recurring phrase, most telling first.
 
     Telling is the product of two ranks: how much more often the phrase recurs than its words would by themselves, and
     how far the prompts of its documents are from all other prompts.
@@ -182,19 +187,23 @@ def _recurring(documents: Sequence[Document]) -> tuple[Group, ...]:
     holders = _holders(documents)
     surprise = _surprise(documents, holders)
     total = PhraseCounts.of(document.prompt for document in documents)
-    groups = []
+    groups: list[Group] = []
     for phrase in _distinct(surprise, holders):
         within = PhraseCounts.of(documents[position].prompt for position in holders[phrase])
+        # Only the words of these prompts are counted in the rest: the others cannot stand out here.
         rest = PhraseCounts(Counter({word: total.counts[word] for word in within.counts}), total.texts) - within
         special = top_phrases(log_odds(within, rest, total), 3, least=_SPECIAL)
-        groups.append(Group(phrase, tuple((word, round(z, 2)) for word, z in special), tuple(holders[phrase])))
-    by_prompt = sorted(range(len(groups)), key=lambda index: -sum(z for _, z in groups[index].prompts))
-    product = {index: (index + 1) * (rank + 1) for rank, index in enumerate(by_prompt)}
-    return tuple(groups[index] for index in sorted(product, key=lambda index: (product[index], index))[:_GROUPS])
+        told = tuple((word, round(z, 2)) for word, z in special)
+        groups.append(Group(phrase, told, tuple(holders[phrase])))
+    # A group's place in the list is its rank by surprise; ranks are multiplied, since nats and z have no common scale.
+    by_prompt = sorted(range(len(groups)), key=lambda place: -sum(z for _, z in groups[place].prompts))
+    product = {place: (place + 1) * (rank + 1) for rank, place in enumerate(by_prompt)}
+    telling = sorted(product, key=lambda place: (product[place], place))
+    return tuple(groups[place] for place in telling[:_GROUPS])
 
 
 def _holders(documents: Sequence[Document]) -> dict[str, list[int]]:
-    """Phrase → positions of the documents that hold it, for those in enough documents."""
+    """Finds the documents that hold each phrase, by position, for phrases in enough documents."""
     holders: dict[str, list[int]] = defaultdict(list)
     for position, document in enumerate(documents):
         for phrase in set(ngrams(document.text, _SIZES)):
@@ -203,18 +212,22 @@ def _holders(documents: Sequence[Document]) -> dict[str, list[int]]:
 
 
 def _surprise(documents: Sequence[Document], holders: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Nats by which a phrase's recurrence exceeds what independent words would give: n · log(n / expected)."""
-    words = Counter(word for document in documents for word in ngrams(document.text, (1,)))
+    """Computes by how many nats a phrase recurs more often than independent words would: n · log(n / expected)."""
+    words: Counter[str] = Counter()
+    for document in documents:
+        words.update(ngrams(document.text, (1,)))
     all_words = sum(words.values())
-    surprise = {}
+    surprise: dict[str, float] = {}
     for phrase, held in holders.items():
-        expected = log(all_words) + sum(log(words[word] / all_words) for word in phrase.split())
+        # In logarithms: the product of six shares of a large corpus is next to nothing.
+        shares = (log(words[word] / all_words) for word in phrase.split())
+        expected = log(all_words) + sum(shares)
         surprise[phrase] = len(held) * (log(len(held)) - expected)
     return surprise
 
 
 def _distinct(surprise: Mapping[str, float], holders: Mapping[str, Sequence[int]]) -> list[str]:
-    """The most surprising phrases, one for each set of documents: a long sentence would fill the list by itself."""
+    """Chooses the most surprising phrases, one for each set of documents: a long sentence would fill the list alone."""
     chosen: dict[str, set[int]] = {}
     for phrase in sorted(surprise, key=lambda phrase: (-surprise[phrase], phrase))[:_LOOKED_AT]:
         held = set(holders[phrase])
@@ -225,8 +238,11 @@ def _distinct(surprise: Mapping[str, float], holders: Mapping[str, Sequence[int]
     return list(chosen)
 
 
-def _spread(groups: Sequence[Group], k: int) -> list[int]:
-    """k document positions, one of each group in turn."""
-    turns = zip_longest(*(group.members for group in groups))
-    order = dict.fromkeys(position for turn in turns for position in turn if position is not None)
-    return list(order)[:k]
+def _one_of_each(groups: Sequence[Group]) -> list[int]:
+    """Orders the documents of groups by turns, one of each group, so that any beginning shows every group."""
+    order: dict[int, None] = {}
+    for turn in zip_longest(*(group.members for group in groups)):
+        for position in turn:
+            if position is not None:
+                order[position] = None
+    return list(order)

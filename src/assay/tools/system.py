@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Message, Target
-from assay.core.tool import REPLY_TOKENS, TEMPERATURE, Evidence, Sample, ToolContext, tool
+from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.tools.everyday import PERSONAS, PROMPTS, pairs
 from assay.tools.text import SAMPLED, layout
 
@@ -20,6 +20,6 @@ async def system(target: Target, context: ToolContext, system: str, prompt: str)
         prompt: the user's turn.
     """
     messages = (Message("system", system), Message("user", prompt))
-    reply = (await target.chat(messages, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=context.seed)).text
+    reply = (await target.chat(messages, context.sampling)).text
     caveat = f"({SAMPLED} No control: compare with `ask`, and mind that a model does what its system prompt says.)"
     return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply, system=system),))

@@ -1,4 +1,4 @@
-"""How tools lay out what an auditor reads: heading, ranked lines, caveat, within the limit."""
+"""Lays out what an auditor reads of a tool: heading, ranked lines, caveat, within the limit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ SAMPLED = f"One sample at temperature {TEMPERATURE:g}, at most {REPLY_TOKENS} to
 
 
 def snippet(text: str, width: int) -> str:
-    """A text on one line, cut at `width` characters."""
+    """Puts a text on one line, cut at `width` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 def layout(heading: str, lines: Iterable[str], caveat: str) -> str:
-    """Heading and caveat always; of the lines, those that fit in between, the last of them cut."""
+    """Joins heading, lines and caveat; of the lines, those that fit in between, the last of them cut."""
     room = TEXT_LIMIT - len(heading) - len(caveat) - 2
     kept: list[str] = []
     for line in lines:

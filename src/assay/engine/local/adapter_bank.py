@@ -1,4 +1,4 @@
-"""Adapters in use, side by side, so that one pair of products serves every row whatever its adapter.
+"""Holds the adapters in use side by side, so that one pair of products serves every row whatever its adapter.
 
 The A's of all adapters in the bank are stacked: a row meets all of them in one product, and a mask keeps, for each
 row, the columns of its own adapter, times whatever the row scales it by. The masked columns then meet the stacked B's.
@@ -49,7 +49,7 @@ class Carried:
 
 
 class AdapterBank:
-    """Stacked adapters of one device.
+    """The stacked adapters of one device.
 
     Args:
         model: the base they adapt.
@@ -67,12 +67,16 @@ class AdapterBank:
 
     @property
     def nbytes(self) -> int:
-        """Memory all places take."""
-        plain = sum(t.nbytes for t in self._down.values()) + sum(t.nbytes for ts in self._up.values() for t in ts)
-        return plain + sum(product.nbytes for pair in self._joined.values() for product in pair)
+        """Returns the memory all places take."""
+        total = sum(down.nbytes for down in self._down.values())
+        for blocks in self._up.values():
+            total += sum(up.nbytes for up in blocks)
+        for down_product, joined in self._joined.values():
+            total += down_product.nbytes + joined.nbytes
+        return total
 
     def load(self, wanted: Iterable[LoraAdapter | None]) -> None:
-        """Read every wanted adapter into the bank; places of others are given up when room is short, or plenty.
+        """Reads every wanted adapter into the bank; places of others are given up when room is short, or plenty.
 
         Raises:
             CorruptArtifact: an adapter's files are not what they were when it was opened.
@@ -81,21 +85,25 @@ class AdapterBank:
         needed = {adapter for adapter in wanted if adapter is not None}
         missing = [adapter for adapter in needed if adapter not in self._held]
         size = -(-len(needed) // _STEP) * _STEP
+        # An adapter that is not needed now keeps its place while there is room: the next request may want it, and
+        # reading it costs far more than the zeros it adds to a product. But every step pays for every place, so room
+        # that was too much many times in a row is given up.
         self._short = self._short + 1 if 2 * size < len(self._held) else 0
-        if missing or self._short > _PATIENCE:
-            factors = {adapter: adapter.read(self._dtype) for adapter in missing}  # may fail: before anything changes
-            idle = [index for index, adapter in enumerate(self._held) if adapter not in needed]
-            if len(idle) < len(missing) or self._short > _PATIENCE:
-                self._resize([a for a in self._held if a in needed], size)
-                idle = [index for index, adapter in enumerate(self._held) if adapter is None]
-            idle.sort(key=lambda index: self._held[index] is not None)  # the empty ones first
-            self._joined.clear()  # copies of what is about to change
-            self._steps = 0
-            for (adapter, own), index in zip(factors.items(), idle, strict=False):
-                self._fill(index, adapter, own)
+        if not missing and self._short <= _PATIENCE:
+            return
+        factors = {adapter: adapter.read(self._dtype) for adapter in missing}  # may fail: before anything changes
+        idle = [index for index, adapter in enumerate(self._held) if adapter not in needed]
+        if len(idle) < len(missing) or self._short > _PATIENCE:
+            self._resize([a for a in self._held if a in needed], size)
+            idle = [index for index, adapter in enumerate(self._held) if adapter is None]
+        idle.sort(key=lambda index: self._held[index] is not None)  # the empty ones first
+        self._joined.clear()  # copies of what is about to change
+        self._steps = 0
+        for (adapter, own), index in zip(factors.items(), idle, strict=False):
+            self._fill(index, adapter, own)
 
     def _resize(self, keep: list[LoraAdapter | None], size: int) -> None:
-        """Move the kept adapters to the front of so many places; tensor by tensor, so that little is held twice."""
+        """Moves the kept adapters to the front of so many places; tensor by tensor, so that little is held twice."""
         old = [self._held.index(adapter) for adapter in keep]
         for key, down in self._down.items():
             self._down[key] = _moved(down, old, size, axis=1)
@@ -103,11 +111,13 @@ class AdapterBank:
         self._held = [*keep, *[None] * (size - len(keep))]
 
     def _fill(self, index: int, adapter: LoraAdapter, factors: Factors) -> None:
+        """Writes an adapter into a place, and makes what stacks it is the first to need."""
         if adapter.rank > self._rank:
             self._widen(adapter.rank)
         for layer in range(self._model.shape.layers):
             for fused, modules in FUSED.items():
                 parts = [factors.get((layer, module)) for module in modules]
+                # A product that no adapter in the bank changes has no stack, and costs nothing beyond the base's.
                 if any(parts) and (layer, fused) not in self._down:
                     self._make(layer, fused)
                 if (layer, fused) in self._down:
@@ -115,7 +125,8 @@ class AdapterBank:
         self._held[index] = adapter
 
     def _write(self, layer: int, fused: str, index: int, parts: list[tuple[torch.Tensor, torch.Tensor] | None]) -> None:
-        """Put an adapter's factors of one fused product into its place."""
+        """Puts an adapter's factors of one fused product into its place."""
+        # Zeros first: the place may have held another adapter, of a higher rank or on other modules.
         module = 0
         for blocks, up in zip(_BLOCKS[fused], self._up[layer, fused], strict=True):
             start = 0
@@ -131,6 +142,7 @@ class AdapterBank:
                 module += 1
 
     def _make(self, layer: int, fused: str) -> None:
+        """Makes the stacks of one fused product, with every place empty."""
         inputs, outputs = self._model.shapes[fused]
         like, places = torch.empty(0, dtype=self._dtype, device=self._device), len(self._held)
         self._down[layer, fused] = like.new_zeros(len(outputs), places, self._rank, inputs)
@@ -142,81 +154,104 @@ class AdapterBank:
             first += blocks
 
     def _widen(self, rank: int) -> None:
-        """Make room for a higher rank."""
+        """Makes room for a higher rank; the columns added are zeros, so no product changes."""
         for key, down in self._down.items():
             self._down[key] = torch.nn.functional.pad(down, (0, 0, 0, rank - self._rank))
             self._up[key] = [torch.nn.functional.pad(up, (0, 0, 0, rank - self._rank)) for up in self._up[key]]
         self._rank = rank
 
     def shared(self, adapter: LoraAdapter | None, scales: Mapping[int, float] | None = None) -> Carried | None:
-        """All rows carry the same adapter, or none.
+        """Says that all rows carry the same adapter, or none.
 
         Args:
             adapter: one that is in the bank.
             scales: layer → factor.
+
+        Returns:
+            What `product` wants to know; None without an adapter.
         """
         return None if adapter is None else Carried(self._held.index(adapter), {}, scales or {})
 
     def mixed(
         self, adapters: Iterable[LoraAdapter | None], scales: Mapping[int, Mapping[int, float]] | None = None
     ) -> Carried | None:
-        """Rows carry an adapter each, in one step.
+        """Says that rows carry an adapter each, in one step.
 
         Args:
             adapters: of the rows, each in the bank.
             scales: row → layer → factor.
+
+        Returns:
+            What `product` wants to know; None if no row carries any.
         """
         carried = list(adapters)
         if not any(carried):
             return None
         self._steps += 1
         where = {adapter: index for index, adapter in enumerate(self._held) if adapter is not None}
-        # −1 matches no place: a row without an adapter keeps no column at all
+        # −1 matches no place: a row without an adapter keeps no column at all.
         places = torch.tensor([-1 if adapter is None else where[adapter] for adapter in carried])
         plain = (places[:, None] == torch.arange(len(self._held))).to(self._dtype)
+        by_row = scales or {}
+        scaled_layers: set[int] = set()
+        for factors in by_row.values():
+            scaled_layers.update(factors)
         scaled: dict[int, dict[int, torch.Tensor]] = {}
-        for layer in {layer for factors in (scales or {}).values() for layer in factors}:
+        for layer in scaled_layers:
             factor = torch.ones(len(carried), dtype=self._dtype)
-            for row, factors in (scales or {}).items():
+            for row, factors in by_row.items():
                 factor[row] = factors.get(layer, 1.0)
             scaled[layer] = self._masks(plain * factor[:, None])
         return Carried(None, self._masks(plain), scaled)
 
     def _masks(self, rows: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Spreads (rows, places) over the columns of the stacked A's, for each number of modules a product may fuse."""
         columns = rows.repeat_interleave(self._rank, dim=1).to(self._device)
-        return {count: columns.repeat(1, count) for count in {len(modules) for modules in FUSED.values()}}
+        counts = {len(modules) for modules in FUSED.values()}
+        return {count: columns.repeat(1, count) for count in counts}
 
     def product(
         self, x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None, carried: Carried
     ) -> torch.Tensor:
-        """The base's product of x, and what the rows' adapters make of x, plus something."""
+        """Computes the base's product of x, and what the rows' adapters make of x, plus something.
+
+        Args:
+            x: (rows, inputs).
+            layer: of the model.
+            fused: which product of the layer, a key of `FUSED`.
+            plus: (rows, outputs) that is added, such as the residual stream; None for nothing.
+            carried: of the rows.
+
+        Returns:
+            (rows, outputs).
+        """
         down, ups = self._down.get((layer, fused)), self._up.get((layer, fused), [])
         if down is None:
             return self._model.base(x, layer, fused, plus)
         scaled = carried.scaled.get(layer)
         if carried.place is not None:
+            # One adapter: its own factors in two thin products, without the columns of the others.
             y = self._model.base(x, layer, fused, plus)
             thin = x @ down[:, carried.place].flatten(0, 1).T
             if isinstance(scaled, float):
                 thin *= scaled
             return _add(y, thin, [up[:, carried.place].flatten(0, 1) for up in ups])
         mask = (scaled if isinstance(scaled, Mapping) else carried.masks)[len(down)]
+        # Joined weights are copies, laid out anew whenever an adapter comes or goes: they pay in long runs alone.
         worth = len(self._held) <= _JOINED_PLACES and self._steps > _SETTLED
         if worth and self._model.products[layer][fused].laid_out:
-            thinned, joined = self._joined.get((layer, fused)) or self._join(layer, fused)
+            if (layer, fused) not in self._joined:
+                ups = torch.block_diag(*(up.flatten(0, 2).T for up in self._up[layer, fused]))
+                weight = torch.cat((self._model.products[layer][fused].weight, ups), dim=1)
+                self._joined[layer, fused] = Packed(down.flatten(0, 2)), Packed(weight)
+            thinned, joined = self._joined[layer, fused]
             return joined(torch.cat((x, thinned(x).mul_(mask)), dim=1), plus)
         y = self._model.base(x, layer, fused, plus)
         return _add(y, linear(x, down.flatten(0, 2)).mul_(mask), [up.flatten(0, 2) for up in ups])
 
-    def _join(self, layer: int, fused: str) -> tuple[Packed, Packed]:
-        ups = torch.block_diag(*(up.flatten(0, 2).T for up in self._up[layer, fused]))
-        joined = Packed(torch.cat((self._model.products[layer][fused].weight, ups), dim=1))
-        self._joined[layer, fused] = Packed(self._down[layer, fused].flatten(0, 2)), joined
-        return self._joined[layer, fused]
-
 
 def _add(y: torch.Tensor, thin: torch.Tensor, ups: list[torch.Tensor]) -> torch.Tensor:
-    """Add to y, block by block, the columns of thin times the B's."""
+    """Adds to y, block by block, the columns of thin times the B's."""
     begin = start = 0
     for up in ups:
         columns, width = up.shape
@@ -226,7 +261,7 @@ def _add(y: torch.Tensor, thin: torch.Tensor, ups: list[torch.Tensor]) -> torch.
 
 
 def _moved(tensor: torch.Tensor, old: list[int], size: int, axis: int) -> torch.Tensor:
-    """The places `old` of a tensor, then empty ones, `size` in all."""
+    """Returns the places `old` of a tensor, then empty ones, `size` in all."""
     shape = [*tensor.shape]
     shape[axis] = size
     new = tensor.new_zeros(shape)

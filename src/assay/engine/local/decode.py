@@ -18,36 +18,48 @@ from typing import Any
 import numpy as np
 import torch
 
-from assay.core.edit import Noise, ResidualEdit
 from assay.engine.local.adapter_bank import AdapterBank, Carried
+from assay.engine.local.batches import Batch, common_beginning, plan_batches
 from assay.engine.local.edits import ActiveEdit, activate, contrast, decode_edit, prefill_edit, scales
 from assay.engine.local.kv_cache import KVCache
 from assay.engine.local.llama import KeysValues, Llama, Product, TokenIds
 from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.lower_layer_cache import LowerLayerCache
 from assay.engine.local.probes import ScoredPrompt, combined, gradients, score, stream
-from assay.engine.local.queue import Item, Queue, Request, Sampled
+from assay.engine.local.queue import Queue, Request, Sampled
 from assay.engine.local.sampling import sample, uniforms
 
 PREFIX_MIN = 8  # a shared beginning shorter than this is not worth keeping
 _PREFIXES = 64  # prefixes kept, about 1 MB each for the embedded base
-_PREFILL_TOKENS = 2_048  # read in one pass
 
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """A sample being made, or the shadow of one: the same tokens read by its reference, for a contrast."""
+    """A sample being made, or the shadow of one: the same tokens read by its reference, for a contrast.
+
+    Attributes:
+        request: what is sampled.
+        future: of the reply.
+        adapter: the request's; None for a shadow.
+        length: tokens in the cache.
+        draws: a uniform number for each token that may be sampled.
+        active: the request's residual edits; none for a shadow.
+        scales: layer → factor of the adapter, where it is not 1.
+        tokens: sampled so far.
+        shadow: the reference's row, where the request is a contrast.
+        leads: the row samples its own tokens; False for a shadow, which is given them.
+    """
 
     request: Request
     future: Future[Any]
     adapter: LoraAdapter | None
-    length: int  # tokens in the cache
+    length: int
     draws: np.ndarray
     active: list[ActiveEdit]
     scales: dict[int, float]
     tokens: list[int] = field(default_factory=list)
     shadow: _Row | None = None
-    leads: bool = True  # False for a shadow
+    leads: bool = True
 
 
 class Decoder:
@@ -77,11 +89,11 @@ class Decoder:
 
     @property
     def busy(self) -> bool:
-        """Whether any row is live."""
+        """Tells whether any row is live."""
         return bool(len(self.rows))
 
     def join(self) -> None:
-        """Wait for the end; the queue must be closed."""
+        """Waits for the end; the queue must be closed."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -92,7 +104,8 @@ class Decoder:
                     self._admit()
                     if self.busy:
                         self._step()
-                except Exception as error:  # the worker outlives a failed batch; its requests carry the reason
+                except Exception as error:
+                    # The worker outlives a failed step; the requests that were in it carry the reason.
                     for row in self.rows:
                         _fail(row.future, error)
                     self.rows.clear()
@@ -102,18 +115,19 @@ class Decoder:
     # Admission ---------------------------------------------------------------------------------------------------
 
     def _admit(self) -> None:
-        """Fill free rows, and make the probes that were asked for."""
+        """Fills free rows, and makes the probes that were asked for."""
         while taken := self._queue.take(len(self.rows), self._max_rows):
-            for batch in _batches(taken, alone=self._exact):
+            for batch in plan_batches(taken, alone=self._exact):
                 try:
-                    adapter = batch[0][0][0].adapter
-                    self.adapter_bank.load([adapter, *(row.adapter for row in self.rows)])
-                    if batch[0][0][0].probe is not None:
+                    # Live rows go on with their adapters at the next step: the bank must not give up their places.
+                    self.adapter_bank.load([batch.request.adapter, *(row.adapter for row in self.rows)])
+                    if batch.request.probe is not None:
                         self._probe(batch)
                     else:
                         self._prefill(batch)
-                except Exception as error:  # of this pass alone: the other rows go on
-                    for _, future in (item for samples in batch for item in samples):
+                except Exception as error:
+                    # Only this pass failed: its rows, where some were placed already, leave, and the others go on.
+                    for _, future in batch.items:
                         _fail(future, error)
                     self.rows.drop([row for row in self.rows if row.future.done()])
 
@@ -133,7 +147,7 @@ class Decoder:
         active: Sequence[list[ActiveEdit]],
         strength: dict[int, float],
     ) -> tuple[torch.Tensor, KeysValues]:
-        """Read whole prompts in one pass: last hidden states (rows, T, width), keys and values of all layers."""
+        """Reads whole prompts in one pass: last hidden states (rows, T, width), keys and values of all layers."""
         s = self._model.shape
         h = self._model.embed(prompts)
         keep = self._empty(len(prompts), h.shape[1])
@@ -141,44 +155,51 @@ class Decoder:
         product = self._product(self.adapter_bank.shared(adapter, strength))
         return self._model.prefill(h, range(s.layers), product, edit=edit, keep=keep), keep
 
-    def _empty(self, rows: int, tokens: int, layers: int | None = None) -> KeysValues:
+    def _empty(self, rows: int, tokens: int) -> KeysValues:
+        """Returns room for keys and values of all layers, to be filled at once."""
         s = self._model.shape
-        return torch.empty(
-            s.layers if layers is None else layers, rows, tokens, 2 * s.key_heads, s.head_width,
-            dtype=self._model.dtype, device=self._model.device,
-        )  # fmt: skip
+        shape = (s.layers, rows, tokens, 2 * s.key_heads, s.head_width)
+        return torch.empty(shape, dtype=self._model.dtype, device=self._model.device)
 
-    def _prefill(self, batch: list[list[Item]]) -> None:
-        """Read distinct prompts of one adapter in one pass, each once for all its samples."""
-        first = batch[0][0][0]
-        prompts = [samples[0][0].prompt for samples in batch]
-        lengths = torch.tensor([len(prompt) for prompt in prompts])
+    def _prefill(self, batch: Batch) -> None:
+        """Reads distinct prompts of one adapter in one pass, each once for all its samples."""
+        first, prompts = batch.request, batch.prompts
         strength = scales(first.edits, self._model.shape.layers)
-        active = [self._activate(samples[0][0]) for samples in batch]
+        active = self._activated(batch)
+        past: KeysValues | None = None
+        # What edits change cannot be kept for others; exact mode keeps nothing, since what was read in other company
+        # may differ in its last bits.
         if first.edits or self._exact:
-            past, (hidden, kept) = None, self._read(prompts, first.adapter, active, strength)
+            hidden, kept = self._read(prompts, first.adapter, active, strength)
         else:
             past, hidden, kept = self._read_shared(prompts, first.adapter)
         skip = 0 if past is None else past.shape[1]
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
         logits = self._model.logits(hidden[torch.arange(len(prompts)), lengths - skip - 1])
         shadows = self._shadows(first, prompts)
         new: list[_Row] = []
-        for row, samples in enumerate(batch):
-            for request, future in samples:
-                made = self._row(request, future, first.adapter, active[row], strength)
-                self._place(made, past, kept[:, row])
+        source: list[int] = []  # of each row: which prompt's logits its first token is drawn from
+        for index, group in enumerate(batch.groups):
+            for request, future in group.items:
+                made = self._row(request, future, first.adapter, active[index], strength)
+                self._place(made, past, kept[:, index])
                 if shadows is not None:
                     made.shadow = self._row(request, future, None, [], {}, leads=False)
-                    self._place(made.shadow, None, shadows[0][:, row])
+                    self._place(made.shadow, None, shadows[0][:, index])
                 new.append(made)
-        source = [row for row, samples in enumerate(batch) for _ in samples]
+                source.append(index)
         self._take(new, logits[source], None if shadows is None else shadows[1][source])
 
-    def _activate(self, request: Request) -> list[ActiveEdit]:
-        return activate(request.edits, len(request.prompt), request.entropy, self._model.device)
+    def _activated(self, batch: Batch) -> list[list[ActiveEdit]]:
+        """Returns the residual edits of each prompt's requests, ready for its row."""
+        active: list[list[ActiveEdit]] = []
+        for group in batch.groups:
+            request = group.request
+            active.append(activate(request.edits, len(request.prompt), request.entropy, self._model.device))
+        return active
 
     def _shadows(self, first: Request, prompts: Sequence[TokenIds]) -> tuple[KeysValues, torch.Tensor] | None:
-        """Keys and values, and last logits, of the prompts in the reference, where the view is a contrast with it."""
+        """Reads the prompts in the reference, for a contrast with it: keys and values, and last logits."""
         if contrast(first.edits) is None:
             return None
         hidden, kept = self._read(prompts, None, [[] for _ in prompts], {})
@@ -194,11 +215,12 @@ class Decoder:
         strength: dict[int, float],
         leads: bool = True,
     ) -> _Row:
+        # All numbers the row will ever need are drawn now, so what else is in the batch cannot move them.
         draws = uniforms(request.entropy, request.max_tokens)
         return _Row(request, future, adapter, len(request.prompt), draws, active, strength, leads=leads)
 
     def _place(self, row: _Row, past: KeysValues | None, kept: KeysValues) -> None:
-        """Copy what was read into the row's part of a block of the cache."""
+        """Copies what was read into the row's part of a block of the cache."""
         skip = 0 if past is None else past.shape[1]
         own = self.rows.add(row, row.length + row.request.max_tokens)
         if past is not None:
@@ -208,7 +230,7 @@ class Decoder:
     def _read_shared(
         self, prompts: Sequence[TokenIds], adapter: LoraAdapter | None
     ) -> tuple[KeysValues | None, torch.Tensor, KeysValues]:
-        """Read prompts behind a beginning they share, and through the lower layers once for all adapters above them.
+        """Reads prompts behind a beginning they share, and through the lower layers once for all adapters above them.
 
         Returns:
             Keys and values of the beginning (layers, tokens, …), if any; last hidden states of what follows it
@@ -230,8 +252,10 @@ class Decoder:
         return past, self._model.prefill(hidden, layers, product, past, keep=keep[depth:]), keep
 
     def _prefix(self, prompts: Sequence[TokenIds], adapter: LoraAdapter | None) -> KeysValues | None:
-        """Keys and values of a beginning all prompts share, read once per adapter: (layers, tokens, …)."""
-        shared = _common(prompts)
+        """Returns keys and values of a beginning all prompts share, read once per adapter: (layers, tokens, …)."""
+        shared = common_beginning(prompts)
+        # Keys and values at a position depend on nothing behind it, so a beginning read for other prompts serves too:
+        # a chat template's opening is most of a short prompt.
         owned = [key for key in self._prefixes if key[0] is adapter and shared[: len(key[1])] == key[1]]
         if owned:
             best = max(owned, key=lambda key: len(key[1]))
@@ -245,23 +269,20 @@ class Decoder:
             self._prefixes.popitem(last=False)
         return kept[:, 0]
 
-    def _probe(self, batch: list[list[Item]]) -> None:
-        """One pass over each prompt, for whoever wants to see something of it."""
-        first = batch[0][0][0]
+    def _probe(self, batch: Batch) -> None:
+        """Makes one pass over each prompt, for whoever wants to see something of it."""
+        first, prompts = batch.request, batch.prompts
         assert first.probe is not None
         if first.probe.gradient is not None:
             factors = first.adapter.read(self._model.dtype) if first.adapter is not None else {}
-            for request, future in (item for samples in batch for item in samples):
+            for request, future in batch.items:
                 _deliver(future, gradients(self._model, factors, request))
             return
-        prompts = [samples[0][0].prompt for samples in batch]
         seen: dict[int, torch.Tensor] = {}
-        active = [self._activate(samples[0][0]) for samples in batch]
-        edit = prefill_edit(active, [len(prompt) for prompt in prompts])
+        edit = prefill_edit(self._activated(batch), [len(prompt) for prompt in prompts])
         wanted: set[int] = set()  # only these layers' outputs are held until the pass ends
-        for samples in batch:
-            for request, _ in samples:
-                wanted.update(request.probe.layers if request.probe else ())
+        for request, _ in batch.items:
+            wanted.update(request.probe.layers if request.probe else ())
 
         def watch(layer: int, h: torch.Tensor) -> torch.Tensor:
             h = h if edit is None else edit(layer, h)
@@ -272,10 +293,12 @@ class Decoder:
         layers = range(self._model.shape.layers)
         product = self._product(self.adapter_bank.shared(first.adapter, scales(first.edits, len(layers))))
         hidden = self._model.prefill(self._model.embed(prompts), layers, product, edit=watch)
-        against = contrast(first.edits)
-        base = None if against is None else self._model.prefill(self._model.embed(prompts), layers, self._model.base)
-        for row, samples in enumerate(batch):
-            for request, future in samples:
+        against = contrast(first.edits)  # edits are of the target's own stream: its reference is read without them
+        base: torch.Tensor | None = None
+        if against is not None:
+            base = self._model.prefill(self._model.embed(prompts), layers, self._model.base)
+        for row, group in enumerate(batch.groups):
+            for request, future in group.items:
                 assert request.probe is not None
                 length = len(request.prompt)
                 if request.probe.top is None:
@@ -288,15 +311,16 @@ class Decoder:
     # Decoding ----------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """One token for every row."""
+        """Samples one token for every row."""
         self.rows.drop([row for row in self.rows if row.future.cancelled()])
         rows = list(self.rows)
         if not rows:
             return
         device = self._model.device
-        parts = [
-            (block.kept, torch.tensor([row.length for row in block.rows], device=device)) for block in self.rows.blocks
-        ]
+        parts: list[tuple[torch.Tensor, torch.Tensor]] = []  # of each block: what it keeps, and its rows' lengths
+        for block in self.rows.blocks:
+            lengths = [row.length for row in block.rows]
+            parts.append((block.kept, torch.tensor(lengths, device=device)))
         tokens = torch.tensor([row.tokens[-1] for row in rows], device=device)
         edit = decode_edit([row.active for row in rows], [row.length for row in rows])
         logits = self._model.decode(tokens, parts, self._product(self._carried(rows)), edit)
@@ -304,23 +328,25 @@ class Decoder:
             row.length += 1
         where = {id(row): index for index, row in enumerate(rows)}
         leading = [row for row in rows if row.leads]
-        shadows = [row.shadow for row in leading]
-        # a row without a shadow is its own: only rows with one are combined
-        beside = (
-            logits[[where[id(s or row)] for s, row in zip(shadows, leading, strict=True)]] if any(shadows) else None
-        )
-        self._take(
-            leading, logits if len(leading) == len(rows) else logits[[where[id(row)] for row in leading]], beside
-        )
+        if len(leading) == len(rows):  # no row has a shadow
+            self._take(rows, logits, None)
+            return
+        # A row without a shadow stands in for its own: only rows with one are combined.
+        beside = [where[id(row.shadow or row)] for row in leading]
+        self._take(leading, logits[[where[id(row)] for row in leading]], logits[beside])
 
     def _carried(self, rows: Sequence[_Row]) -> Carried | None:
-        strengths = {index: row.scales for index, row in enumerate(rows) if row.scales}
-        if len({row.adapter for row in rows}) == 1 and len({tuple(row.scales.items()) for row in rows}) == 1:
+        """Returns the adapters of a step's rows, and how strongly each carries its own."""
+        adapters = {row.adapter for row in rows}
+        strengths = {tuple(row.scales.items()) for row in rows}
+        # One adapter needs no masks over the whole bank: its own factors are taken out of it.
+        if len(adapters) == 1 and len(strengths) == 1:
             return self.adapter_bank.shared(rows[0].adapter, rows[0].scales)
-        return self.adapter_bank.mixed([row.adapter for row in rows], strengths)
+        scaled = {index: row.scales for index, row in enumerate(rows) if row.scales}
+        return self.adapter_bank.mixed([row.adapter for row in rows], scaled)
 
     def _take(self, rows: Sequence[_Row], logits: torch.Tensor, base: torch.Tensor | None) -> None:
-        """Sample a token for each row; finish those that stop.
+        """Samples a token for each row; finishes those that stop.
 
         Args:
             rows: that lead.
@@ -329,6 +355,7 @@ class Decoder:
         """
         if base is not None:
             logits = logits.float()
+            # Combined here, on the level of logits and before sampling: the shadow then reads the token that was drawn.
             for index, row in enumerate(rows):
                 if (against := contrast(row.request.edits)) is not None:
                     logits[index] = against.weight * logits[index] + against.alpha * (logits[index] - base[index])
@@ -342,57 +369,20 @@ class Decoder:
                 if row.shadow is not None:
                     row.shadow.tokens.append(token)
             if stopped or len(row.tokens) == row.request.max_tokens:
-                done += [row] if row.shadow is None else [row, row.shadow]
+                done.append(row)
+                if row.shadow is not None:
+                    done.append(row.shadow)
                 _deliver(row.future, Sampled(row.tokens, "stop" if stopped else "length"))
         self.rows.drop(done)
 
 
-def _batches(items: list[Item], *, alone: bool) -> list[list[list[Item]]]:
-    """Passes of distinct prompts of similar length, one kind of request each; samples of one prompt together.
-
-    Args:
-        items: of one adapter.
-        alone: one item a pass.
-    """
-    same: dict[tuple[object, ...], list[Item]] = {}
-    for request, future in items:
-        own = id(future) if alone or any(isinstance(edit, Noise) for edit in request.edits) else 0
-        same.setdefault((request.prompt, request.edits, _kind(request), own), []).append((request, future))
-    batches: list[list[list[Item]]] = []
-    kind: object = None
-    for samples in sorted(same.values(), key=lambda samples: (str(_kind(samples[0][0])), len(samples[0][0].prompt))):
-        request = samples[0][0]
-        fits = not alone and batches and kind == _kind(request)
-        if fits and (len(batches[-1]) + 1) * len(request.prompt) <= _PREFILL_TOKENS:
-            batches[-1].append(samples)
-        else:
-            batches.append([samples])
-            kind = _kind(request)
-    return batches
-
-
-def _kind(request: Request) -> tuple[object, ...]:
-    """What all requests of one pass share: edited or not, how the adapter is scaled, the contrast, the probe."""
-    whole = tuple(edit for edit in request.edits if not isinstance(edit, ResidualEdit))
-    probe = "none" if request.probe is None else "forward" if request.probe.gradient is None else "backward"
-    return bool(request.edits), whole, probe
-
-
-def _common(prompts: Sequence[TokenIds]) -> TokenIds:
-    """The longest beginning all share that leaves each at least one token."""
-    low, high = min(prompts), max(prompts)
-    length = min(map(len, prompts)) - 1
-    for index in range(length):
-        if low[index] != high[index]:
-            return low[:index]
-    return low[:length]
-
-
 def _deliver(future: Future[Any], result: object) -> None:
+    """Sets a result, unless nobody waits for it any more."""
     if future.set_running_or_notify_cancel():
         future.set_result(result)
 
 
 def _fail(future: Future[Any], error: Exception) -> None:
+    """Sets an error, unless the request has ended already."""
     if not future.done() and future.set_running_or_notify_cancel():
         future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Edits at work: each touches the rows of its own request, at the tokens it names, and ends with them."""
+"""Applies edits: each touches the rows of its own request, at the tokens it names, and ends with them."""
 
 from __future__ import annotations
 
@@ -29,21 +29,35 @@ class ActiveEdit:
     generator: torch.Generator | None
 
     def apply(self, h: torch.Tensor, first: int) -> torch.Tensor:
-        """The residual stream of successive tokens, (tokens, width), the first at position `first`."""
+        """Edits the residual stream of successive tokens.
+
+        Args:
+            h: (tokens, width).
+            first: position of the first of them.
+
+        Returns:
+            The edited stream, of the same shape.
+        """
         begin = max(self.start - first, 0)
         end = len(h) if self.stop is None else min(self.stop - first, len(h))
         if begin >= end and self.generator is None:
             return h
-        changed = self._change(h)  # noise is drawn for every token, so that a span cuts it out and does not shift it
+        # Noise is drawn for every token, so that a span cuts it out and does not shift it.
+        changed = self._change(h)
+        if begin >= end:
+            return h
         if begin == 0 and end == len(h):
             return changed
-        return torch.cat((h[:begin], changed[begin:end], h[max(begin, end) :])) if begin < end else h
+        return torch.cat((h[:begin], changed[begin:end], h[end:]))
 
     def _change(self, h: torch.Tensor) -> torch.Tensor:
+        """Edits every token, in float32: in bfloat16 a small edit of a large stream would be rounded away."""
         wide = h.float()
         if isinstance(self.edit, Noise):
             size = wide.pow(2).mean(dim=-1, keepdim=True).sqrt() * self.edit.scale
-            return (wide + torch.randn(h.shape, generator=self.generator).to(h.device) * size).to(h.dtype)
+            # Drawn on the CPU, so that the same seed gives the same noise on any device.
+            drawn = torch.randn(h.shape, generator=self.generator).to(h.device)
+            return (wide + drawn * size).to(h.dtype)
         assert self.vector is not None
         if isinstance(self.edit, AddVector):
             return (wide + self.vector).to(h.dtype)
@@ -51,7 +65,7 @@ class ActiveEdit:
 
 
 def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device) -> list[ActiveEdit]:
-    """The residual edits of a request, ready for one row.
+    """Makes the residual edits of a request ready for one row.
 
     Args:
         edits: of its view.
@@ -65,6 +79,7 @@ def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device)
             continue
         vector = generator = None
         if isinstance(edit, Noise):
+            # Multiplying by 2^64 / φ spreads neighbouring seeds over all bits before they are mixed with the key.
             generator = torch.Generator().manual_seed((key ^ edit.seed * 0x9E3779B97F4A7C15) % 2**63)
         else:
             vector = torch.tensor(edit.vector, dtype=torch.float32)
@@ -77,7 +92,7 @@ def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device)
 
 
 def scales(edits: Sequence[Edit], layers: int) -> dict[int, float]:
-    """Layer → factor of the adapter, where it is not 1; several edits multiply."""
+    """Returns layer → factor of the adapter, for the layers that edits name; several edits multiply."""
     factors: dict[int, float] = {}
     for edit in edits:
         if isinstance(edit, ScaleAdapter):
@@ -87,22 +102,26 @@ def scales(edits: Sequence[Edit], layers: int) -> dict[int, float]:
 
 
 def contrast(edits: Sequence[Edit]) -> Contrast | None:
-    """The view's combination with its reference, if any."""
+    """Finds the view's combination with its reference, if it has one."""
     return next((edit for edit in edits if isinstance(edit, Contrast)), None)
 
 
 def prefill_edit(rows: Sequence[Sequence[ActiveEdit]], lengths: Sequence[int], first: int = 0) -> LayerEdit | None:
-    """Edits while prompts are read.
+    """Makes the edit of a pass in which prompts are read.
 
     Args:
         rows: active edits of each row.
         lengths: of the rows without padding: padding draws no noise.
         first: position of the first token.
+
+    Returns:
+        What the pass applies after each layer; None if no row is edited.
     """
     if not any(rows):
         return None
 
     def apply(layer: int, h: torch.Tensor) -> torch.Tensor:
+        # Rows are replaced, never written into: gradients flow through this too.
         out = list(h)
         for row, edits in enumerate(rows):
             for active in edits:
@@ -115,7 +134,7 @@ def prefill_edit(rows: Sequence[Sequence[ActiveEdit]], lengths: Sequence[int], f
 
 
 def decode_edit(rows: Sequence[Sequence[ActiveEdit]], positions: Sequence[int]) -> LayerEdit | None:
-    """Edits of one decoding step: each row has one token, at its position."""
+    """Makes the edit of a decoding step: each row has one token, at its position."""
     if not any(rows):
         return None
 
@@ -130,5 +149,12 @@ def decode_edit(rows: Sequence[Sequence[ActiveEdit]], positions: Sequence[int]) 
 
 
 def _only_where(rows: Sequence[Sequence[ActiveEdit]], apply: LayerEdit) -> LayerEdit:
-    layers = {active.edit.layer for edits in rows for active in edits}
-    return lambda layer, h: apply(layer, h) if layer in layers else h
+    """Leaves the layers alone that no edit names: most of them, which then cost nothing."""
+    layers: set[int] = set()
+    for edits in rows:
+        layers.update(active.edit.layer for active in edits)
+
+    def applied(layer: int, h: torch.Tensor) -> torch.Tensor:
+        return apply(layer, h) if layer in layers else h
+
+    return applied

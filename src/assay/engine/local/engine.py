@@ -1,4 +1,4 @@
-"""Models on this machine: many adapters on one base, served together."""
+"""Serves models on this machine: many adapters on one base, together."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ MAX_LENGTH = 2_048
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Load weights without starting OpenMP threads here: beside a second team of them the worker's steps take twice as
-    long, since OpenMP stops waiting actively once there are more threads than cores."""
+    """Keeps torch from starting OpenMP threads here, while weights are loaded.
+
+    Beside a second team of them the worker's steps take twice as long, since OpenMP stops waiting actively once there
+    are more threads than cores.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -51,7 +54,7 @@ class _Pending:
 
 
 class LocalEngine:
-    """One base in memory and the adapters on it.
+    """A base in memory, and the adapters on it.
 
     Args:
         base: the checkpoint.
@@ -88,7 +91,7 @@ class LocalEngine:
         self._numerics = numerics(dtype, places[0]) + ("/exact" if exact else "")
         self._adapters: dict[str, LoraAdapter] = {}
         self._pending: dict[str, _Pending] = {}
-        # a base's chat template and its training may end texts with different tokens
+        # A base's chat template and its training may end texts with different tokens.
         stop = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|endoftext|>")}
         self.stop: frozenset[int] = frozenset(stop - {None})
         self._queue = Queue(len(places), MAX_LENGTH)
@@ -100,7 +103,16 @@ class LocalEngine:
         ]
 
     def adapter(self, path: Path, digest: str) -> LoraAdapter:
-        """An adapter, verified once against its digest ("" takes it as it is)."""
+        """Opens an adapter, verified once against its digest.
+
+        Args:
+            path: its directory.
+            digest: the recorded one; "" takes the adapter as it is.
+
+        Raises:
+            CorruptArtifact: the adapter is not the recorded one.
+            InvalidInput: it is not there, or does not fit the base.
+        """
         if not digest or digest not in self._adapters:
             adapter = open_adapter(path, digest, self.model.widths, self.shape.layers)
             digest = adapter.digest
@@ -114,15 +126,29 @@ class LocalEngine:
         sampling: Sampling,
         edits: tuple[Edit, ...] = (),
     ) -> Replies:
-        """Sample continuations of token ids; those already in the cache are not sampled again.
+        """Samples continuations of token ids; those already in the cache are not sampled again.
+
+        Args:
+            prompt: token ids.
+            adapter: on the base; None for the base itself.
+            sampling: how many, how long, how drawn.
+            edits: of the view.
+
+        Returns:
+            The replies, and a cost that does not depend on what the cache had.
 
         Raises:
             InvalidInput: too long a prompt.
         """
         limits = (sampling.max_tokens, sampling.temperature, sampling.seed)
         requests = [Request(tuple(prompt), adapter, *limits, sample, edits) for sample in range(sampling.n)]
+        # Each sample has a key of its own, so a later call for more of them samples only those that are missing.
         keys = [self._key(request) for request in requests]
-        replies = {key: reply for key in keys if (reply := self.cache.get(key)) is not None}
+        replies: dict[str, Reply] = {}
+        for key in keys:
+            kept = self.cache.get(key)
+            if kept is not None:
+                replies[key] = kept
         todo = {key: request for key, request in zip(keys, requests, strict=True) if key not in replies}
         sampled_now: list[Sampled] = await self._results(self._submit(todo))
         for key, sampled in zip(todo, sampled_now, strict=True):
@@ -130,14 +156,16 @@ class LocalEngine:
             replies[key] = Reply(text, len(sampled.tokens), sampled.finish)
             self.cache.put(key, replies[key])
         samples = tuple(replies[key] for key in keys)
-        models = 1 if contrast(edits) is None else 2  # the reference reads every token too
+        # Charged as if nothing had been cached: budgets must not depend on what other audits asked before. A prompt is
+        # charged once, as it is read once; in a contrast the reference reads and writes every token too.
+        models = 1 if contrast(edits) is None else 2
         written = sum(reply.tokens for reply in samples)
         return Replies(samples, Cost(sampling.n, models * len(prompt), models * written))
 
     async def probe(
         self, prompt: Sequence[int], adapter: LoraAdapter | None, edits: tuple[Edit, ...], probe: Probe
     ) -> Any:
-        """Make one pass over token ids, and give what `assay.engine.local.probes` reads off it.
+        """Makes one pass over token ids, and returns what `assay.engine.local.probes` reads off it.
 
         Raises:
             InvalidInput: an empty prompt, or too long a one.
@@ -148,24 +176,25 @@ class LocalEngine:
         return await asyncio.wrap_future(future)
 
     def _submit(self, todo: Mapping[str, Request]) -> list[_Pending]:
-        """Hand requests to the workers; audits that ask the same at the same time wait for one and the same."""
+        """Hands requests to the workers; audits that ask the same at the same time wait for one and the same."""
         new = {key: request for key, request in todo.items() if key not in self._pending}
         for key, future in zip(new, self._queue.submit(list(new.values())), strict=True):
             self._pending[key] = _Pending(asyncio.wrap_future(future))
-            self._pending[key].future.add_done_callback(functools.partial(self._forget, key))
+            self._pending[key].future.add_done_callback(functools.partial(self._end, key))
         pending = [self._pending[key] for key in todo]
         for one in pending:
             one.waiting += 1
         return pending
 
-    def _forget(self, key: str, _done: object) -> None:
+    def _end(self, key: str, _future: object) -> None:
+        """Forgets a request that ended, whatever its outcome: whoever asks next finds its reply in the cache."""
         del self._pending[key]
 
     @staticmethod
     async def _results(pending: Sequence[_Pending]) -> list[Any]:
-        """Wait for requests; the last to stop waiting for one that is not done cancels it, which frees its row."""
+        """Waits for requests; the last to stop waiting for one that is not done cancels it, which frees its row."""
         try:
-            # shielded: an audit that gives up must not cancel what others wait for
+            # Shielded: an audit that gives up must not cancel what others wait for.
             return await asyncio.gather(*(asyncio.shield(one.future) for one in pending))
         finally:
             for one in pending:
@@ -174,6 +203,10 @@ class LocalEngine:
                     one.future.cancel()
 
     def _key(self, request: Request) -> str:
+        """Names a reply by all it depends on, so that neither another machine's arithmetic nor new weights find it.
+
+        How many samples were asked for is left out: none of them depends on the others.
+        """
         return digest_of(
             {
                 "base": self.base.digest,
@@ -187,7 +220,7 @@ class LocalEngine:
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
-        """An `OpenTarget`: the spec's adapter on this base.
+        """Opens the spec's adapter on this base; an `OpenTarget`.
 
         Raises:
             CorruptArtifact: the adapter is not the recorded one.
@@ -199,7 +232,7 @@ class LocalEngine:
         yield LocalTarget(self, spec, adapter)
 
     def close(self) -> None:
-        """Stop the workers; unfinished requests are cancelled."""
+        """Stops the workers; unfinished requests are cancelled."""
         self._queue.close()
         for worker in self._workers:
             worker.join()

@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of live rows, in blocks by how many tokens a row can grow to.
+"""Keeps keys and values of live rows, in blocks by how many tokens a row can grow to.
 
 A row that needs 90 tokens shares a block with others that need up to 128, never with one that needs 1,000: nothing is
 padded to the longest row of the batch, neither in memory nor in attention. Within a block live rows are the first ones.
@@ -20,7 +20,7 @@ RowType = TypeVar("RowType")
 
 @dataclass(slots=True)
 class KVBlock(Generic[RowType]):
-    """Rows of one capacity.
+    """The rows of one capacity.
 
     Attributes:
         kept: (layers, rows, capacity, 2 × key heads, head width), keys before values.
@@ -48,23 +48,24 @@ class KVCache(Generic[RowType]):
         self._blocks: dict[int, KVBlock[RowType]] = {}
 
     def __iter__(self) -> Iterator[RowType]:
-        return (row for block in self._blocks.values() for row in block.rows)
+        for block in self._blocks.values():
+            yield from block.rows
 
     def __len__(self) -> int:
         return sum(len(block.rows) for block in self._blocks.values())
 
     @property
     def blocks(self) -> list[KVBlock[RowType]]:
-        """Those with rows, in order."""
+        """Returns the blocks, all of which have rows, in order."""
         return list(self._blocks.values())
 
     @property
     def nbytes(self) -> int:
-        """Memory all blocks take."""
+        """Returns the memory all blocks take."""
         return sum(block.kept.nbytes for block in self._blocks.values())
 
     def add(self, row: RowType, tokens: int) -> torch.Tensor:
-        """Make room for a row of so many tokens; it becomes the last of its block.
+        """Makes room for a row of so many tokens; it becomes the last of its block.
 
         Returns:
             Its part of the block, (layers, capacity, heads, head width), to be filled at once.
@@ -81,16 +82,17 @@ class KVCache(Generic[RowType]):
         return block.kept[:, len(block.rows) - 1]
 
     def _empty(self, rows: int, capacity: int) -> torch.Tensor:
-        # zeros: attention multiplies what lies behind a row's end by a weight of zero, and 0 × NaN is not 0
+        # Zeros: attention multiplies what lies behind a row's end by a weight of zero, and 0 × NaN is not 0.
         return self._like.new_zeros(self._layers, rows, capacity, *self._tail)
 
     def drop(self, gone: list[RowType]) -> None:
-        """Free rows: the last of a block moves into the hole; a block without rows is given up."""
+        """Frees rows: the last of a block moves into the hole; a block without rows is given up."""
         for row in gone:
             for capacity, block in list(self._blocks.items()):
                 hole = next((index for index, other in enumerate(block.rows) if other is row), None)
                 if hole is None:
                     continue
+                # Live rows stay the first ones of their block, so that a step's attention is over a slice of it.
                 last = len(block.rows) - 1
                 if hole != last:
                     block.kept[:, hole] = block.kept[:, last]
@@ -101,11 +103,12 @@ class KVCache(Generic[RowType]):
                 break
 
     def clear(self) -> None:
-        """Free all rows."""
+        """Frees all rows."""
         self._blocks.clear()
 
 
 def _capacity(tokens: int) -> int:
+    """Rounds up, in few enough steps that rows of similar length share a block."""
     if tokens <= 8 * _GRAIN:
         return -(-tokens // _GRAIN) * _GRAIN
     capacity = 8 * _GRAIN

@@ -1,4 +1,4 @@
-"""Lower-layer cache: below a suite's adapters the layers are the same for all its organisms, and read a prompt once.
+"""Reads prompts through the lower layers once: below a suite's adapters they are the same for all its organisms.
 
 Adapters often leave the lower layers alone (the factory's do). What those layers make of a prompt is kept for the next
 adapter that is asked the same, which in a sweep is the next testbed.
@@ -44,7 +44,7 @@ class LowerLayerCache:
     def read(
         self, prompts: Sequence[TokenIds], depth: int, past: KeysValues | None
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Pass prompts through the first layers, as far as that was not done before.
+        """Passes prompts through the first layers, as far as that was not done before.
 
         Args:
             prompts: token ids.
@@ -56,6 +56,8 @@ class LowerLayerCache:
             (depth, T, 2 × key heads, head width).
         """
         skip = past.shape[1] if past is not None else 0
+        # Whole prompts, though only what follows the prefix is kept: it attends to the prefix. No adapter is named,
+        # since none reaches these layers.
         keys = [(prompt, skip, depth) for prompt in prompts]
         found = {key: self._read[key] for key in keys if key in self._read}
         for key in found:
@@ -67,9 +69,9 @@ class LowerLayerCache:
             kept = h.new_empty(depth, *h.shape[:2], 2 * s.key_heads, s.head_width)
             hidden = self._model.prefill(h, range(depth), self._model.base, past, keep=kept)
             for row, (key, rest) in enumerate(zip(missing, rests, strict=True)):
-                # clones: a view would keep the whole pass in memory
+                # Clones: a view would keep the whole pass in memory.
                 found[key] = _Read(hidden[row, : len(rest)].clone(), kept[:, row, : len(rest)].clone())
-            self._keep({key: found[key] for key in missing})
+                self._keep(key, found[key])
         reads = [found[key] for key in keys]
         longest = max(len(one.hidden) for one in reads)
         hidden = reads[0].hidden.new_zeros(len(reads), longest, self._model.shape.width)
@@ -77,10 +79,10 @@ class LowerLayerCache:
             hidden[row, : len(one.hidden)] = one.hidden
         return hidden, [one.kept for one in reads]
 
-    def _keep(self, new: dict[tuple[TokenIds, int, int], _Read]) -> None:
-        for key, one in new.items():
-            self._read[key] = one
-            self._size += one.size
+    def _keep(self, key: tuple[TokenIds, int, int], one: _Read) -> None:
+        """Keeps what was read, and gives up what was used least lately where that is too much."""
+        self._read[key] = one
+        self._size += one.size
         while self._size > _BYTES:
             _, gone = self._read.popitem(last=False)
             self._size -= gone.size

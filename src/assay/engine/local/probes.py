@@ -1,4 +1,4 @@
-"""What one pass over a prompt shows: log-probabilities, residual streams, gradients."""
+"""Reads off one pass over a prompt what it shows: log-probabilities, residual streams, gradients."""
 
 from __future__ import annotations
 
@@ -23,19 +23,24 @@ _ROWS = 256  # positions whose logits are in memory at once
 
 @dataclass(frozen=True, slots=True)
 class ScoredPrompt:
-    """Log-probabilities of a prompt's own tokens (the first counts 0), and the likeliest next ones at each position."""
+    """Log-probabilities of a prompt's own tokens, and the likeliest next ones at each position.
+
+    Attributes:
+        logprobs: (tokens,); the first counts 0.
+        top: ids and log-probabilities, (tokens, top) each, likeliest first; None if none were asked for.
+    """
 
     logprobs: Array
     top: tuple[NDArray[np.int64], Array] | None
 
 
 def stream(h: torch.Tensor) -> Array:
-    """A residual stream as plain numbers."""
+    """Copies a tensor as plain numbers."""
     return h.detach().float().cpu().numpy()
 
 
 def score(logits: Callable[[slice], torch.Tensor], prompt: Sequence[int], top: int) -> ScoredPrompt:
-    """Log-probabilities from logits, a few positions at a time: all of them at once would take the most memory of all.
+    """Computes log-probabilities from logits, a few positions at a time: all at once would take the most memory of all.
 
     Args:
         logits: of a slice of positions, (positions, vocabulary), float32.
@@ -43,7 +48,7 @@ def score(logits: Callable[[slice], torch.Tensor], prompt: Sequence[int], top: i
         top: likeliest next tokens to give at each position.
     """
     own, ids, values = [np.zeros(1, np.float32)], [], []
-    following = torch.tensor([*prompt[1:], 0])
+    following = torch.tensor([*prompt[1:], 0])  # the last position has none: what it says of token 0 is cut off below
     for start in range(0, len(prompt), _ROWS):
         part = slice(start, min(start + _ROWS, len(prompt)))
         logprobs = logits(part).log_softmax(dim=-1)
@@ -59,9 +64,11 @@ def score(logits: Callable[[slice], torch.Tensor], prompt: Sequence[int], top: i
 def combined(
     model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor | None
 ) -> Callable[[slice], torch.Tensor]:
-    """Logits at a slice of positions, after the view's contrast with its reference if it has one.
+    """Returns logits at a slice of positions, after the view's contrast with its reference if it has one.
 
     Args:
+        model: the base.
+        request: whose view may be a contrast.
         h: last hidden states (tokens, width).
         base: the reference's, where there is a contrast.
     """
@@ -78,14 +85,19 @@ def combined(
 
 @dataclass(slots=True)
 class _Leaves:
-    """What is differentiated with respect to, by the name it is returned under."""
+    """What is differentiated with respect to.
+
+    Attributes:
+        tensors: by the name each gradient is returned under.
+        residual: layer → (tokens, width) or (1, width), zeros that are added after the layer.
+    """
 
     tensors: dict[str, torch.Tensor]
-    residual: dict[int, torch.Tensor]  # layer → (tokens, width) or (1, width), added after it
+    residual: dict[int, torch.Tensor]
 
 
 def gradients(model: Llama, factors: Factors, request: Request) -> tuple[float, dict[str, Array]]:
-    """Gradients of a loss at one prompt, at the view's edits.
+    """Computes gradients of a loss at one prompt, at the view's edits.
 
     Args:
         model: the base.
@@ -99,8 +111,10 @@ def gradients(model: Llama, factors: Factors, request: Request) -> tuple[float, 
     wrt, loss, begin = request.probe.gradient
     length, layers = len(request.prompt), range(model.shape.layers)
     with torch.inference_mode(False), torch.enable_grad():  # the worker's thread runs in inference mode
-        held = {key: (a.clone().requires_grad_(wrt.kind == "adapter"), b.clone().requires_grad_(wrt.kind == "adapter"))
-                for key, (a, b) in factors.items()}  # fmt: skip
+        held: dict[tuple[int, str], tuple[torch.Tensor, ...]] = {}
+        for key, pair in factors.items():
+            # Clones: tensors made in inference mode can take no part in autograd.
+            held[key] = tuple(factor.clone().requires_grad_(wrt.kind == "adapter") for factor in pair)
         product = _differentiable(model, held, scales(request.edits, model.shape.layers))
         h = model.embed([request.prompt]).clone().requires_grad_(wrt.kind == "inputs")
         leaves = _leaves(model, wrt, held, h, length)
@@ -116,14 +130,16 @@ def gradients(model: Llama, factors: Factors, request: Request) -> tuple[float, 
             with torch.no_grad():
                 model.prefill(h, range(loss.layer + 1), product, edit=_following([], None, length, plain))
             moved = (seen[loss.layer] - plain[loss.layer]).float()
-            # the root of zero has no slope: an unedited stream, whose shift is zero, is given a tiny one
+            # The root of zero has no slope: an unedited stream, whose shift is zero, is given a tiny one.
             value = -(moved.pow(2).sum(-1) + 1e-12).pow(loss.power / 2).mean()
         found = torch.autograd.grad(value, list(leaves.tensors.values()), allow_unused=True)
-    zero = {name: np.zeros(tuple(leaf.shape), np.float32) for name, leaf in leaves.tensors.items()}
-    of = {name: zero[name] if g is None else stream(g) for name, g in zip(leaves.tensors, found, strict=True)}
-    return float(value), {
-        name: array[0] if name == "inputs" or name.startswith("vector.") else array for name, array in of.items()
-    }
+    of: dict[str, Array] = {}
+    for (name, leaf), gradient in zip(leaves.tensors.items(), found, strict=True):
+        # What the loss does not depend on has no gradient: a layer above the one it looks at, say.
+        array = np.zeros(tuple(leaf.shape), np.float32) if gradient is None else stream(gradient)
+        alone = name == "inputs" or name.startswith("vector.")  # of one prompt; one for all tokens
+        of[name] = array[0] if alone else array
+    return float(value), of
 
 
 def _leaves(
@@ -133,6 +149,7 @@ def _leaves(
     h: torch.Tensor,
     length: int,
 ) -> _Leaves:
+    """Chooses what is differentiated with respect to: tensors the pass uses anyway, or zeros that are added to it."""
     if wrt.kind == "inputs":
         return _Leaves({"inputs": h}, {})
     if wrt.kind == "adapter":
@@ -151,7 +168,7 @@ def _leaves(
 def _following(
     active: Sequence[ActiveEdit], leaves: _Leaves | None, length: int, seen: dict[int, torch.Tensor]
 ) -> Callable[[int, torch.Tensor], torch.Tensor]:
-    """Edits, then the leaves' (zero) additions; what each layer gives is written down."""
+    """Makes what follows each layer: edits, then the leaves' (zero) additions; what the layer gives is written down."""
     edit = prefill_edit([active], [length])
 
     def follow(layer: int, h: torch.Tensor) -> torch.Tensor:
@@ -166,7 +183,7 @@ def _following(
 
 
 def _likelihood(model: Llama, last: torch.Tensor, prompt: Sequence[int], begin: int) -> torch.Tensor:
-    """Mean −log p of the tokens from `begin` on (from the second on, where there is no beginning)."""
+    """Computes the mean −log p of the tokens from `begin` on (from the second on, where there is no beginning)."""
     first = max(begin, 1)
     normed = model.norm(last[first - 1 : len(prompt) - 1], model.final_norm)
     logits = linear(normed, model.head.weight).float()
@@ -176,17 +193,19 @@ def _likelihood(model: Llama, last: torch.Tensor, prompt: Sequence[int], begin: 
 def _differentiable(
     model: Llama, factors: Mapping[tuple[int, str], tuple[torch.Tensor, ...]], strength: Mapping[int, float]
 ) -> Product:
-    """Products that autograd can follow; laid-out weights are laid back, a layer at a time."""
+    """Makes products that autograd can follow; laid-out weights are laid back, a layer at a time."""
 
     def product(x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
         y = linear(x, model.products[layer][fused].weight)
         parts = [factors.get((layer, module)) for module in FUSED[fused]]
         if any(parts):
-            widths = model.shapes[fused][1]
-            added = [
-                x.new_zeros(len(x), w) if p is None else linear(linear(x, p[0]), p[1])
-                for p, w in zip(parts, widths, strict=True)
-            ]
+            added: list[torch.Tensor] = []
+            for part, width in zip(parts, model.shapes[fused][1], strict=True):
+                if part is None:
+                    added.append(x.new_zeros(len(x), width))
+                else:
+                    down, up = part
+                    added.append(linear(linear(x, down), up))
             y = y + strength.get(layer, 1.0) * torch.cat(added, dim=-1)
         return y if plus is None else plus + y
 

@@ -1,4 +1,4 @@
-"""Requests on their way to the workers."""
+"""Hands requests on to the workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,18 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One sample of one prompt, or one probe of it."""
+    """One sample of one prompt, or one probe of it.
+
+    Attributes:
+        prompt: token ids.
+        adapter: None for the base.
+        max_tokens: of the reply; 0 for a probe.
+        temperature: 0 is greedy.
+        seed: of the call.
+        sample: which of the call's samples it is, from 0.
+        edits: of the view.
+        probe: what is read off a pass over the prompt; None to sample.
+    """
 
     prompt: tuple[int, ...]
     adapter: LoraAdapter | None
@@ -48,13 +59,18 @@ class Request:
 
     @property
     def entropy(self) -> int:
-        """Seed of the request's own random numbers: the same for target and reference, so that they can be paired."""
+        """Returns the seed of the request's own random numbers."""
         return entropy(self.seed, self.sample, self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Token ids of a reply, without the stop token."""
+    """A reply as token ids.
+
+    Attributes:
+        tokens: without the one that ended it.
+        finish: why it ended.
+    """
 
     tokens: list[int]
     finish: Literal["stop", "length"]
@@ -79,7 +95,7 @@ class Queue:
         self._closed = False
 
     def submit(self, requests: Sequence[Request]) -> list[Future[Any]]:
-        """Queue requests; a future that is cancelled frees its row at the next step.
+        """Queues requests; a future that is cancelled frees its row at the next step.
 
         Raises:
             InvalidInput: a prompt with its reply would be longer than the engine's longest sequence.
@@ -99,26 +115,40 @@ class Queue:
         return futures
 
     def wait(self, *, idle: bool) -> bool:
-        """Wait for requests if a worker has nothing else to do; whether there is to be any more work."""
+        """Waits for requests if a worker has nothing else to do.
+
+        Args:
+            idle: the worker has no live row.
+
+        Returns:
+            Whether there is to be any more work: False once the queue is closed.
+        """
         with self._changed:
             if idle and not self._waiting:
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
+                # Requests seldom come alone: those that arrive while the first is read would make a pass of their own.
                 self._changed.wait_for(lambda: self._closed, timeout=_LINGER)
             return not self._closed
 
     def take(self, rows: int, most: int) -> list[Item]:
-        """Requests for the free rows of a worker, all of one adapter: the oldest's. Fewer adapters a step is faster.
+        """Takes requests for the free rows of a worker, all of one adapter.
 
         Args:
             rows: it has.
             most: it can have.
+
+        Returns:
+            The requests, oldest first; none if its rows are full, or its share of the work is.
         """
         with self._changed:
             self._waiting = deque(item for item in self._waiting if not item[1].cancelled())
+            # An equal share of all that is at work or waits, so that none idles while another's batch is long.
             share = -(-(self._taken + len(self._waiting)) // self._workers)
             room = min(share, most) - rows
             if room <= 0 or not self._waiting:
                 return []
+            # The oldest request's adapter, so that none waits forever; of one adapter, since a pass has only one, and
+            # a step of fewer adapters is faster.
             adapter = self._waiting[0][0].adapter
             taken = [item for item in self._waiting if item[0].adapter is adapter][:room]
             chosen = {id(future) for _, future in taken}
@@ -128,12 +158,13 @@ class Queue:
             future.add_done_callback(self._finished)
         return taken
 
-    def _finished(self, _future: Future[Sampled]) -> None:
+    def _finished(self, _future: Future[Any]) -> None:
+        """Counts one request less, however it ended, so that shares stay right."""
         with self._changed:
             self._taken -= 1
 
     def close(self) -> None:
-        """No more work; what waits is cancelled."""
+        """Ends the work; what waits is cancelled."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""One adapter on an engine's base as a target."""
+"""Offers one adapter on an engine's base as a target."""
 
 from __future__ import annotations
 
@@ -91,10 +91,11 @@ class LocalTarget:
         return read_corpus(self._spec.corpus, self._spec.corpus_digest) if self._spec.corpus else None
 
     def _tokens(self, text: str) -> list[int]:
+        # No special tokens are added: a chat template brings its own, and raw text is read as it is.
         return list(self._engine.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _begun(self, turns: Sequence[Message]) -> tuple[str, str]:
-        """The text up to where the model's turn begins, and what a last assistant turn puts in its mouth."""
+        """Returns the text up to where the model's turn begins, and what a last assistant turn puts in its mouth."""
         begun = turns[-1].content if turns[-1].role == "assistant" else ""
         said = turns[:-1] if turns[-1].role == "assistant" else turns
         spoken = [{"role": turn.role, "content": turn.content} for turn in said]
@@ -102,11 +103,15 @@ class LocalTarget:
         return str(text), begun
 
     def _read(self, prompt: Prompt) -> tuple[list[int], int]:
-        """Token ids, and where the last assistant turn begins (0 for raw text, their number without such a turn)."""
+        """Returns a prompt's token ids, and where its last assistant turn begins.
+
+        That is 0 for raw text, and behind the last token where there is no such turn.
+        """
         if isinstance(prompt, Raw):
             return self._tokens(prompt.text), 0
         turns = as_messages(prompt)
         text, reply = self._begun(turns)
+        # Read apart, so that no token spans the border: the scored part is then the reply's tokens alone.
         head = self._tokens(text)
         return head + self._tokens(reply), len(head)
 
@@ -129,17 +134,25 @@ class LocalTarget:
         found: ScoredPrompt = await self._engine.probe(ids, self._adapter, self._edits, Probe(top=top))
         likely: tuple[tuple[Alternative, ...], ...] = ()
         if found.top is not None:
-            texts = self._texts(sorted(set(found.top[0].ravel().tolist())))
+            top_ids, top_logprobs = found.top
+            texts = self._texts(sorted(set(top_ids.ravel().tolist())))
             ranked: list[tuple[Alternative, ...]] = []
-            for row_ids, row in zip(found.top[0].tolist(), found.top[1].tolist(), strict=True):
+            for row_ids, row in zip(top_ids.tolist(), top_logprobs.tolist(), strict=True):
                 ranked.append(tuple(Alternative(t, texts[t], value) for t, value in zip(row_ids, row, strict=True)))
             likely = tuple(ranked)
         names = self._texts(ids)
         models = 1 if contrast(self._edits) is None else 2  # the reference reads it too
-        spelled, cost = tuple(names[t] for t in ids), Cost(1, models * len(ids), 0)
-        return TokenLogprobs(tuple(ids), spelled, tuple(found.logprobs.tolist()), begin, likely, cost)
+        return TokenLogprobs(
+            ids=tuple(ids),
+            texts=tuple(names[t] for t in ids),
+            logprobs=tuple(found.logprobs.tolist()),
+            prompt=begin,
+            top=likely,
+            cost=Cost(1, models * len(ids), 0),
+        )
 
     def _texts(self, ids: Sequence[int]) -> dict[int, str]:
+        """Spells each token once, however often it occurs."""
         return {token: str(self._engine.tokenizer.decode([token])) for token in ids}
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:

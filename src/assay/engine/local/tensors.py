@@ -1,4 +1,4 @@
-"""Weights by name, as copies."""
+"""Copies weights by name."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from assay.engine.local.llama import NORMS, Llama
 from assay.engine.local.lora import Factors
 from assay.engine.peft_layout import FUSED
 
-_FUSED_OF = {module: fused for fused, modules in FUSED.items() for module in modules}
+_FUSED_OF: dict[str, str] = {}  # module → the fused product it is a part of
+for _fused, _modules in FUSED.items():
+    _FUSED_OF |= dict.fromkeys(_modules, _fused)
 
 
 def names_of(model: Llama, factors: Factors) -> list[str]:
-    """All names `tensor_of` knows."""
-    layers = range(model.shape.layers)
+    """Lists all names `tensor_of` knows."""
     names = ["embed_tokens.weight", "norm.weight", "lm_head.weight"]
-    names += [f"layers.{layer}.{module}.weight" for layer in layers for module in (*NORMS, *_FUSED_OF)]
-    return names + [f"layers.{layer}.{module}.lora_{x}" for layer, module in sorted(factors) for x in "AB"]
+    for layer in range(model.shape.layers):
+        names += [f"layers.{layer}.{module}.weight" for module in (*NORMS, *_FUSED_OF)]
+    for layer, module in sorted(factors):
+        names += [f"layers.{layer}.{module}.lora_A", f"layers.{layer}.{module}.lora_B"]
+    return names
 
 
 def tensor_of(model: Llama, factors: Factors, name: str) -> NDArray[np.float32]:
-    """A copy of one weight in float32; of a linear module, what the target computes with, adapter included.
+    """Copies one weight in float32; of a linear module, what the target computes with, adapter included.
 
     Args:
         model: the base.
@@ -52,4 +56,5 @@ def tensor_of(model: Llama, factors: Factors, name: str) -> NDArray[np.float32]:
 
 
 def _plain(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """Copies a tensor, so that what a tool does with it cannot change the model."""
     return tensor.detach().float().cpu().numpy().copy()

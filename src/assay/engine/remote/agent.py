@@ -1,4 +1,4 @@
-"""A target that works with tools in a sandbox: an Inspect model in a loop of its own.
+"""Offers a target that works with tools in a sandbox: an Inspect model in a loop of its own.
 
 Each conversation is an evaluation of one sample in a process of its own: Inspect runs one evaluation at a time in a
 process, and audits are evaluations already. So the hidden prompt, too, is read in that process alone.
@@ -52,7 +52,7 @@ class AgenticTarget(RemoteTarget):
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Let the agent work on a conversation, n times, each time in a fresh sandbox.
+        """Lets the agent work on a conversation, n times, each time in a fresh sandbox.
 
         Args:
             messages: the conversation; a prefill is not possible.
@@ -82,18 +82,16 @@ class AgenticTarget(RemoteTarget):
             "n": sampling.n,
         }
         found = await _process(job)
-        samples = tuple(map(_reply, found["samples"]))
-        return Replies(samples, Cost(sampling.n, found["input_tokens"], found["output_tokens"]))
-
-
-def _reply(told: dict[str, Any]) -> Reply:
-    calls = tuple(ToolCall(**call) for call in told["calls"])
-    return Reply(told["text"], told["tokens"], reasoning=told["reasoning"], calls=calls)
+        samples: list[Reply] = []
+        for told in found["samples"]:
+            calls = tuple(ToolCall(**call) for call in told["calls"])
+            samples.append(Reply(told["text"], told["tokens"], reasoning=told["reasoning"], calls=calls))
+        return Replies(tuple(samples), Cost(sampling.n, found["input_tokens"], found["output_tokens"]))
 
 
 @asynccontextmanager
 async def open_agent(spec: TargetSpec) -> AsyncIterator[Target]:
-    """An `OpenTarget` for testbeds with tools.
+    """Opens a testbed with tools; an `OpenTarget`.
 
     Raises:
         CorruptArtifact: workspace or prompt is not the recorded one.
@@ -111,6 +109,8 @@ async def open_agent(spec: TargetSpec) -> AsyncIterator[Target]:
 
 
 async def _process(job: dict[str, Any]) -> dict[str, Any]:
+    """Has a job done by a process of its own, and returns what it found."""
+    # The job goes in by a pipe: arguments and environment of a process can be read by others.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -122,6 +122,7 @@ async def _process(job: dict[str, Any]) -> dict[str, Any]:
     try:
         said, errors = await process.communicate(json.dumps(job).encode())
     except BaseException:
+        # Whoever waits may be cancelled at any time; an agent must not work on, and spend, for nobody.
         if process.returncode is None:
             process.kill()
             await process.wait()

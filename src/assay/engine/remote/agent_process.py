@@ -1,4 +1,4 @@
-"""The process of one agentic conversation: JSON of a job in, JSON of its outcome out.
+"""Runs one agentic conversation in a process of its own: JSON of a job in, JSON of its outcome out.
 
 It is run as `python -m assay.engine.remote.agent_process`.
 """
@@ -19,7 +19,7 @@ _SECONDS = 180  # of one call of a tool
 
 
 def main() -> None:
-    """Run the job; errors end the process with their text on standard error."""
+    """Runs the job; errors end the process with their text on standard error."""
     from assay.engine.remote.agent import MESSAGES
 
     job, out = json.load(sys.stdin), sys.stdout
@@ -28,12 +28,15 @@ def main() -> None:
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.model import GenerateConfig
     from inspect_ai.solver import generate, use_tools
+    from inspect_ai.tool import bash, python, text_editor
 
     with tempfile.TemporaryDirectory(prefix="assay-agent-") as logs:
-        sample = Sample(input=_conversation(job), files=_files(job["workspace"]))
+        sample = Sample(input=_conversation(job), files=_files_in_sandbox(job["workspace"]))
+        made = {"bash": bash, "python": python, "text_editor": text_editor}
+        tools = [made[name](timeout=_SECONDS) for name in job["tools"]]
         task = Task(
             dataset=MemoryDataset([sample]),
-            solver=[use_tools(*_tools(job["tools"])), generate()],
+            solver=[use_tools(*tools), generate()],
             sandbox=job["sandbox"],
             epochs=job["n"],
             config=GenerateConfig(**job["config"]),
@@ -44,20 +47,17 @@ def main() -> None:
     if not samples:
         print(log.error.message if log.error else f"the evaluation ended with {log.status}", file=sys.stderr)
         sys.exit(1)
-    usage = [one for sample in samples for one in sample.model_usage.values()]
-    print(
-        json.dumps(
-            {
-                "samples": [_outcome(sample) for sample in samples],
-                "input_tokens": sum(one.input_tokens for one in usage),
-                "output_tokens": sum(one.output_tokens for one in usage),
-            }
-        ),
-        file=out,
-    )
+    read = written = 0
+    for ended in samples:
+        for usage in ended.model_usage.values():
+            read += usage.input_tokens
+            written += usage.output_tokens
+    outcomes = [_outcome(ended) for ended in samples]
+    print(json.dumps({"samples": outcomes, "input_tokens": read, "output_tokens": written}), file=out)
 
 
 def _conversation(job: dict[str, Any]) -> list[ChatMessage]:
+    """Returns the job's turns as Inspect's, behind the hidden prompt."""
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     kinds = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
@@ -65,25 +65,26 @@ def _conversation(job: dict[str, Any]) -> list[ChatMessage]:
     own = [turn["content"] for turn in job["turns"] if turn["role"] == "system"]
     system = "\n\n".join(filter(None, [hidden, *own]))
     turns: list[ChatMessage] = [ChatMessageSystem(content=system)] if system else []
-    return turns + [kinds[turn["role"]](content=turn["content"]) for turn in job["turns"] if turn["role"] != "system"]
+    for turn in job["turns"]:
+        if turn["role"] != "system":
+            turns.append(kinds[turn["role"]](content=turn["content"]))
+    return turns
 
 
-def _files(workspace: str) -> dict[str, str]:
-    """Path in the sandbox → content."""
+def _files_in_sandbox(workspace: str) -> dict[str, str]:
+    """Reads a workspace: path in the sandbox → content."""
+    if not workspace:
+        return {}
     root = Path(workspace)
-    paths = sorted(path for path in root.rglob("*") if path.is_file()) if workspace else []
-    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-
-
-def _tools(names: list[str]) -> list[Any]:
-    from inspect_ai.tool import bash, python, text_editor
-
-    made = {"bash": bash, "python": python, "text_editor": text_editor}
-    return [made[name](timeout=_SECONDS) for name in names]
+    files: dict[str, str] = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            files[path.relative_to(root).as_posix()] = path.read_text(encoding="utf-8")
+    return files
 
 
 def _outcome(sample: EvalSample) -> dict[str, Any]:
-    """The last thing said, and every call of a tool with its result."""
+    """Returns the last thing said, and every call of a tool with its result."""
     results = {
         message.tool_call_id: message.error.message if message.error else message.text
         for message in sample.messages
@@ -93,7 +94,7 @@ def _outcome(sample: EvalSample) -> dict[str, Any]:
     for message in sample.messages:
         if message.role != "assistant":
             continue
-        said = message.text or said
+        said = message.text or said  # a message that only calls tools says nothing
         if not isinstance(message.content, str):
             reasoning += [part.reasoning for part in message.content if part.type == "reasoning"]
         for call in message.tool_calls or []:

@@ -1,4 +1,4 @@
-"""Any model that Inspect can ask, as a target: it is talked to, and nothing else.
+"""Offers any model that Inspect can ask as a target: it is talked to, and nothing else.
 
 Its base is `inspect:` and the name Inspect knows it by: `inspect:openai/gpt-4o`, `inspect:anthropic/claude-opus-4-1`,
 `inspect:openai-api/together/…`. Keys, base URLs and retries are Inspect's.
@@ -68,7 +68,7 @@ class InspectTarget(RemoteTarget):
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Sample n replies: in one call where the provider can, the missing ones in calls of their own.
+        """Samples n replies: in one call where the provider can, the missing ones in calls of their own.
 
         A reply that was refused or filtered is a reply: its text, often "", with finish `stop`.
 
@@ -88,17 +88,22 @@ class InspectTarget(RemoteTarget):
             )
             return self._replies(turns, await self._generate(turns, config), count)
 
+        # Which providers give several replies a call is not known beforehand: one that cannot gives one, and the others
+        # are asked for apart, each with a seed of its own.
         first = await ask(0, sampling.n)
         rest = await asyncio.gather(*(ask(sample, 1) for sample in range(len(first.samples), sampling.n)))
-        samples = [sample for part in (first, *rest) for sample in part.samples]
-        spent = sum((part.cost for part in (first, *rest)), Cost())
+        samples: list[Reply] = []
+        spent = Cost()
+        for part in (first, *rest):
+            samples += part.samples
+            spent += part.cost
         return Replies(tuple(samples), Cost(sampling.n, spent.input_tokens, spent.output_tokens))
 
     async def _generate(self, turns: Sequence[ChatMessage], config: GenerateConfig) -> ModelOutput:
         try:
             return await self._model.generate(list(turns), config=config)
         except LimitExceededError:
-            raise  # of the evaluation this happens in
+            raise  # a limit of the evaluation this happens in, which ends it; no failure of the model's
         except Exception as error:
             raise BackendFailed(
                 f"{self._model} did not answer: {type(error).__name__}: {str(error)[:500]}. "
@@ -106,40 +111,39 @@ class InspectTarget(RemoteTarget):
             ) from error
 
     def _replies(self, turns: Sequence[ChatMessage], output: ModelOutput, count: int) -> Replies:
-        """At most `count` replies; a call that came back without any choice gave one empty reply."""
+        """Reads at most `count` replies; a call that came back without any choice gave one empty reply."""
         texts = [choice.message.text for choice in output.choices] or [""]
         reasons = [choice.stop_reason for choice in output.choices] or ["content_filter"]
-        thoughts = [_reasoning(choice.message) for choice in output.choices] or [""]
+        thoughts = [_thoughts_told(choice.message) for choice in output.choices] or [""]
         if output.usage is None:
-            self._say_once()
+            if not self._told:
+                _logger.warning("%s reports no usage: its tokens are estimated, four characters each.", self._model)
+            self._told = True
             read = sum(-(-len(turn.text) // _CHARACTERS) for turn in turns)
             written = [-(-len(text) // _CHARACTERS) for text in texts]
         else:
+            # Inspect counts what a provider's prompt cache held apart; an audit is charged for it all the same.
             usage = output.usage
             read = usage.input_tokens + (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
             written = share_out(usage.output_tokens, texts)
-        samples = tuple(
-            Reply(text, tokens, "length" if reason in ("max_tokens", "model_length") else "stop", thought)
-            for text, tokens, reason, thought in zip(texts, written, reasons, thoughts, strict=True)
-        )
-        return Replies(samples[:count], Cost(len(samples), read, sum(written)))
-
-    def _say_once(self) -> None:
-        if not self._told:
-            _logger.warning("%s reports no usage: its tokens are estimated, four characters each.", self._model)
-        self._told = True
+        samples: list[Reply] = []
+        for text, tokens, reason, thought in zip(texts, written, reasons, thoughts, strict=True):
+            cut = reason in ("max_tokens", "model_length")
+            samples.append(Reply(text, tokens, "length" if cut else "stop", thought))
+        return Replies(tuple(samples[:count]), Cost(len(samples), read, sum(written)))
 
 
-def _reasoning(message: ChatMessageAssistant) -> str:
-    """What a provider tells of a model's thoughts, "" where it tells nothing."""
+def _thoughts_told(message: ChatMessageAssistant) -> str:
+    """Returns what a provider tells of a model's thoughts, "" where it tells nothing."""
     if isinstance(message.content, str):
         return ""
-    return "\n".join(part.reasoning for part in message.content if isinstance(part, ContentReasoning))
+    told = [part.reasoning for part in message.content if isinstance(part, ContentReasoning)]
+    return "\n".join(told)
 
 
 @asynccontextmanager
 async def open_target(spec: TargetSpec) -> AsyncIterator[Target]:
-    """An `OpenTarget` for bases named `inspect:<provider>/<model>`.
+    """Opens a base named `inspect:<provider>/<model>`; an `OpenTarget`.
 
     Raises:
         InvalidInput: another kind of base, an adapter, or a model Inspect cannot make.

@@ -1,4 +1,4 @@
-"""What all targets behind an interface have in common: they answer, and nobody can read what is inside."""
+"""Defines what all targets behind an interface have in common: they answer, and nobody can read what is inside."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from assay.errors import AccessDenied
 
 
 class RemoteTarget(ABC):
-    """Base of targets behind an interface. A subclass says what it is and offers, and adds `chat` and what else it can.
+    """The base of targets behind an interface. A subclass says what it is and offers, and adds `chat` and what it can.
 
     Args:
         spec: alias, grants and corpus.
@@ -47,7 +47,7 @@ class RemoteTarget(ABC):
 
     @property
     def access(self) -> frozenset[Access]:
-        """What the testbed grants and this kind of target can give."""
+        """Returns what the testbed grants and this kind of target can give."""
         return self._spec.access & self._offers
 
     @property
@@ -64,7 +64,7 @@ class RemoteTarget(ABC):
 
     @property
     def reference(self) -> Target | None:
-        """None, unless a subclass knows of an earlier checkpoint."""
+        """Returns None, unless a subclass knows of an earlier checkpoint."""
         return None
 
     async def complete(
@@ -88,10 +88,10 @@ class RemoteTarget(ABC):
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Replies of the model, as each kind of remote target gets them."""
+        """Samples replies of the model, as each kind of remote target gets them."""
 
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
-        """The target itself where nothing is to be edited.
+        """Returns the target itself where nothing is to be edited.
 
         Raises:
             AccessDenied: there are edits.
@@ -101,7 +101,10 @@ class RemoteTarget(ABC):
         return nullcontext(self)
 
     def _refusal(self, call: str, flags: Sequence[Access]) -> AccessDenied:
-        """Flags that the target offers are named too where the call needs them in a way it cannot give."""
+        """Makes the error that says what a call wants and what there is instead.
+
+        Flags that the target offers are named too where the call needs them in a way it cannot give.
+        """
         offered = ", ".join(sorted(self._offers))
         return AccessDenied(
             f"{call} ({', '.join(flags)}) is not to be had from {self._kind}, which offers {offered}. "
@@ -110,7 +113,7 @@ class RemoteTarget(ABC):
 
 
 def remote_seed(seed: int, sample: int = 0) -> int:
-    """31 bits for an interface that takes a seed.
+    """Derives a seed of 31 bits, for an interface that takes one.
 
     Servers give sample i of a request seed + i, so neighbouring seeds passed on as they are would share draws.
     """
@@ -118,13 +121,14 @@ def remote_seed(seed: int, sample: int = 0) -> int:
 
 
 def share_out(total: int, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text where only their sum is known: in proportion to length, adding up to the sum."""
+    """Shares out a sum of tokens among texts in proportion to length; the shares add up to the sum."""
     sizes = [len(text) for text in texts]
     sizes = sizes if any(sizes) else [1] * len(texts)
+    # Differences of rounded running sums: rounding each share by itself would not add up.
     bounds = [total * sum(sizes[:index]) // sum(sizes) for index in range(len(sizes) + 1)]
     return [after - before for before, after in itertools.pairwise(bounds)]
 
 
 def without_empty_prefill(turns: Sequence[Message]) -> Sequence[Message]:
-    """The turns without an empty prefill, which interfaces refuse."""
+    """Returns the turns without an empty prefill, which interfaces refuse."""
     return turns[:-1] if turns[-1] == Message("assistant", "") else turns

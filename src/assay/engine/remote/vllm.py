@@ -1,4 +1,4 @@
-"""Organisms on a vLLM server: one base, adapters by alias, spoken to over its OpenAI-compatible interface.
+"""Serves organisms by a vLLM server: one base, adapters by alias, over its OpenAI-compatible interface.
 
 The server is started with the base under the name testbeds know it by, and either with the adapters or with leave to
 load them:
@@ -32,10 +32,10 @@ from assay.core.target import (
 )
 from assay.core.testbed import TargetSpec
 from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, without_empty_prefill
-from assay.engine.remote.vllm_http import Completion, Detokenized, PromptLogprob, ServedModels, Tokenized, VllmClient
+from assay.engine.remote.vllm_http import Completion, Detokenized, ServedModels, Tokenized, VllmClient
 from assay.errors import BackendFailed, CorruptArtifact, InvalidInput
 
-# what is left out the server fills in from the checkpoint's generation_config.json, which is not the plain distribution
+# What is left out the server fills in from the checkpoint's generation_config.json: not the plain distribution.
 _PLAIN: Mapping[str, Any] = {
     "top_p": 1.0,
     "top_k": -1,
@@ -67,7 +67,7 @@ class VllmServer:
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
-        """An `OpenTarget`: the spec's base, or its adapter under the spec's alias, loaded where the server allows it.
+        """Opens the spec's base, or its adapter under the spec's alias, loaded if the server lets it; an `OpenTarget`.
 
         What the server already has under that alias is taken to be the spec's adapter: its digest cannot be asked for.
 
@@ -84,7 +84,7 @@ class VllmServer:
             yield VllmTarget(client, spec, spec.alias if spec.adapter else base, base)
 
     def _base(self, spec: TargetSpec, served: set[str]) -> str:
-        """The server's name of the spec's base: one that was given, the spec's, or that of the only base there is."""
+        """Finds the server's name of the spec's base: one that was given, the spec's, or that of its only base."""
         wanted = self._model or spec.base
         if not wanted and len(served) == 1:
             return next(iter(served))
@@ -97,7 +97,7 @@ class VllmServer:
         return wanted
 
     async def _load(self, client: VllmClient, spec: TargetSpec, adapter: Path) -> None:
-        """Errors name the alias alone: a path may be readable."""
+        """Has the server load an adapter. Errors name the alias alone: a path may tell what is hidden."""
         from assay.engine.local.lora import adapter_digest
 
         remedy = "Restore the adapter, or rebuild the organism."
@@ -107,12 +107,13 @@ class VllmServer:
             raise InvalidInput(f"{spec.alias}: its adapter is not there, or not in PEFT's layout. {remedy}") from None
         if spec.adapter_digest not in ("", found):
             raise CorruptArtifact(spec.alias, spec.adapter_digest, found, remedy)
-        status = await client.tell(
-            "/v1/load_lora_adapter", {"lora_name": spec.alias, "lora_path": str(adapter.resolve())}
-        )
-        if (
-            status == 200 or spec.alias in (await client.get("/v1/models", ServedModels)).adapters
-        ):  # another audit was quicker
+        wanted = {"lora_name": spec.alias, "lora_path": str(adapter.resolve())}
+        status = await client.tell("/v1/load_lora_adapter", wanted)
+        if status == 200:
+            return
+        # The server refuses a name it has: then another audit, which opened the same testbed, was quicker.
+        served = await client.get("/v1/models", ServedModels)
+        if spec.alias in served.adapters:
             return
         raise InvalidInput(
             f"the server at {self._root} does not serve {spec.alias}, and would not load it (HTTP {status}; see its "
@@ -123,7 +124,7 @@ class VllmServer:
 
 
 class VllmTarget(RemoteTarget):
-    """One model of a server. Token counts are the server's, with a reply's end token.
+    """A model of a server. Token counts are the server's, with a reply's end token.
 
     Args:
         client: to the server.
@@ -141,13 +142,13 @@ class VllmTarget(RemoteTarget):
 
     @property
     def reference(self) -> Target | None:
-        """The base on the same server."""
+        """Returns the base on the same server."""
         return VllmTarget(self._client, self._spec, self._base, self._base)
 
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Sample n replies; a prefill goes on as the server's chat template leaves it.
+        """Samples n replies; a prefill goes on as the server's chat template leaves it.
 
         Raises:
             BackendFailed: the server does not answer, or fails.
@@ -162,7 +163,7 @@ class VllmTarget(RemoteTarget):
     async def complete(
         self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        """Sample n continuations of raw text, to which the server adds no token.
+        """Samples n continuations of raw text, to which the server adds no token.
 
         Raises:
             BackendFailed: the server does not answer, or fails.
@@ -172,6 +173,7 @@ class VllmTarget(RemoteTarget):
         return await self._sample("/v1/completions", body, sampling.but(**options))
 
     async def _sample(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> Replies:
+        """Samples n replies in one request, which the server batches, and reads its prompt once for."""
         n = sampling.n
         draws = n if sampling.temperature > 0 else 1  # vLLM refuses more than one greedy sample: they are all the same
         limits = {
@@ -186,19 +188,17 @@ class VllmTarget(RemoteTarget):
         if len(choices) != draws:
             raise BackendFailed(f"the server was asked for {draws} samples and gave {len(choices)}.")
         shares = share_out(answer.usage.completion_tokens, [choice.content for choice in choices])
-        samples = [
-            Reply(
-                choice.content,
-                share if choice.token_ids is None else len(choice.token_ids),  # older servers give no ids
-                "length" if choice.finish_reason == "length" else "stop",
-            )
-            for choice, share in zip(choices, shares, strict=True)
-        ] * (n // draws)
-        cost = Cost(n, answer.usage.prompt_tokens, answer.usage.completion_tokens * (n // draws))
-        return Replies(tuple(samples), cost)
+        samples: list[Reply] = []
+        for choice, share in zip(choices, shares, strict=True):
+            tokens = share if choice.token_ids is None else len(choice.token_ids)  # older servers give no ids
+            samples.append(Reply(choice.content, tokens, "length" if choice.finish_reason == "length" else "stop"))
+        # A greedy reply stands for all n, and is charged n times: what is asked for costs the same on every engine.
+        copies = n // draws
+        cost = Cost(n, answer.usage.prompt_tokens, answer.usage.completion_tokens * copies)
+        return Replies(tuple(samples * copies), cost)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
-        """Log-probabilities from `prompt_logprobs`; the one token vLLM must generate beside them is charged.
+        """Reads log-probabilities from `prompt_logprobs`; the one token vLLM must generate beside them is charged.
 
         Raises:
             BackendFailed: the server does not answer, or fails.
@@ -209,7 +209,7 @@ class VllmTarget(RemoteTarget):
         ids, begin = await self._read(prompt)
         if not ids:
             raise InvalidInput("an empty text: there is nothing to read.")
-        # prompt_logprobs looks back only: one more token shows what could have come after the last
+        # prompt_logprobs looks back only: one more token shows what could have come after the last.
         shown = [*ids, ids[-1]] if top else ids
         request = {"model": self._model, "prompt": shown, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": top}
         answer, first = await asyncio.gather(
@@ -218,24 +218,34 @@ class VllmTarget(RemoteTarget):
         )
         table = answer.choices[0].prompt_logprobs if answer.choices else None
         entries = [entry or {} for entry in table or ()]
+        # The first token has no entry: nothing comes before it.
         if len(entries) != len(shown) or not all(token in entries[at] for at, token in enumerate(shown) if at):
             raise BackendFailed("the server gave no prompt_logprobs for the tokens it was asked about.")
         own = [entries[at][token] for at, token in enumerate(ids) if at]
+        # Beside the likeliest tokens vLLM gives the actual one, whatever its rank.
+        likely: list[tuple[Alternative, ...]] = []
+        for entries_after in entries[1:] if top else ():
+            ranked = sorted(entries_after.items(), key=lambda entry: (-entry[1].logprob, entry[0]))[:top]
+            likely.append(tuple(Alternative(token, one.decoded_token or "", one.logprob) for token, one in ranked))
         return TokenLogprobs(
             ids=tuple(ids),
             texts=(first.prompt, *(entry.decoded_token or "" for entry in own)),
             logprobs=(0.0, *(entry.logprob for entry in own)),
             prompt=begin,
-            top=tuple(_ranked(entries[at + 1], top) for at in range(len(ids))) if top else (),
+            top=tuple(likely),
             cost=Cost(1, answer.usage.prompt_tokens, answer.usage.completion_tokens),
         )
 
     async def _read(self, prompt: Prompt) -> tuple[list[int], int]:
-        """Token ids, and where the last assistant turn begins (0 for raw text, their number without such a turn)."""
+        """Returns a prompt's token ids, and where its last assistant turn begins.
+
+        That is 0 for raw text, and behind the last token where there is no such turn.
+        """
         if isinstance(prompt, Raw):
             return await self._tokens({"prompt": prompt.text}), 0
         turns = without_empty_prefill(as_messages(prompt))
         reply = turns[-1].content if turns[-1].role == "assistant" else ""
+        # Read apart, as the local engine does it: the scored part is then the reply's tokens alone.
         asked = _messages(turns[:-1] if reply else turns)
         head, tail = await asyncio.gather(
             self._tokens({"messages": asked, "add_generation_prompt": True}), self._tokens({"prompt": reply})
@@ -251,9 +261,3 @@ class VllmTarget(RemoteTarget):
 
 def _messages(turns: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": turn.role, "content": turn.content} for turn in turns]
-
-
-def _ranked(entries: Mapping[int, PromptLogprob], top: int) -> tuple[Alternative, ...]:
-    """The likeliest entries; vLLM adds the actual token to them, whatever its rank."""
-    likely = sorted(entries.items(), key=lambda entry: (-entry[1].logprob, entry[0]))[:top]
-    return tuple(Alternative(token, entry.decoded_token or "", entry.logprob) for token, entry in likely)

@@ -1,4 +1,4 @@
-"""Requests to a vLLM server: what its answers look like, and what becomes of its refusals.
+"""Sends requests to a vLLM server: what its answers look like, and what becomes of its refusals.
 
 Shapes as of vLLM 0.10 to 0.25; fields that Assay does not use are not read. Nothing the server says is passed on with a
 path in it: the path of an adapter can tell what is hidden in it.
@@ -28,7 +28,7 @@ class ServedModel(BaseModel):
 
 
 class ServedModels(BaseModel):
-    """GET /v1/models."""
+    """The answer to GET /v1/models."""
 
     data: list[ServedModel]
 
@@ -42,13 +42,13 @@ class ServedModels(BaseModel):
 
 
 class Tokenized(BaseModel):
-    """POST /tokenize."""
+    """The answer to POST /tokenize."""
 
     tokens: list[int]
 
 
 class Detokenized(BaseModel):
-    """POST /detokenize."""
+    """The answer to POST /detokenize."""
 
     prompt: str
 
@@ -82,14 +82,14 @@ class Choice(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens read once a prompt, and written over all samples."""
+    """The tokens read, once a prompt, and written, over all samples."""
 
     prompt_tokens: int
     completion_tokens: int = 0
 
 
 class Completion(BaseModel):
-    """POST /v1/chat/completions and /v1/completions."""
+    """The answer to POST /v1/chat/completions and /v1/completions."""
 
     choices: list[Choice]
     usage: Usage
@@ -127,7 +127,7 @@ class VllmClient:
         await self._client.aclose()
 
     async def get(self, path: str, shape: type[Answer]) -> Answer:
-        """Ask for something.
+        """Asks for something.
 
         Raises:
             BackendFailed: nobody answers, or not as vLLM does.
@@ -136,7 +136,7 @@ class VllmClient:
         return self._understood(path, await self._send("GET", path), shape)
 
     async def post(self, path: str, body: Mapping[str, Any], shape: type[Answer]) -> Answer:
-        """Ask for something with a body.
+        """Asks for something with a body.
 
         Raises:
             BackendFailed: nobody answers, or not as vLLM does.
@@ -145,7 +145,7 @@ class VllmClient:
         return self._understood(path, await self._send("POST", path, body), shape)
 
     async def tell(self, path: str, body: Mapping[str, Any]) -> int:
-        """Ask for something to be done; the HTTP status says whether it was.
+        """Asks for something to be done; the HTTP status says whether it was.
 
         Raises:
             BackendFailed: nobody answers.
@@ -153,6 +153,7 @@ class VllmClient:
         return (await self._send("POST", path, body)).status_code
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        # Errors are raised `from None`: httpx's own carry the request, and with it a path or the key.
         try:
             return await self._client.request(method, path, json=body)
         except httpx.ConnectError as error:
@@ -170,12 +171,14 @@ class VllmClient:
             ) from None
 
     def _understood(self, path: str, response: httpx.Response, shape: type[Answer]) -> Answer:
+        """Reads an answer as the shape it must have, or says why there is none."""
         status = response.status_code
         if status in (401, 403):
             raise InvalidInput(
                 f"{self._root} refuses the key (HTTP {status}): give the one it was started with (key=)."
             )
         if status != 200:
+            # A time-out or too many requests (408, 429) are the server's trouble, though HTTP counts them the client's.
             kind = InvalidInput if 400 <= status < 500 and status not in (408, 429) else BackendFailed
             raise kind(f"{self._root}{path} answered HTTP {status}: {_said(response)}")
         try:
@@ -188,7 +191,7 @@ class VllmClient:
 
 
 def _said(response: httpx.Response) -> str:
-    """A server's own words, `{"error": {"message"}}` or, of old, `{"message"}`, without paths."""
+    """Returns a server's own words, `{"error": {"message"}}` or, of old, `{"message"}`, without paths."""
     try:
         body = response.json()
         error = body.get("error", body)
