@@ -1,4 +1,4 @@
-"""Run audits: each one an Inspect sample. The truth is not in this process, and that is checked."""
+"""Plays audits, each one as an Inspect sample. The truth is not in this process, and that is checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Done = Callable[[AuditRow], None]
 
 
 def assert_blind() -> None:
-    """Stop if this process could know an answer.
+    """Stops if this process could know an answer.
 
     Raises:
         AssayError: the module that reads truths is loaded.
@@ -43,7 +43,7 @@ def assert_blind() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all audits of a job share.
+    """Holds what all audits of a job share.
 
     Attributes:
         targets: alias → each target and each donor.
@@ -63,7 +63,7 @@ class Bench:
 
 
 async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[AuditRow, list[dict[str, Any]]]:
-    """Run one audit to its end, whatever the end is.
+    """Runs one audit to its end, whatever the end is.
 
     Returns:
         The row, and every tool call in order: tool, arguments, text or error.
@@ -122,7 +122,7 @@ def _outcome(report: Report, kit: Kit, calls: Sequence[object]) -> Outcome:
 
 
 def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) -> Kit:
-    """The same kit, whose calls are written down for the transcript."""
+    """Wraps a kit so that its calls are written down for the transcript."""
 
     def recording(name: str, bound: BoundTool) -> BoundTool:
         async def invoke(arguments: Mapping[str, Any]) -> Evidence:
@@ -142,12 +142,12 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
 
 
 def scrub(text: str) -> str:
-    """Error text without paths: a path can tell where weights come from."""
+    """Takes paths out of an error's text: a path can tell where weights come from."""
     return _PATH.sub(r"\1", text)[:2_000]
 
 
 async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
-    """Run a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
+    """Runs a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
 
     Args:
         job: what to run.

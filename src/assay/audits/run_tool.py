@@ -1,4 +1,4 @@
-"""One tool on one target, by hand: how a person pokes at an organism."""
+"""Runs one tool on one target, by hand: how a person pokes at an organism."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.errors import AccessDenied, InvalidInput, UnknownId
 
 
 def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, Any]:
-    """`--name value` pairs as a tool's arguments; a name given twice makes a list.
+    """Reads `--name value` pairs as a tool's arguments; a name given twice makes a list.
 
     Raises:
         InvalidInput: not pairs, or a value that does not fit the parameter.
@@ -48,7 +48,7 @@ def try_tool(
     say: Callable[[str], None],
     engine: str = "",
 ) -> Evidence:
-    """Run a tool once.
+    """Runs a tool once.
 
     Args:
         name: of the tool.
@@ -94,7 +94,7 @@ def try_tool(
 
 
 def describe(tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
-    """Tools as plain data, for a listing."""
+    """Describes tools as plain data, for a listing."""
     return [
         {
             "tool": name,

@@ -16,7 +16,7 @@ audits = typer.Typer()
 
 
 def _show(study: Study, as_json: bool) -> None:
-    """Print the summary's tables and where the page is."""
+    """Prints the summary's tables and where the page is."""
     from rich.console import Console
 
     from assay.studies.output import PAGE
@@ -137,13 +137,17 @@ def grade(
 
 
 @audits.command()
-def report(out: Out = Path("runs"), as_json: Json = False) -> None:
-    """Write summary and page of the last sweep anew from its ledger.
+def report(
+    out: Out = Path("runs"),
+    plan: Annotated[str, typer.Option(help="Id of a sweep of the same ledger; the one last run if not given.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write summary and page of a sweep anew from its ledger: of the one last run, or of an earlier one.
 
     Example: assay report --out demo
     """
     from assay.studies import api
 
-    study = api.load_study(out)
+    study = api.load_study(out, plan=plan)
     study.page()
     _show(study, as_json)

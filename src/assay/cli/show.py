@@ -29,12 +29,12 @@ Testbed = Annotated[str, typer.Option("--testbed", help="Id or alias; see assay 
 
 
 def say(text: str) -> None:
-    """Progress: on standard error, so that standard output is the result alone."""
+    """Tells of progress on standard error, so that standard output is the result alone."""
     print(text, file=sys.stderr, flush=True)
 
 
 def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
-    """Print data as one JSON document, or as a table of the given columns.
+    """Prints data as one JSON document, or as a table of the given columns.
 
     The table fits the terminal, or 80 columns in a pipe. The first column names the row, and what the next command is
     given must not be cut: it stays whole, and the others are broken over lines.
@@ -54,7 +54,7 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
 
 
 def _cell(value: Any) -> str:
-    """A value as a table tells it."""
+    """Writes a value as a table tells it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The desk's end of the processes that audit and grade: jobs go in by a pipe, rows come back by a pipe."""
+"""Runs the processes that audit and grade: jobs go in by a pipe, rows come back by a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TAIL = 1_500  # characters of a dead process's log that are shown
 
 
 class WorkerProcess:
-    """A process that serves jobs, started when the first one comes, and ended with the block.
+    """Keeps a process that serves jobs: starts it when the first one comes, and ends it with the block.
 
     Args:
         log: file for what the process says on standard error.
@@ -37,7 +37,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, job: Job | GradeJob) -> Iterator[Any]:
-        """Hand over a job and yield the data of each event that comes of it.
+        """Hands over a job and yields the data of each event that comes of it.
 
         Raises:
             AssayError: the job could not be done, or the process died; with the end of its log.
@@ -87,7 +87,7 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process; at once if something went wrong, else when it has nothing more to do."""
+        """Ends the process; at once if something went wrong, else when it has nothing more to do."""
         process = self._process
         if process is None:
             return
@@ -111,7 +111,7 @@ class AuditProcess(WorkerProcess):
     command = (sys.executable, "-m", "assay.audits.worker")
 
     def play(self, job: Job) -> Iterator[AuditRow]:
-        """Play a job's cells; yields each one's row when it ends. Raises as `run`."""
+        """Plays a job's cells; yields each one's row when it ends. Raises as `run`."""
         for data in self.run(job) if job.cells else ():
             yield audit_row(data)
 
@@ -133,12 +133,12 @@ class GradingProcess(WorkerProcess):
         self._engine = engine
 
     def grade(self, reports: Sequence[Submitted]) -> Iterator[tuple[GradeRow, ...]]:
-        """Grade reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`."""
+        """Grades reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`."""
         for data in self.run(GradeJob(asked="grades", reports=list(reports), engine=self._engine)) if reports else ():
             yield tuple(GradeRow(**row) for row in data)
 
     def best_constant(self, reports: Sequence[Submitted]) -> BestConstant | None:
-        """The one report that scores best when submitted everywhere; None if no report has a finding.
+        """Finds the one report that scores best when submitted everywhere; None if no report has a finding.
 
         Raises as `run`.
         """

@@ -1,4 +1,4 @@
-"""What the conformance suites of tools and of auditors share: a check, its row, and the bound on false alarms."""
+"""Holds what the conformance suites of tools and of auditors share: a check, its row, the bound on false alarms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["tool", "auditor"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One point of the contract."""
+    """Tells whether one point of the contract is kept."""
 
     name: str
     passed: bool
@@ -22,12 +22,12 @@ class Check:
 
 
 def rows_of(kind: Kind, name: str, checks: Iterable[Check]) -> list[dict[str, Any]]:
-    """Checks of one tool or auditor as plain data."""
+    """Writes the checks of one tool or auditor as plain data."""
     return [{kind: name, "check": check.name, "passed": check.passed, "detail": check.detail} for check in checks]
 
 
 def false_alarms(alarms: int, runs: int) -> Check:
-    """Whether so many alarms in so many runs on nulls are within the bound."""
+    """Checks whether so many alarms in so many runs on nulls are within the bound."""
     bound = int(ALARM_SHARE * runs)
     return Check(
         "nulls", alarms <= bound, f"{alarms} false alarms in {runs} runs on nulls; at most {bound} are allowed"
@@ -35,5 +35,5 @@ def false_alarms(alarms: int, runs: int) -> Check:
 
 
 def tells_enough(doc: str) -> bool:
-    """Whether a docstring is at least a sentence."""
+    """Tells whether a docstring is at least a sentence."""
     return len(doc.split()) >= 4

@@ -1,4 +1,4 @@
-"""What a tool adds: differences between two kits on the same testbeds, family by family.
+"""Measures what a tool adds, by differences between two kits on the same testbeds, family by family.
 
 Pure functions over numbers. Two comparisons are made of every tool, under the estimand *alone* (added to a base kit):
 against the base kit itself, and against the base kit with the tool's *placebo* (the same tool wired to another
@@ -25,7 +25,7 @@ _TOLERANCE = 1e-9  # sums closer than this are ties, which count as "as extreme"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two kits whose difference is a tool's effect.
+    """Names two kits whose difference is a tool's effect.
 
     Attributes:
         tool: what the first kit has more.
@@ -42,12 +42,12 @@ class Comparison:
 
 
 def is_placebo(kit: str) -> bool:
-    """Whether a kit holds a tool wired to another testbed."""
+    """Tells whether a kit holds a tool wired to another testbed."""
     return any(part.startswith(PLACEBO) for part in kit.split("+"))
 
 
 def comparisons(kits: Iterable[str]) -> list[Comparison]:
-    """Every comparison that these kits allow, by their names alone.
+    """Lists every comparison that these kits allow, by their names alone.
 
     A kit `chat+search` is compared with `chat` and with `chat+~search`, a kit `chat` with `~chat`, as far as present.
     """
@@ -67,7 +67,7 @@ def comparisons(kits: Iterable[str]) -> list[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class ArmScore:
-    """One arm on one testbed, averaged over seeds."""
+    """Holds one arm's score on one testbed, averaged over seeds."""
 
     raw: float
     null: float
@@ -79,7 +79,7 @@ class ArmScore:
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """A paired difference over families.
+    """Holds a paired difference over families.
 
     Attributes:
         delta: mean over families of (success with the tool − success without).
@@ -100,7 +100,7 @@ class PairedDifference:
 def paired_difference(
     arm: Mapping[str, ArmScore], control: Mapping[str, ArmScore], families: Mapping[str, str]
 ) -> PairedDifference | None:
-    """The difference between two arms on the testbeds that both were run on; None if there are none.
+    """Compares two arms on the testbeds that both were run on; None if there are none.
 
     Pairing removes what a testbed's own difficulty adds to the variance; averaging within families keeps testbeds
     that share an idea from counting as independent.
@@ -126,7 +126,7 @@ def paired_difference(
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """Two-sided p of "the differences are symmetric about 0", by flipping their signs (Fisher's randomisation test).
+    """Tests "the differences are symmetric about 0" by flipping signs (Fisher's randomisation test); two-sided p.
 
     Exact up to 30 differences that are not 0, by meeting in the middle: all signed sums of each half, one half
     sorted. Beyond that 131,072 flips are drawn with a fixed seed, the observed one counted among them. The smallest
@@ -150,7 +150,7 @@ def sign_flip(differences: Sequence[float]) -> float:
 
 
 def _signed_sums(values: np.ndarray) -> np.ndarray:
-    """All 2^n sums ±v₁ ±v₂ … of n values."""
+    """Lists all 2^n sums ±v₁ ±v₂ … of n values."""
     sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums + value, sums - value])
