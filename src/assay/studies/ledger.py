@@ -120,7 +120,9 @@ class Ledger:
         except OSError as error:
             raise InvalidInput(f"cannot make the folder of {path}: {error.strerror}. Give another path.") from None
         engine = create_engine(
+            # Not by a string: a path may hold what an address gives a meaning to, such as a question mark.
             URL.create("sqlite", database=str(path)),
+            # Each statement is a transaction of its own: no lock is held between two.
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": BUSY_SECONDS},
         )
@@ -146,6 +148,7 @@ class Ledger:
 
     def record(self, row: AuditRow) -> None:
         """Keeps an audit. A run key that is there already stays as it is: a finished cell is recorded once."""
+        # The first one stays: it may be graded already, and two desks that share a ledger may play the same cell.
         with self._connect() as connection:
             connection.execute(insert(_AUDITS).values(as_json(row)).on_conflict_do_nothing())
 
@@ -234,6 +237,7 @@ def _durable(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _check_schema(path: Path, connection: Connection) -> None:
+    # Looked at before anything is changed: a person who mistypes a path must find another program's file as it was.
     foreign = set(inspect(connection).get_table_names()) - set(_METADATA.tables)
     if foreign:
         raise InvalidInput(
@@ -266,7 +270,7 @@ def _plan(row: Row[Any]) -> StoredPlan:
 
 def _explained(path: Path, error: BaseException | None) -> AssayError:
     """Says what went wrong in SQLite, and what to do about it."""
-    said = str(error)
+    said = str(error)  # the driver's classes are too coarse: a full disk and a lock are both an OperationalError
     if "not a database" in said:
         return InvalidInput(f"{path} is not a ledger ({said}). Give another path.")
     if "readonly" in said or "unable to open" in said:
