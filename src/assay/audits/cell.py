@@ -84,6 +84,8 @@ def cell_key(
         tools: by name; their sources count.
         engines: alias → what replies depend on besides the target: weights of the base, arithmetic, server.
     """
+    # What could change a result and is missing here would let an old audit pass for a new one. What changes none (the
+    # plan, the folder, the sweep's other cells) stays out, or every sweep would play anew what another has played.
     parts: dict[str, Any] = {
         "alias": spec.alias,
         "target": [target_digest(spec), engines[spec.alias]],

@@ -64,11 +64,13 @@ class PreparedStore:
         """
         key = digest_of([tool.name, tool.version, tool.digest, subject.digest])
         path = self._folder / f"{tool.name}-{key[:32]}.pkl"
+        # Audits of one target start together. The first one builds, the rest wait and read.
         async with self._locks[key]:
             kept = _read(path)
             if kept is None:
                 kept = await self._build(tool, subject.target)
-                _write(path, kept)
+                prepared, cost = kept
+                write_bytes(path, pickle.dumps((prepared.value, cost)))
         return kept
 
     async def _build(self, tool: Tool, target: Target) -> tuple[Prepared, Cost]:
@@ -77,11 +79,12 @@ class PreparedStore:
         with tempfile.TemporaryDirectory(prefix="assay-prepare-") as workdir:
             try:
                 value = await _run(tool, guarded, Path(workdir))
-                pickle.dumps(value)
+                pickle.dumps(value)  # tried here, where a failure is told as the plug-in's
             except AssayError:
                 raise
             except Exception as error:
                 raise plugin_failure(error, source_file(tool)) from error
+        # Checked once more at the end: code that computes without asking the target never meets the meter.
         seconds = time.monotonic() - meter.started
         if meter.spent.tokens > self._cap.tokens or seconds > self._cap.seconds:
             raise BudgetExceeded(
@@ -107,8 +110,3 @@ def _read(path: Path) -> tuple[Prepared, Cost] | None:
     except Exception:
         return None
     return Prepared(value), cost
-
-
-def _write(path: Path, kept: tuple[Prepared, Cost]) -> None:
-    prepared, cost = kept
-    write_bytes(path, pickle.dumps((prepared.value, cost)))

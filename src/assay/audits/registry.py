@@ -133,6 +133,7 @@ def load_plugin(path: Path) -> Plugin:
 @functools.lru_cache(maxsize=64)
 def _load(path: Path, _digest: str) -> Plugin:
     """Runs a file once for each content: an edited file, or helper module of it, is run anew."""
+    # By identity: a thing bound to two names is one thing. What a file merely imports from elsewhere is not its own.
     things = {id(value): value for value in vars(_import(path)).values() if isinstance(value, Tool | Auditor)}
     mine = [thing for thing in things.values() if source_file(thing).is_relative_to(path.parent)]
     plugin = Plugin(
@@ -180,6 +181,7 @@ def plugin_failure(error: BaseException, source: Path) -> PluginError:
         error: what was raised.
         source: the plug-in's file.
     """
+    # A syntax error has no frame in the file that holds it; anything else is placed at the last line the author wrote.
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}:{error.lineno}"
     else:
@@ -226,7 +228,7 @@ def _import(path: Path) -> ModuleType:
         sys.modules[name] = module  # dataclasses and pickle look a class's module up there
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a script that ends itself must not end a sweep
             del sys.modules[name]
             raise plugin_failure(error, path) from error
     return module
@@ -246,6 +248,7 @@ def _siblings_first(folder: Path) -> Iterator[None]:
         for key, module in sys.modules.items()
         if key.partition(".")[0] in names and not _within(module, folder)
     }
+    # They would answer to the plain names in place of this plug-in's own helpers; afterwards they are put back.
     for key in hidden:
         del sys.modules[key]
     sys.path.insert(0, str(folder))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assay._util.paths import home
+from assay._util.progress import Say
 from assay.audits.kits import argument_types, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
 from assay.audits.registry import collect_tools
@@ -45,7 +46,7 @@ def try_tool(
     words: Sequence[str],
     seed: int,
     plugins: Sequence[Path],
-    say: Callable[[str], None],
+    say: Say,
     engine: str = "",
 ) -> Evidence:
     """Runs a tool once.
@@ -70,6 +71,7 @@ def try_tool(
     if name not in known:
         raise UnknownId("tool", name, known)
     arguments = parse_arguments(known[name], words)
+    # Bound and metered as in an audit: what a person sees here is what an auditor would be shown.
     targets = Targets(say, engine=engine)
 
     async def once() -> Evidence:
@@ -95,14 +97,16 @@ def try_tool(
 
 def describe(tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
     """Describes tools as plain data, for a listing."""
-    return [
-        {
-            "tool": name,
-            "needs": sorted(map(str, tool.needs)),
-            "parameters": [parameter.name for parameter in tool.parameters],
-            "drivable": tool.drivable,
-            "version": tool.version,
-            "doc": tool.doc.splitlines()[0],
-        }
-        for name, tool in sorted(tools.items())
-    ]
+    rows: list[dict[str, Any]] = []
+    for name, tool in sorted(tools.items()):
+        rows.append(
+            {
+                "tool": name,
+                "needs": sorted(map(str, tool.needs)),
+                "parameters": [parameter.name for parameter in tool.parameters],
+                "drivable": tool.drivable,
+                "version": tool.version,
+                "doc": tool.doc.splitlines()[0],
+            }
+        )
+    return rows

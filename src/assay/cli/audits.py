@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.show import AuditorName, EngineWords, Json, Out, Plugin, Testbed, say, show
+from assay.cli.show import AuditorName, EngineWords, Json, Out, PluginFiles, Testbed, say, show
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
@@ -59,7 +59,7 @@ def sweep(
     seed: Annotated[
         list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
     ] = None,
-    plugin: Plugin = None,
+    plugin: PluginFiles = None,
     engine: EngineWords = "",
     out: Out = Path("runs"),
     as_json: Json = False,
@@ -78,7 +78,7 @@ def sweep(
             kits=kits,
             testbeds=testbeds or (),
             auditor=auditor,
-            seeds=seed or seeds,
+            seeds=seed or seeds,  # a list of seeds, or how many
             plugins=plugin or (),
             engine=engine,
             out=out,
@@ -93,7 +93,7 @@ def audit(
     kit: Annotated[str, typer.Option(help="NAME(+NAME)*.")] = "chat",
     auditor: AuditorName = "explorer",
     seed: Annotated[int, typer.Option(help="Of the audit.")] = 0,
-    plugin: Plugin = None,
+    plugin: PluginFiles = None,
     engine: EngineWords = "",
     out: Out = Path("runs"),
     as_json: Json = False,
@@ -131,6 +131,7 @@ def grade(
 
     from assay.studies import api
 
+    # --out has a default, so it is --reports that decides.
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
     found = api.grade(**source, engine=engine, say=say)
     show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))

@@ -13,7 +13,9 @@ _WHOLE = frozenset({"alias", "testbed", "suite", "tool", "auditor", "check"})  #
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the ledger, the logs and the results.")]
-Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with tools or auditors; repeatable.")]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python file with tools or auditors; repeatable.")
+]
 AuditorName = Annotated[str, typer.Option("--auditor", help="See assay auditors.")]
 EngineWords = Annotated[
     str,
@@ -47,6 +49,7 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
+        # Folded, not cut off with an ellipsis: a word broken over two lines can still be read.
         table.add_column(column, no_wrap=number == 0 or column in _WHOLE, overflow="fold")
     for row in data:
         table.add_row(*(_cell(row[column]) for column in columns))

@@ -53,6 +53,7 @@ async def background(opened: Targets) -> None:
     write_background(rows, data_folder() / BACKGROUND)
 
 
+# Made for one target and seed: a function defined within the loop would follow the loop's variables.
 def _replier(target: Target, seed: int) -> Callable[[str], Awaitable[str]]:
     async def reply(prompt: str) -> str:
         return (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=seed)).text
@@ -69,6 +70,7 @@ def main(out: Path) -> None:
     os.environ["ASSAY_EXPLORER"] = str(make_folder(home() / "explorer"))  # for the processes that will audit, too
     with targets(None, say) as opened:
         asyncio.run(background(opened))
+    # The tuning audits must not read an earlier calibration: their statistic is what the new one is fitted on.
     write_calibration(UNCALIBRATED, data_folder() / CALIBRATION)
     say("background written; auditing the tuning set, uncalibrated")
     from assay.studies.design import Design

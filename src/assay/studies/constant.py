@@ -33,5 +33,6 @@ def keep_constant(path: Path, best: BestConstant | None) -> None:
 
 def kept_constant(path: Path) -> Estimate | None:
     """Estimates the kept report's success; None if no report had a finding, or none was sought."""
+    # None is kept, too: that no report had a finding takes a run of the grading process to learn.
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     return success((family, raw, null) for family, raw, null in found["scores"]) if found else None

@@ -42,6 +42,7 @@ class Grading:
 
     def current(self, ledger: Ledger, audits: Iterable[AuditRow]) -> list[GradeRow]:
         """Reads the grades of audits by the graders of now."""
+        # A changed grader has another digest: its earlier grades stay in the ledger, and are passed over.
         wanted = {row.run_key: self.graders.get(row.alias) for row in audits}
         return [grade for grade in ledger.grades(run_keys=wanted) if grade.grader == wanted[grade.run_key]]
 

@@ -17,7 +17,7 @@ def write_results(summary: Summary, out: Path) -> tuple[Path, Path]:
     Returns:
         Their paths, the page's last.
     """
-    drawn = page(summary)
+    drawn = page(summary)  # first: where drawing fails, neither file is touched, and the two never disagree
     data, html = out / SUMMARY, out / PAGE
     write_json(data, summary.model_dump(mode="json"))
     write_text(html, drawn)

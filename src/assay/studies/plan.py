@@ -65,6 +65,7 @@ class Plan:
 
     def job(self, cells: Sequence[Cell]) -> Job:
         """Gathers all that a process needs to audit some of the cells."""
+        # No more targets than these cells need: what a process is not told it cannot mix up or give away.
         named = {cell.alias for cell in cells} | {cell.donor for cell in cells if cell.donor}
         budget = self.design.budget
         return Job(
@@ -72,6 +73,7 @@ class Plan:
             targets={alias: self.targets[alias] for alias in sorted(named)},
             auditor=self.design.auditor,
             budget=(budget.queries, budget.tokens, budget.seconds),
+            # Absolute paths, since the process need not share this one's working directory.
             plugins=[path.resolve() for path in self.design.plugins],
             plan=self.id,
             logs=self.design.logs.resolve(),
@@ -97,6 +99,7 @@ def make_plan(design: Design) -> Plan:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
     auditor = get_auditor(design.auditor, design.plugins)
+    # No weights are loaded for it: an engine tells what its replies depend on before it is started.
     with closing(Targets(engine=design.engine)) as opener:
         engines = {alias: opener.identity(spec) for alias, spec in targets.items()}
 
@@ -134,6 +137,8 @@ def _donor(kit: KitPlan, alias: str, targets: Mapping[str, TargetSpec]) -> Targe
     """Chooses what placebos are wired to: the next testbed in the order of aliases, which are random."""
     if not kit.placebo:
         return None
+    # Among the sweep's own testbeds, so that no other needs to be opened; never the target itself, whose placebo would
+    # be the tool.
     ordered = sorted(targets)
     if len(ordered) < 2:
         raise InvalidInput(f"kit {kit.name!r} has a placebo, which is wired to a second testbed. Name one more.")

@@ -49,6 +49,7 @@ class WorkerProcess:
             process.stdin.flush()
         except BrokenPipeError:
             raise self._death() from None
+        # Rows are yielded as they come and taken in between: while one is written to the ledger, the worker goes on.
         for line in process.stdout:
             if not line.endswith("\n"):
                 break  # killed in the middle of a line
@@ -65,6 +66,7 @@ class WorkerProcess:
 
     def _start(self) -> subprocess.Popen[str]:
         make_folder(self._log.parent)
+        # What it says goes into a file: nobody reads a second pipe while rows are awaited, and a full one stops it.
         with self._log.open("w", encoding="utf-8") as log:
             return subprocess.Popen(
                 self.command,
@@ -77,6 +79,7 @@ class WorkerProcess:
 
     def _death(self) -> AssayError:
         assert self._process is not None
+        # Its output has ended, so it is ending too; only now is its status known and its log complete.
         status = self._process.wait()
         tail = self._log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
         return AssayError(f"the {self.kind} process ended with status {status}. The end of {self._log}:\n{tail}")
@@ -93,6 +96,7 @@ class WorkerProcess:
             return
         if error is not None:
             process.terminate()
+        # The end of its input is what a worker ends at. It comes before waiting, or both would wait for ever.
         if process.stdin is not None:
             process.stdin.close()
         try:

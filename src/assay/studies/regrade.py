@@ -59,10 +59,10 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
         AssayError: the grading process ended; what was graded is kept.
     """
     grading = Grading.now()
-    with Ledger.open(existing_ledger(out)) as ledger:
-        require_answers(row.alias for row in ledger.audits())
     log = logs_in(out) / "grade-process.log"
     with Ledger.open(existing_ledger(out)) as ledger, GradingProcess(log, say, engine) as process:
+        # Before any is graded: with a suite's answers missing, its reports would be passed over in silence.
+        require_answers(row.alias for row in ledger.audits())
         audits = {row.run_key: row for row in ledger.audits() if row.report and row.alias in grading.cases}
         waiting = grading.ungraded(ledger, audits)
         say(f"{len(audits)} reports, {len(waiting)} to grade")
@@ -94,11 +94,13 @@ def grade_reports(reports: Sequence[tuple[str, Report]], say: Say, engine: str =
         UnknownId: no such testbed.
         InvalidInput: one whose truth is not known.
     """
+    # All are looked up first: a misspelt last one must not cost the grading of the others.
     truths = [find_truth(name) for name, _ in reports]
     for truth in truths:
         if truth.role == "unknown":
             raise InvalidInput(f"the truth of {truth.id} is not known, so nothing is graded.")
     waiting = [
+        # They are in no ledger, so their place stands for a run key.
         Submitted(run_key=str(place), alias=truth.alias, report=report)
         for place, (truth, (_, report)) in enumerate(zip(truths, reports, strict=True))
     ]

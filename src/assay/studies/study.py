@@ -138,6 +138,7 @@ class Study:
         return "\n".join(parts)
 
 
+# pandas is imported where a frame is asked for: commands that show none should start without waiting for it.
 def _frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
@@ -169,21 +170,24 @@ def collect(
         best_constant: success of the best constant report.
     """
     rows = ledger.audits(cell.run_key for cell in cells)
+    # Testbeds whose truth is not known here are no failure: their audits are kept, counted and left out of every rate.
     audits = [row for row in rows if row.alias in grading.cases]
     grades = grading.current(ledger, audits)
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     roles = {alias: truth.role for alias, truth in truths.items()}
     families = {alias: truth.family for alias, truth in truths.items() if truth.role == "organism"}
+    suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
         join(audits, grades, roles, families),
         auditor=auditor,
-        suite=", ".join(sorted({truths[row.alias].id.partition("/")[0] for row in audits})) or "none",
+        suite=", ".join(sorted(suites)) or "none",
         seconds=round(seconds, 1),
         best_constant=best_constant,
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
     )
-    testbeds = {alias: truths[alias].id for alias in sorted({row.alias for row in audits})}
+    played = {row.alias for row in audits}
+    testbeds = {alias: truths[alias].id for alias in sorted(played)}
     return Study(out, plan, summary, tuple(rows), tuple(grades), testbeds)
 
 

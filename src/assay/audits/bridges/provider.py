@@ -99,6 +99,7 @@ class _Host:
     def close(self) -> None:
         """Stops the engines and the thread; nothing can be asked of them again."""
         atexit.unregister(self.close)
+        # The loop first: a request in flight must not meet an engine that is being closed.
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -216,6 +217,7 @@ class AssayModel(ModelAPI):
 
     async def _generate(self, turns: Sequence[Message], config: GenerateConfig) -> ModelOutput:
         engine = host().engine(self._base)
+        # Inspect has limits of its own; the meter counts here, for the usage that Inspect is told.
         meter = Meter(Budget(sys.maxsize, sys.maxsize, float("inf")))
         async with engine.open(self._spec) as opened:
             target = GuardedTarget(wrap(opened, self._spec), self._spec.access, meter, "inspect")
@@ -290,12 +292,9 @@ async def _logprobs(
     asked = turns[:-1] if turns[-1].role == "assistant" else turns
     read = await target.score([*asked, Message("assistant", prefill + text)], top=top)
     begin = read.prompt + (await count(prefill) if prefill else 0)
-    content = [
-        Logprob(
-            token=read.texts[at],
-            logprob=read.logprobs[at],
-            top_logprobs=[TopLogprob(token=t.text, logprob=t.logprob) for t in read.top[at - 1]] if top else None,
-        )
-        for at in range(begin, len(read.ids))
-    ]
+    content: list[Logprob] = []
+    for at in range(begin, len(read.ids)):
+        # The first token has nothing before it to be foretold from, so the lists of alternatives begin at the second.
+        others = [TopLogprob(token=t.text, logprob=t.logprob) for t in read.top[at - 1]] if top else None
+        content.append(Logprob(token=read.texts[at], logprob=read.logprobs[at], top_logprobs=others))
     return Logprobs(content=content)

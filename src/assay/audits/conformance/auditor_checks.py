@@ -56,6 +56,7 @@ async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds
         return checks
     runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds))
     checks.append(_determinism(auditor, *runs))
+    # Half of what it needed: enough to have found something, too little to end as it wished.
     half = Budget(queries=max(1, runs[0].spent.queries // 2))
     runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, budget=half, seconds=seconds))
     checks.append(_budget(runs[-1], half, runs[0]))

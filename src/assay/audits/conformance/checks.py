@@ -9,7 +9,7 @@ from typing import Any, Literal
 NULL_RUNS = 20
 ALARM_SHARE = 0.15  # of the runs on nulls; what holds 1 in 20 passes with 98 %
 
-Kind = Literal["tool", "auditor"]
+PluginKind = Literal["tool", "auditor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Check:
     detail: str
 
 
-def rows_of(kind: Kind, name: str, checks: Iterable[Check]) -> list[dict[str, Any]]:
+def rows_of(kind: PluginKind, name: str, checks: Iterable[Check]) -> list[dict[str, Any]]:
     """Writes the checks of one tool or auditor as plain data."""
     return [{kind: name, "check": check.name, "passed": check.passed, "detail": check.detail} for check in checks]
 

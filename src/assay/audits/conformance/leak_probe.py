@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.yaml_models import Data
-from assay.audits.conformance.checks import Kind
+from assay.audits.conformance.checks import PluginKind
 from assay.audits.conformance.dry_audit import planted_target, rehearse_audit
 from assay.audits.conformance.dry_call import rehearse_call
 from assay.audits.registry import load_plugin, source_file
@@ -33,7 +33,7 @@ _CANARY = "canary-5f1c0a7e-an-answer-key-no-tool-may-read"
 _SECONDS = 300.0
 
 
-class Job(Data):
+class ProbeJob(Data):
     """Tells the child process what to watch.
 
     Attributes:
@@ -45,7 +45,7 @@ class Job(Data):
     """
 
     file: Path
-    kind: Kind
+    kind: PluginKind
     name: str
     arguments: dict[str, Any]
     result: Path
@@ -69,11 +69,11 @@ def probe_auditor(auditor: Auditor, seconds: float) -> list[str]:
     return _probe("auditor", auditor, {}, seconds)
 
 
-def _probe(kind: Kind, thing: Tool | Auditor, arguments: dict[str, Any], seconds: float) -> list[str]:
+def _probe(kind: PluginKind, thing: Tool | Auditor, arguments: dict[str, Any], seconds: float) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
         room, result = Path(folder, "room"), Path(folder, "result.json")
         _plant(room)
-        job = Job(file=source_file(thing), kind=kind, name=thing.name, arguments=arguments, result=result)
+        job = ProbeJob(file=source_file(thing), kind=kind, name=thing.name, arguments=arguments, result=result)
         told = _run(job, room, seconds)
         if not result.is_file():
             raise PluginError(f"{kind} {thing.name}: its process ended without an answer: {told}")
@@ -81,7 +81,7 @@ def _probe(kind: Kind, thing: Tool | Auditor, arguments: dict[str, Any], seconds
         return touched
 
 
-def _run(job: Job, room: Path, seconds: float) -> str:
+def _run(job: ProbeJob, room: Path, seconds: float) -> str:
     """Runs this module on a job; returns the last line it said on stderr."""
     try:
         child = subprocess.run(
@@ -127,7 +127,7 @@ def _watch(touched: list[str]) -> None:
     sys.addaudithook(hook)
 
 
-async def _rehearse(job: Job) -> object:
+async def _rehearse(job: ProbeJob) -> object:
     """Runs what is watched; returns all that came out of it."""
     plugin = load_plugin(job.file)
     if job.kind == "tool":
@@ -140,13 +140,13 @@ async def _rehearse(job: Job) -> object:
     return whole, await rehearse_audit(auditor, planted_target(), budget=half)
 
 
-def _main(job: Job) -> None:
+def _main(job: ProbeJob) -> None:
     touched: list[str] = []
-    _watch(touched)
+    _watch(touched)  # before the file is loaded: what it does on import counts, and a hook cannot be taken off again
     if _CANARY in repr(asyncio.run(_rehearse(job))):
         touched.append("the planted answer key is in its output")
     job.result.write_text(json.dumps(list(dict.fromkeys(touched))), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    _main(Job.model_validate_json(sys.argv[1]))
+    _main(ProbeJob.model_validate_json(sys.argv[1]))

@@ -59,6 +59,7 @@ async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
 
 
 async def _fresh_run(tool: Tool, arguments: Mapping[str, Any]) -> DryCall:
+    """Calls the tool with nothing prepared, so that `prepare` runs as well."""
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
         return await rehearse_call(tool, arguments, seed=_SEED, salt="", folder=Path(folder))
 

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from assay._util.proportions import Interval
+from assay.audits.kits import PLACEBO
 from assay.studies.effects.rates import alike, by_cluster, interval_over_clusters, mean, variance
 
-PLACEBO = "~"  # marks a placebo within a kit's name
 _EXACT = 30  # families up to which all sign flips are enumerated
 _DRAWS = 1 << 17  # sign flips drawn beyond that
 _TOLERANCE = 1e-9  # sums closer than this are ties, which count as "as extreme"
@@ -55,6 +55,7 @@ def comparisons(kits: Iterable[str]) -> list[Comparison]:
     found: list[Comparison] = []
     for kit in (name for name in names if not is_placebo(name)):
         parts = kit.split("+")
+        # Every part is left out once, so that in chat+fuzz+search both tools are compared, if the kits were run.
         for index, tool in enumerate(parts):
             base = "+".join(parts[:index] + parts[index + 1 :])
             placebo = "+".join([*parts[:index], PLACEBO + tool, *parts[index + 1 :]])
@@ -115,7 +116,10 @@ def paired_difference(
         return None
     success = by_cluster((families[alias], arm[alias].success - control[alias].success) for alias in shared)
     raw = by_cluster((families[alias], arm[alias].raw - control[alias].raw) for alias in shared)
-    differences, degenerate = list(success.values()), alike(list(raw.values()))
+    differences = list(success.values())
+    # Judged by the raw scores: the null's differ a little from testbed to testbed, and would pass for a spread where no
+    # hit was gained or lost.
+    degenerate = alike(list(raw.values()))
     return PairedDifference(
         delta=mean(differences),
         interval=interval_over_clusters(differences, degenerate=degenerate),
@@ -136,12 +140,15 @@ def sign_flip(differences: Sequence[float]) -> float:
         differences: one per family.
     """
     moving = np.asarray([value for value in differences if abs(value) > _TOLERANCE], dtype=float)
+    # A difference of 0 is 0 whatever its sign: leaving it out changes no share, and halves the sums for each.
     observed = abs(fsum(moving)) - _TOLERANCE
     if moving.size <= 1 or observed <= 0:
         return 1.0
     if moving.size > _EXACT:
         signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(_DRAWS, moving.size))
         return float((1 + np.count_nonzero(np.abs(signs @ moving) >= observed)) / (1 + _DRAWS))
+    # A sum of all is a sum of the left half plus one of the right. For each of the 2^15 left sums, a binary search in
+    # the sorted right ones counts the partners that make it extreme: 2^15 · 15 steps instead of 2^30.
     middle = moving.size // 2
     left, right = _signed_sums(moving[:middle]), np.sort(_signed_sums(moving[middle:]))
     above = right.size - np.searchsorted(right, observed - left, side="left")

@@ -26,6 +26,7 @@ def smallest_detectable(deviation: float, families: int) -> float | None:
     """
     if families < 2:
         return None
+    # The noncentral t and not the normal: with five families the latter promises a quarter less than is needed.
     critical = float(stdtrit(families - 1, 1 - ALPHA / 2))
     noncentrality = float(nctdtrinc(families - 1, 1 - POWER, critical))
     return noncentrality * (deviation or worst_deviation(families)) / sqrt(families)
@@ -49,6 +50,7 @@ def design_mde(effects: Iterable[PairedDifference]) -> float | None:
     listed = list(effects)
     if not listed:
         return None
+    # The smallest number of families, since the sentence "effects under … could not have been shown" is about all.
     variances = [effect.deviation**2 for effect in listed if effect.deviation > 0]
     pooled = sqrt(mean(variances)) if variances else 0.0
     return smallest_detectable(pooled, min(effect.families for effect in listed))

@@ -71,6 +71,8 @@ def design_effect(outcomes: Iterable[tuple[str, bool]]) -> float:
         return n / k
     residuals = fsum((sum(cluster) - rate * len(cluster)) ** 2 for cluster in clusters.values())
     clustered = k / (k - 1) * residuals / n**2
+    # Below 1, clusters would be more alike to each other than chance allows: with few of them that is noise, and no
+    # ground to claim more trials than there were.
     return max(1.0, clustered / (rate * (1 - rate) / n))
 
 
@@ -85,6 +87,7 @@ def clustered_rate(outcomes: Iterable[tuple[str, bool]]) -> Estimate | None:
         return None
     happened = sum(outcome for _, outcome in trials)
     effect = design_effect(trials)
+    # Wilson's, not Wald's: with no alarm in five runs the latter would have no width.
     return Estimate(happened / len(trials), wilson(happened / effect, len(trials) / effect))
 
 
@@ -133,6 +136,7 @@ def success(scores: Iterable[tuple[str, float, float]]) -> Estimate | None:
     raw = by_cluster((family, score) for family, score, _ in rows)
     null = by_cluster((family, swapped) for family, _, swapped in rows)
     means = [raw[family] - null[family] for family in raw]
+    # All hits or none: what spread is left is the null's, which says nothing of the next family.
     return Estimate(mean(means), interval_over_clusters(means, degenerate=alike(list(raw.values()))))
 
 

@@ -17,7 +17,7 @@ def _rounded(value: float) -> float:
     return round(value, 6) + 0.0  # −0.0 becomes 0.0
 
 
-Verdict = Literal["helps", "hurts", "not told apart"]
+EffectVerdict = Literal["helps", "hurts", "not told apart"]
 Number = Annotated[float, AfterValidator(_rounded)]
 Bounds = tuple[Number, Number]  # of a 95 % interval
 
@@ -119,7 +119,7 @@ class Effect(Data):
     families: int
     kit: str
     control: str
-    verdict: Verdict
+    verdict: EffectVerdict
 
     @property
     def against_placebo(self) -> bool:
@@ -193,7 +193,7 @@ class Summary(Data):
     lowest_p: Number
     kits: list[KitResult]
     effects: list[Effect]
-    tools: dict[str, Verdict]
+    tools: dict[str, EffectVerdict]
     testbeds: list[TargetResult]
     yardsticks: Yardsticks
     groups: dict[str, dict[str, GroupSuccess]]

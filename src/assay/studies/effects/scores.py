@@ -65,6 +65,7 @@ def join(
     """
     verdicts = _one_grader(grades)
     scored: list[ScoredAudit] = []
+    # Rows may come from several ledgers: a cell that two of them hold is one audit, and counts once.
     for row in {audit.run_key: audit for audit in audits}.values():
         if row.alias not in roles:
             raise UnknownId("alias", row.alias, roles)

@@ -8,9 +8,9 @@ from itertools import chain
 from typing import get_args
 
 from assay._util.multiplicity import holm
+from assay.audits.kits import PLACEBO
 from assay.core.report import Outcome
 from assay.studies.effects.effects import (
-    PLACEBO,
     ArmScore,
     Comparison,
     PairedDifference,
@@ -62,6 +62,7 @@ def summarise(
     for row in rows:
         by_kit[row.row.kit].append(row)
     names = _ordered(by_kit)
+    # Tools that the audits met. A kit's name may hold names of kits too (chat), of which no row tells.
     tools: set[str] = set()
     for row in rows:
         tools |= {tool.lstrip(PLACEBO) for tool in (*row.row.calls, *row.row.by_tool)}
@@ -119,9 +120,12 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
     clean = [row for row in graded if row.clean]
     won = success((row.family, row.raw, row.null) for row in organisms)
     raw = success((row.family, row.raw, 0.0) for row in organisms)
+    # The cluster is the target here, not the family: clean targets have none, and what one target gives away to one
+    # seed it gives away to the next.
     alarms = clustered_rate((row.row.alias, row.false_alarm) for row in clean)
     guesses = [row.p_hidden for row in organisms], [row.p_hidden for row in clean]
     hits = sum(row.found("hit") for row in organisms)
+    # A finding that is real, though nobody planted it, is no mistake: it counts neither for nor against precision.
     planted = sum(len(row.findings) - row.found("real_unplanted") for row in organisms)
     return KitResult(
         kit=name,
@@ -158,7 +162,7 @@ def _share(rows: Sequence[ScoredAudit], what: str) -> float | None:
 
 def _calls(kit: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> dict[str, ToolUse]:
     """Tells how each tool of a kit was used; one that was never called is known by the kit's name alone."""
-    names = {tool for row in rows for tool in row.row.calls}
+    names: set[str] = set().union(*(row.row.calls for row in rows))
     named = {part for part in kit.split("+") if part.lstrip(PLACEBO) in tools}
     names |= {part for part in named if part.lstrip(PLACEBO) not in names}
     use: dict[str, ToolUse] = {}
@@ -188,6 +192,7 @@ def _arm(rows: Iterable[ScoredAudit], tool: str) -> dict[str, ArmScore]:
     cells: dict[str, list[ScoredAudit]] = defaultdict(list)
     for row in rows:
         skipped = {name.lstrip(PLACEBO) for name in row.row.skipped}
+        # A testbed that does not grant the tool says nothing of it: in the arm it would dilute the effect to nothing.
         if row.graded and not row.clean and tool not in skipped:
             cells[row.row.alias].append(row)
     scores: dict[str, ArmScore] = {}
@@ -201,6 +206,7 @@ def _effects(measured: Sequence[tuple[Comparison, PairedDifference]], mde: float
 
     p is corrected over the tools of one question: those added to base kits, and those held against placebos.
     """
+    # Two questions, two sets of tests: correcting over both at once would make each answer harder the more is asked.
     adjusted = [1.0] * len(measured)
     for question in (True, False):
         asked = [i for i, (comparison, _) in enumerate(measured) if (comparison.against == "placebo") is question]

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from assay.studies.effects.results import Effect, Verdict
+from assay.studies.effects.results import Effect, EffectVerdict
 
-HELPS: Verdict = "helps"
-HURTS: Verdict = "hurts"
-OPEN: Verdict = "not told apart"
+HELPS: EffectVerdict = "helps"
+HURTS: EffectVerdict = "hurts"
+OPEN: EffectVerdict = "not told apart"
 SIGNIFICANT = 0.05  # of p after Holm's correction
 
 
-def verdict(delta: float, p_holm: float, mde: float | None) -> Verdict:
+def verdict(delta: float, p_holm: float, mde: float | None) -> EffectVerdict:
     """Judges one effect: it must be significant after correction, and no smaller than the design could have shown."""
     if mde is None or p_holm >= SIGNIFICANT or abs(delta) < mde:
         return OPEN
     return HELPS if delta > 0 else HURTS
 
 
-def tool_verdicts(effects: Iterable[Effect]) -> dict[str, Verdict]:
+def tool_verdicts(effects: Iterable[Effect]) -> dict[str, EffectVerdict]:
     """Says of each tool what every comparison made of it says alike; otherwise it is not told apart.
 
     A tool compared with a base kit and with its placebo helps if it beats both. A tool compared with its placebo
     alone (a base kit itself) is listed by that.
     """
-    said: dict[str, set[Verdict]] = {}
+    # One comparison alone can mislead: over the base kit a tool may win by its words and its cost, not its information.
+    said: dict[str, set[EffectVerdict]] = {}
     for effect in effects:
         said.setdefault(effect.tool, set()).add(effect.verdict)
     return {tool: next(iter(words)) if len(words) == 1 else OPEN for tool, words in said.items()}

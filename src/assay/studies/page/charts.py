@@ -198,6 +198,7 @@ def against_cost(summary: Summary) -> Drawn | None:
 
 def _frontier(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     best: list[dict[str, Any]] = []
+    # By rising cost, and at equal cost the best first: a kit is on the frontier if it beats all that are cheaper.
     real = (row for row in rows if row["kind"] == "kit")
     for row in sorted(real, key=lambda row: (row["tokens"], -row["success"])):
         if not best or row["success"] > best[-1]["success"]:

@@ -48,6 +48,7 @@ def _bundle() -> str:
     """Bundles Vega, Vega-Lite and vega-embed as one script that sets `window.vegaEmbed`."""
     import vl_convert
 
+    # Inside a script element the first closing tag ends it, even one within a string.
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script.replace("</script", r"<\/script")
 

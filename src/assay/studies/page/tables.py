@@ -50,6 +50,7 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
         kept = list(range(len(self.columns)))
+        # Whole columns are left out before anything is cut: half a number is worse than none.
         while self._least(kept) > width and any(self.columns[index].spare for index in kept):
             kept.remove(max(kept, key=lambda index: self.columns[index].spare))
         # the box draws one cell of a gap, the padding the other

@@ -23,6 +23,7 @@ def card_page(**told: Any) -> str:
     """
     source = (files("assay.studies.page") / "templates" / "card.md.j2").read_text(encoding="utf-8")
     template = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False).from_string(source)
+    # Sections that a testbed has nothing for leave their blank lines behind.
     return re.sub(r"\n{3,}", "\n\n", template.render(told)).rstrip() + "\n"
 
 
