@@ -25,7 +25,7 @@ from assay.errors import AssayError, InvalidInput, UnknownId
 from assay.studies import processes
 from assay.studies.design import Design
 from assay.studies.effects.results import Summary
-from assay.studies.events import Audited, Event, Graded, Planned, Rated, Said
+from assay.studies.events import AuditEnded, Event, KitRated, ProgressTold, ReportGraded, SweepPlanned
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan
 from assay.studies.run import run_sweep
@@ -209,10 +209,10 @@ def test_a_sweep_gives_a_study_that_can_be_loaded_again(scripted: Path) -> None:
     told: list[Event] = []
     arguments: dict[str, Any] = {"kits": ["prior-only", "chat"], "testbeds": NAMES, "out": scripted}
     study = assay.sweep(**arguments, seeds=2, watch=told.append)
-    kinds = Counter(type(event) for event in told if not isinstance(event, Said))
-    assert kinds == {Planned: 1, Audited: 12, Graded: 12, Rated: 2}
-    assert told[0] == Planned(cells=12, finished=0)
-    rows = [event.row for event in told if isinstance(event, Audited)]
+    kinds = Counter(type(event) for event in told if not isinstance(event, ProgressTold))
+    assert kinds == {SweepPlanned: 1, AuditEnded: 12, ReportGraded: 12, KitRated: 2}
+    assert told[0] == SweepPlanned(cells=12, finished=0)
+    rows = [event.row for event in told if isinstance(event, AuditEnded)]
     assert sorted(rows, key=lambda row: row.run_key) == list(study.rows)
     loaded = (scripted / "loaded.txt").read_text().split()
     assert not [
@@ -238,8 +238,8 @@ def test_a_sweep_gives_a_study_that_can_be_loaded_again(scripted: Path) -> None:
     assert again.summary == study.summary.model_copy(update={"seconds": again.summary.seconds})
     told.clear()
     assert assay.sweep(**arguments, seeds=[0, 1], watch=told.append).rows == study.rows
-    assert len(played(scripted)) == count and told[0] == Planned(cells=12, finished=12)
-    assert not [event for event in told if isinstance(event, Audited | Graded)]
+    assert len(played(scripted)) == count and told[0] == SweepPlanned(cells=12, finished=12)
+    assert not [event for event in told if isinstance(event, AuditEnded | ReportGraded)]
 
 
 MINE = """

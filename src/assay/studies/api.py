@@ -83,8 +83,8 @@ def sweep(
         budget: of each audit: queries, tokens, seconds; the default's if None.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
             base does.
-        watch: takes each event as it comes: `Planned`, `Said`, `Audited`, `Graded` or `Rated` of
-            `assay.studies.events`.
+        watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
+            `ReportGraded`, `KitRated`.
 
     Returns:
         The study; `summary.json` and `report.html` are in `out`.

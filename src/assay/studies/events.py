@@ -10,7 +10,7 @@ from assay.studies.effects.rates import Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class SweepPlanned:
     """Tells that every name was resolved.
 
     Attributes:
@@ -23,21 +23,21 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ProgressTold:
     """Carries a line about a long step, such as the loading of a base."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
+class AuditEnded:
     """Tells that an audit ended, and that its row is in the ledger."""
 
     row: AuditRow
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class ReportGraded:
     """Tells that an audit's report was graded, and that its grades are in the ledger."""
 
     run_key: str
@@ -45,7 +45,7 @@ class Graded:
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class KitRated:
     """Tells how a kit did, all of whose audits are graded.
 
     Attributes:
@@ -57,5 +57,5 @@ class Rated:
     success: Estimate | None
 
 
-Event = Planned | Said | Audited | Graded | Rated
+Event = SweepPlanned | ProgressTold | AuditEnded | ReportGraded | KitRated
 Watch = Callable[[Event], None]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from assay.studies.events import Audited, Event, Graded, Planned, Rated, Said, Watch
+from assay.studies.events import AuditEnded, Event, KitRated, ProgressTold, ReportGraded, SweepPlanned, Watch
 
 
 @contextmanager
@@ -28,22 +28,22 @@ def live(console: Console) -> Iterator[Watch]:
 
         def watch(event: Event) -> None:
             match event:
-                case Planned():
+                case SweepPlanned():
                     progress.update(task, total=event.cells, completed=event.finished)
                     console.print(f"{event.cells} audits planned, {event.finished} already in the ledger")
-                case Audited(row):
+                case AuditEnded(row):
                     progress.update(task, advance=1, description=f"{row.kit} on {row.alias}: {row.outcome}")
-                case Graded():
+                case ReportGraded():
                     progress.update(task, description="grading")
-                case Rated():
+                case KitRated():
                     console.print(_rate(event))
-                case Said(text):
+                case ProgressTold(text):
                     console.print(text)
 
         yield watch
 
 
-def _rate(rated: Rated) -> str:
+def _rate(rated: KitRated) -> str:
     """Tells a kit's success on one line."""
     estimate = rated.success
     if estimate is None:

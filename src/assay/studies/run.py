@@ -17,7 +17,7 @@ from assay.core.record import AuditRow
 from assay.studies.constant import constant_path, keep_constant, kept_constant
 from assay.studies.design import Design
 from assay.studies.effects.rates import Estimate, success
-from assay.studies.events import Audited, Graded, Planned, Rated, Said, Watch
+from assay.studies.events import AuditEnded, KitRated, ProgressTold, ReportGraded, SweepPlanned, Watch
 from assay.studies.ledger import Ledger
 from assay.studies.plan import Plan, make_plan, require_controls
 from assay.studies.processes import AuditProcess, GradingProcess
@@ -42,7 +42,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
     require_controls(plan)
 
     def say(text: str) -> None:
-        watch(Said(text))
+        watch(ProgressTold(text))
 
     # The stack unwinds in reverse: both processes have ended before the ledger is closed.
     with ExitStack() as stack:
@@ -51,19 +51,19 @@ def run_sweep(design: Design, watch: Watch) -> Study:
         grading = stack.enter_context(GradingProcess(design.logs / "grade-process.log", say, design.engine))
 
         ledger.save_plan(plan.id, plan.cells, plan.auditor.title)
-        watch(Planned(len(plan.cells), len(ledger.have(plan.run_keys))))
+        watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys))))
         for stages in plan.batches():
             cells = list(chain.from_iterable(stages.values()))
             for row in auditing.play(plan.job(_missing(ledger, cells))):
                 # Written before it is told of, and one at a time: killed here, at most this row's audit is played anew.
                 ledger.record(row)
-                watch(Audited(row))
+                watch(AuditEnded(row))
             # Asked of the ledger, not of the rows that just came: a grade lost in an earlier kill is made up for.
             for rows in grading.grade(plan.grading.ungraded(ledger, _keys(cells))):
                 ledger.grade(*rows)
-                watch(Graded(rows[0].run_key, bool(rows[0].raw)))
+                watch(ReportGraded(rows[0].run_key, bool(rows[0].raw)))
             for kit, stage in stages.items():
-                watch(Rated(kit, _success(ledger, plan, stage)))
+                watch(KitRated(kit, _success(ledger, plan, stage)))
 
         # Sought once: every report is graded on every testbed for it. Its file names the graders, so that new ones seek
         # it anew.
