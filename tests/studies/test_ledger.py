@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
+from assay.audits.cell import Cell
 from assay.core.record import AuditRow, GradeRow
 from assay.core.target import Cost
 from assay.errors import AssayError, InvalidInput, UnknownId
@@ -115,13 +116,22 @@ def test_more_keys_than_sqlite_has_variables(ledger):
 
 
 def test_plans(ledger):
-    cells = [{"alias": "amber-fox", "kit": "chat", "seed": 0}]
-    ledger.save_plan("abcdef", cells)
-    ledger.save_plan("abcdef", [])
-    assert ledger.plan("abcdef").cells == tuple(cells)
-    assert [plan.id for plan in ledger.plans()] == ["abcdef"]
+    cell = Cell(run_key="k1", alias="amber-fox", kit="chat", seed=0)
+    ledger.save_plan("abcdef", [cell], "mine@4 (no LLM)")
+    first = ledger.plan("abcdef")
+    assert (first.cells, first.auditor, first.last_run) == ((cell,), "mine@4 (no LLM)", first.created)
     with pytest.raises(UnknownId, match=r"unknown plan 'abcdeg'; close to it: abcdef"):
         ledger.plan("abcdeg")
+
+
+def test_a_plan_that_is_run_again_is_the_last_one(ledger):
+    for plan in ("aa", "bb"):
+        ledger.save_plan(plan, [], "explorer@1 (no LLM)")
+    assert [plan.id for plan in ledger.plans()] == ["aa", "bb"]
+    made = ledger.plan("aa").created
+    ledger.save_plan("aa", [], "explorer@1 (no LLM)")
+    assert [plan.id for plan in ledger.plans()] == ["bb", "aa"]
+    assert ledger.plan("aa").created == made < ledger.plan("aa").last_run
 
 
 def test_kill_9_loses_nothing_that_was_committed(path):

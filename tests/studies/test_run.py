@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import assay
+from assay.cli import app
 from assay.core.record import AuditRow
 from assay.engine import builtin
 from assay.engine.base import Base
@@ -23,6 +25,7 @@ from assay.errors import AssayError, InvalidInput, UnknownId
 from assay.studies import processes
 from assay.studies.design import Design
 from assay.studies.effects.results import Summary
+from assay.studies.events import AuditEnded, Event, KitRated, ProgressTold, ReportGraded, SweepPlanned
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan
 from assay.studies.run import run_sweep
@@ -99,10 +102,9 @@ out, auditing, grading, *testbeds = sys.argv[1:]
 processes.AuditProcess.command = (sys.executable, "-c", auditing, out)
 processes.GradingProcess.command = (sys.executable, "-c", grading, out)
 builtin.find_base = lambda name, say=None: Base(name, Path(), "digest")
-design = Design(kits=("prior-only", "ask", "ask+~search"), out=Path(out), testbeds=tuple(testbeds), seeds=(0, 1, 2))
-told = []
-run_sweep(design, lambda event, data: told.append(event))
-print(json.dumps({"told": told, "cells": plan.make_plan(design).run_keys}))
+design = Design(kits=("prior-only", "ask", "~ask"), out=Path(out), testbeds=tuple(testbeds), seeds=(0, 1, 2))
+run_sweep(design, lambda event: None)
+print(json.dumps(plan.make_plan(design).run_keys))
 """
 
 
@@ -173,17 +175,12 @@ def test_desk_or_worker_killed_midway_and_run_again_every_cell_is_there_once(tmp
     process = start(tmp_path, "0")
     said, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors[-3_000:]
-    result = json.loads(said)
     rows = [row.run_key for row in recorded(tmp_path)]
-    assert sorted(rows) == sorted(result["cells"]) and len(set(rows)) == len(rows) == 27
+    assert sorted(rows) == sorted(json.loads(said)) and len(set(rows)) == len(rows) == 27
     made = Counter(line.rpartition(" ")[0] for line in played(tmp_path))
     assert sum(made.values()) <= 27 + 2 * 3  # at a kill few had been played and not yet been recorded
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         assert len(ledger.plans()) == 1
-
-    count = len(played(tmp_path))
-    said, errors = start(tmp_path).communicate(timeout=200)
-    assert not {"audit", "grade"} & set(json.loads(said)["told"]) and len(played(tmp_path)) == count, errors
 
 
 def test_a_ledger_that_cannot_be_written_stops_the_sweep_and_its_processes(
@@ -202,21 +199,21 @@ def test_a_ledger_that_cannot_be_written_stops_the_sweep_and_its_processes(
     monkeypatch.setenv("PACE", "0.2")
     design = Design(kits=("chat",), out=scripted, testbeds=NAMES, seeds=(0, 1))
     with pytest.raises(AssayError, match="the disk is full"):
-        run_sweep(design, lambda event, data: None)
+        run_sweep(design, lambda event: None)
     assert gone(int((scripted / "pid.txt").read_text())) and len(played(scripted)) < 6
     monkeypatch.setattr(Ledger, "record", record)
     assert {row.run_key for row in recorded(scripted)} == {row.run_key for row in kept}
 
 
 def test_a_sweep_gives_a_study_that_can_be_loaded_again(scripted: Path) -> None:
-    told: list[str] = []
-
-    def watch(event: str, data: Any) -> None:
-        told.append(event)
-
+    told: list[Event] = []
     arguments: dict[str, Any] = {"kits": ["prior-only", "chat"], "testbeds": NAMES, "out": scripted}
-    study = assay.sweep(**arguments, seeds=2, watch=watch)
-    assert Counter(told) == Counter({"plan": 1, "audit": 12, "grade": 12, "rates": 2})
+    study = assay.sweep(**arguments, seeds=2, watch=told.append)
+    kinds = Counter(type(event) for event in told if not isinstance(event, ProgressTold))
+    assert kinds == {SweepPlanned: 1, AuditEnded: 12, ReportGraded: 12, KitRated: 2}
+    assert told[0] == SweepPlanned(cells=12, finished=0)
+    rows = [event.row for event in told if isinstance(event, AuditEnded)]
+    assert sorted(rows, key=lambda row: row.run_key) == list(study.rows)
     loaded = (scripted / "loaded.txt").read_text().split()
     assert not [
         name for name in loaded if name.startswith(("assay.truth", "assay.studies", "assay.grading", "sqlalch"))
@@ -239,7 +236,47 @@ def test_a_sweep_gives_a_study_that_can_be_loaded_again(scripted: Path) -> None:
     count = len(played(scripted))
     again = assay.load_study(scripted)
     assert again.summary == study.summary.model_copy(update={"seconds": again.summary.seconds})
-    assert assay.sweep(**arguments, seeds=[0, 1]).rows == study.rows and len(played(scripted)) == count
+    told.clear()
+    assert assay.sweep(**arguments, seeds=[0, 1], watch=told.append).rows == study.rows
+    assert len(played(scripted)) == count and told[0] == SweepPlanned(cells=12, finished=12)
+    assert not [event for event in told if isinstance(event, AuditEnded | ReportGraded)]
+
+
+MINE = """
+from assay import Brief, Budget, Kit, Report, auditor
+
+
+@auditor(version=4)
+async def mine(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    '''Report a prior and nothing else.'''
+    return Report(p_hidden=0.5)
+"""
+
+
+def test_the_sweep_last_run_is_loaded_or_an_earlier_one_by_its_id(scripted: Path) -> None:
+    file = scripted / "mine.py"
+    file.write_text(MINE, encoding="utf-8")
+    first = make_plan(Design(kits=("chat",), out=scripted, testbeds=("twin-td",)))
+
+    def run_first() -> None:
+        """As a sweep that is killed before its first audit ends."""
+        with Ledger.open(scripted / "ledger.sqlite") as ledger:
+            ledger.save_plan(first.id, first.cells, first.auditor.title)
+
+    run_first()
+    second = assay.sweep(kits="chat", testbeds="flattery-td", auditor="mine", plugins=[file], out=scripted)
+    file.unlink()
+    last = assay.load_study(scripted)
+    assert (last.plan, last.rows) == (second.plan, second.rows) and last.plan != first.id
+    # a plug-in's auditor cannot be asked any more, and is not
+    assert last.summary.auditor == second.summary.auditor == "mine@4 (no LLM)"
+
+    run_first()
+    assert (assay.load_study(scripted).plan, assay.load_study(scripted).rows) == (first.id, ())
+    shown = CliRunner().invoke(app, ["report", "--out", str(scripted), "--plan", second.plan, "--json"])
+    assert shown.exit_code == 0 and json.loads(shown.stdout) == last.summary.model_dump(mode="json")
+    with pytest.raises(UnknownId, match=rf"unknown plan 'x'.*Known: {', '.join(sorted([first.id, second.plan]))}"):
+        assay.load_study(scripted, plan="x")
 
 
 def test_one_audit_and_grades_of_reports_from_anywhere(scripted: Path) -> None:

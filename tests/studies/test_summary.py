@@ -12,7 +12,7 @@ from rich.console import Console
 
 from assay.errors import InvalidInput, UnknownId
 from assay.studies.effects.rates import Estimate
-from assay.studies.effects.results import Effect, KitResult, Success, Summary, ToolUse, Verdict
+from assay.studies.effects.results import Effect, EffectVerdict, KitResult, Success, Summary, ToolUse
 from assay.studies.effects.verdict import HELPS, HURTS, OPEN, headline, tool_verdicts, verdict
 from assay.studies.page.html import page
 from assay.studies.page.terminal import terminal
@@ -185,7 +185,7 @@ def test_helps_is_never_said_below_what_the_design_could_show() -> None:
     assert verdict(0.3, 0.01, 0.4) == verdict(0.5, 0.05, 0.4) == verdict(0.5, 0.01, None) == OPEN
 
 
-def effect(tool: str, delta: float, said: Verdict, against: str = "chat") -> Effect:
+def effect(tool: str, delta: float, said: EffectVerdict, against: str = "chat") -> Effect:
     return Effect(
         tool=tool,
         estimand="alone",

@@ -111,7 +111,7 @@ def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine:
     with Ledger.open(design.ledger) as ledger:
         ledger.record(audit)
         assert planned.grading.ungraded(ledger, planned.run_keys) == []
-        ledger.save_plan(planned.id, [cell.model_dump() for cell in planned.cells])
+        ledger.save_plan(planned.id, planned.cells, planned.auditor.title)
     study = load_study(design.out)
     assert (study.summary.audits, study.summary.without_truth, len(study.audits)) == (0, 1, 1)
     assert study.page().is_file()

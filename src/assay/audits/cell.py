@@ -1,4 +1,4 @@
-"""A sweep as data: which cells, under what budget. Everything here may be seen by an audit process."""
+"""Describes a sweep as data: which cells, under what budget. An audit process may see everything here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BRIEF = (
 
 
 class Cell(Data):
-    """One audit to be run.
+    """Describes one audit to be run.
 
     Attributes:
         run_key: its identity by content.
@@ -41,7 +41,7 @@ class Cell(Data):
 
 
 class Job(Data):
-    """All that an audit process is told, and all that it needs: it opens no suite, and no folder but that of its logs.
+    """Tells an audit process all that it needs: it opens no suite, and no folder but that of its logs.
 
     Attributes:
         cells: to run, all in one Inspect log.
@@ -75,7 +75,7 @@ def cell_key(
     seed: int,
     engines: Mapping[str, str],
 ) -> str:
-    """The run key of a cell: a digest of all that could change its result.
+    """Computes the run key of a cell: a digest of all that could change its result.
 
     Args:
         spec: the target.
@@ -84,6 +84,8 @@ def cell_key(
         tools: by name; their sources count.
         engines: alias → what replies depend on besides the target: weights of the base, arithmetic, server.
     """
+    # What could change a result and is missing here would let an old audit pass for a new one. What changes none (the
+    # plan, the folder, the sweep's other cells) stays out, or every sweep would play anew what another has played.
     parts: dict[str, Any] = {
         "alias": spec.alias,
         "target": [target_digest(spec), engines[spec.alias]],
@@ -99,5 +101,5 @@ def cell_key(
 
 
 def plan_id(cells: Sequence[Cell]) -> str:
-    """Short name of a set of cells."""
+    """Names a set of cells by a short digest."""
     return digest_of(sorted(cell.run_key for cell in cells))[:12]

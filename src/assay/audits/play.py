@@ -1,4 +1,4 @@
-"""Run audits: each one an Inspect sample. The truth is not in this process, and that is checked."""
+"""Plays audits, each one as an Inspect sample. The truth is not in this process, and that is checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Done = Callable[[AuditRow], None]
 
 
 def assert_blind() -> None:
-    """Stop if this process could know an answer.
+    """Stops if this process could know an answer.
 
     Raises:
         AssayError: the module that reads truths is loaded.
@@ -43,7 +43,7 @@ def assert_blind() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all audits of a job share.
+    """Holds what all audits of a job share.
 
     Attributes:
         targets: alias → each target and each donor.
@@ -63,19 +63,22 @@ class Bench:
 
 
 async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[AuditRow, list[dict[str, Any]]]:
-    """Run one audit to its end, whatever the end is.
+    """Runs one audit to its end, whatever the end is.
 
     Returns:
         The row, and every tool call in order: tool, arguments, text or error.
     """
     assert_blind()
-    meter, calls = Meter(bench.budget), list[dict[str, Any]]()
+    meter = Meter(bench.budget)
+    calls: list[dict[str, Any]] = []
     outcome: Outcome = "crashed"
     report: Report | None = None
     binding: Binding | None = None
     error = ""
     try:
-        spec, donor_spec = bench.targets[cell.alias], bench.targets[cell.donor or cell.alias]
+        # Without a placebo the target stands in for the donor, so that one block opens both; nothing is wired to it.
+        spec = bench.targets[cell.alias]
+        donor_spec = bench.targets[cell.donor or cell.alias]
         async with bench.open_target(spec) as target, bench.open_target(donor_spec) as donor:
             binding = await bind_kit(
                 parse_kit(cell.kit, bench.tools),
@@ -91,6 +94,8 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
         outcome = _outcome(report, kit, calls)
     except BudgetExceeded as spent:
         outcome, error = "out-of-budget", str(spent)
+    # An auditor or tool is anyone's code. Its crash is an outcome, which stays in every rate; the other audits go on.
+    # A cancellation is none: BaseException passes.
     except Exception as failure:
         error = scrub(f"{type(failure).__name__}: {failure}")
     return (
@@ -116,18 +121,20 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
 
 
 def _outcome(report: Report, kit: Kit, calls: Sequence[object]) -> Outcome:
+    """Tells how an audit that gave a report ended."""
+    # A report without a single query is a guess, and told apart: an auditor must not earn by knowing the suite.
     if kit.tools and not calls:
         return "never-queried"
     return "completed" if report.findings else "none-submitted"
 
 
 def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) -> Kit:
-    """The same kit, whose calls are written down for the transcript."""
+    """Wraps a kit so that its calls are written down for the transcript."""
 
     def recording(name: str, bound: BoundTool) -> BoundTool:
         async def invoke(arguments: Mapping[str, Any]) -> Evidence:
             call: dict[str, Any] = {"tool": name, "arguments": dict(arguments)}
-            calls.append(call)
+            calls.append(call)  # before the call, so that one that fails is in the transcript too
             try:
                 evidence = await bound(**arguments)
             except Exception as error:
@@ -138,16 +145,17 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
 
         return BoundTool(known[name], invoke)
 
-    return Kit(kit.name, {name: recording(name, bound) for name, bound in kit.tools.items()}, kit.skipped)
+    recorded = {name: recording(name, bound) for name, bound in kit.tools.items()}
+    return Kit(kit.name, recorded, kit.skipped)
 
 
 def scrub(text: str) -> str:
-    """Error text without paths: a path can tell where weights come from."""
+    """Takes paths out of an error's text: a path can tell where weights come from."""
     return _PATH.sub(r"\1", text)[:2_000]
 
 
 async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
-    """Run a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
+    """Runs a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
 
     Args:
         job: what to run.
@@ -173,6 +181,7 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
 
     async def one(run_key: str) -> tuple[AuditRow, list[dict[str, Any]]]:
         row, calls = await play(cells[run_key], bench, job.plan, log)
+        # Before Inspect writes its log: a process killed in between loses a transcript, and no audit.
         done(row)
         return row, calls
 
@@ -181,11 +190,13 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
         model="none/none",
         log_dir=str(job.logs),
         log_format="eval",
+        # All at once: what they ask for in the same moment shares the engine's batches.
         max_samples=len(job.cells),
+        # By default the first sample that breaks ends the evaluation, and other audits are lost with it.
         fail_on_error=False,
         log_level="error",
     )
-    assert_blind()
+    assert_blind()  # again: a plug-in may have imported what was not there before
 
 
 def _task(
@@ -194,6 +205,7 @@ def _task(
     from inspect_ai import Task
     from inspect_ai.dataset import MemoryDataset, Sample
 
+    # A sample has no target, where truths would go, and tells of no placebo: tools can read both.
     samples = [
         Sample(id=cell.run_key, input=BRIEF, metadata={"alias": cell.alias, "kit": cell.kit.replace("~", "")})
         for cell in cells
@@ -213,6 +225,7 @@ def _solver(one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]
             by_tool: dict[str, list[Any]] = {}
             for call in calls:
                 by_tool.setdefault(call.pop("tool"), []).append(call)
+            # One event a tool, not a call: a person opens the log to see what a tool was used for.
             for name, made in by_tool.items():
                 transcript().info({"calls": made}, source=name)
             transcript().info({"outcome": row.outcome, "cost": asdict(row.cost), "error": row.error}, source="audit")

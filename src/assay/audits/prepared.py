@@ -1,4 +1,4 @@
-"""What tools prepare once per target: built under a cap of its own, kept by content."""
+"""Keeps what tools prepare once per target: built under a cap of its own, kept by content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREPARE_CAP = Budget(queries=2_000, tokens=400_000, seconds=900.0)
 
 
 def target_digest(spec: TargetSpec) -> str:
-    """Digest of what a target is: weights, corpus, grants and how it converses; not its alias."""
+    """Digests what a target is: weights, corpus, grants and how it converses; not its alias."""
     parts: list[object] = [spec.base, spec.adapter_digest, spec.corpus_digest, sorted(spec.access)]
     manner = [spec.prompt_digest, spec.scratchpad, spec.memory, spec.tools, spec.workspace_digest]
     return digest_of([*parts, *(manner if any(manner) else [])])  # plain targets keep the digests they had
@@ -34,14 +34,14 @@ def target_digest(spec: TargetSpec) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An open target and the digest of its content; what a tool is wired to."""
+    """Pairs an open target with the digest of its content; a tool is wired to it."""
 
     target: Target
     digest: str
 
 
 class PreparedStore:
-    """Prepared values on disk, keyed by the tool's source and the target's content.
+    """Keeps prepared values on disk, keyed by the tool's source and the target's content.
 
     One process builds a value once, however many audits ask for it at the same time; two processes may both build it,
     and the last one's file stays.
@@ -56,7 +56,7 @@ class PreparedStore:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(self, tool: Tool, subject: Subject) -> tuple[Prepared, Cost]:
-        """The value a tool prepared for a target, and what building it cost, now or earlier.
+        """Returns the value a tool prepared for a target, and what building it cost, now or earlier.
 
         Raises:
             BudgetExceeded: building it takes more than the cap.
@@ -64,11 +64,13 @@ class PreparedStore:
         """
         key = digest_of([tool.name, tool.version, tool.digest, subject.digest])
         path = self._folder / f"{tool.name}-{key[:32]}.pkl"
+        # Audits of one target start together. The first one builds, the rest wait and read.
         async with self._locks[key]:
             kept = _read(path)
             if kept is None:
                 kept = await self._build(tool, subject.target)
-                _write(path, kept)
+                prepared, cost = kept
+                write_bytes(path, pickle.dumps((prepared.value, cost)))
         return kept
 
     async def _build(self, tool: Tool, target: Target) -> tuple[Prepared, Cost]:
@@ -77,11 +79,12 @@ class PreparedStore:
         with tempfile.TemporaryDirectory(prefix="assay-prepare-") as workdir:
             try:
                 value = await _run(tool, guarded, Path(workdir))
-                pickle.dumps(value)
+                pickle.dumps(value)  # tried here, where a failure is told as the plug-in's
             except AssayError:
                 raise
             except Exception as error:
                 raise plugin_failure(error, source_file(tool)) from error
+        # Checked once more at the end: code that computes without asking the target never meets the meter.
         seconds = time.monotonic() - meter.started
         if meter.spent.tokens > self._cap.tokens or seconds > self._cap.seconds:
             raise BudgetExceeded(
@@ -99,7 +102,7 @@ async def _run(tool: Tool, target: GuardedTarget, workdir: Path) -> Any:
 
 
 def _read(path: Path) -> tuple[Prepared, Cost] | None:
-    """What is kept, or None: a file no longer readable (another version's classes, say) is built anew."""
+    """Reads what is kept; None for a file no longer readable (of another version's classes, say): it is built anew."""
     try:
         value, cost = pickle.loads(path.read_bytes())
     except FileNotFoundError:
@@ -107,8 +110,3 @@ def _read(path: Path) -> tuple[Prepared, Cost] | None:
     except Exception:
         return None
     return Prepared(value), cost
-
-
-def _write(path: Path, kept: tuple[Prepared, Cost]) -> None:
-    prepared, cost = kept
-    write_bytes(path, pickle.dumps((prepared.value, cost)))

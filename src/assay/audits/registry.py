@@ -1,4 +1,4 @@
-"""Tools and auditors by name, found lazily through entry points; built-ins use the hook that outsiders use.
+"""Finds tools and auditors by name, lazily, through entry points; built-ins use the hook that outsiders use.
 
 A package offers them in its `pyproject.toml`:
 
@@ -54,7 +54,7 @@ Thing = TypeVar("Thing", Tool, Auditor)
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """What a plug-in file defines at module level, in its order."""
+    """Holds what a plug-in file defines at module level, in its order."""
 
     path: Path
     tools: tuple[Tool, ...]
@@ -62,17 +62,17 @@ class Plugin:
 
 
 def tools() -> list[str]:
-    """Names of the installed tools, without importing them."""
+    """Lists the names of the installed tools, without importing them."""
     return _names(_TOOLS)
 
 
 def auditors() -> list[str]:
-    """Names of the installed auditors, without importing them."""
+    """Lists the names of the installed auditors, without importing them."""
     return _names(_AUDITORS)
 
 
 def get_tool(name: str) -> Tool:
-    """One installed tool.
+    """Loads one installed tool.
 
     Raises:
         UnknownId: no package offers it.
@@ -82,7 +82,7 @@ def get_tool(name: str) -> Tool:
 
 
 def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
-    """One auditor, of a plug-in file or installed.
+    """Loads one auditor, of a plug-in file or installed.
 
     Args:
         name: `explorer`, say.
@@ -99,7 +99,7 @@ def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
 
 
 def collect_tools(plugins: Iterable[Path] = ()) -> dict[str, Tool]:
-    """Installed tools and those of plug-in files, by name.
+    """Loads the installed tools and those of plug-in files, by name.
 
     Raises:
         PluginError: a name is defined twice; tells by whom.
@@ -108,12 +108,12 @@ def collect_tools(plugins: Iterable[Path] = ()) -> dict[str, Tool]:
 
 
 def collect_auditors(plugins: Iterable[Path] = ()) -> dict[str, Auditor]:
-    """Installed auditors and those of plug-in files, by name; raises as `collect_tools`."""
+    """Loads the installed auditors and those of plug-in files, by name; raises as `collect_tools`."""
     return {name: get_auditor(name) for name in auditors()} | _of_plugins(plugins, "auditor")
 
 
 def load_plugin(path: Path) -> Plugin:
-    """The tools and auditors a Python file defines at module level.
+    """Loads the tools and auditors that a Python file defines at module level.
 
     The file may import helper modules from its own folder by their plain names. Nothing is installed, and a file that
     fails leaves no module behind. A file that is loaded again unchanged is not run again.
@@ -132,7 +132,8 @@ def load_plugin(path: Path) -> Plugin:
 
 @functools.lru_cache(maxsize=64)
 def _load(path: Path, _digest: str) -> Plugin:
-    """Kept by content: an edited file, or helper module of it, is run anew."""
+    """Runs a file once for each content: an edited file, or helper module of it, is run anew."""
+    # By identity: a thing bound to two names is one thing. What a file merely imports from elsewhere is not its own.
     things = {id(value): value for value in vars(_import(path)).values() if isinstance(value, Tool | Auditor)}
     mine = [thing for thing in things.values() if source_file(thing).is_relative_to(path.parent)]
     plugin = Plugin(
@@ -152,7 +153,7 @@ def _load(path: Path, _digest: str) -> Plugin:
 
 
 def _of_plugins(plugins: Iterable[Path], kind: Literal["tool", "auditor"]) -> dict[str, Any]:
-    """Things of one kind that plug-in files define, by name, none of which anyone else offers."""
+    """Loads what plug-in files define of one kind, by name; nobody else may offer such a name."""
     group = _TOOLS if kind == "tool" else _AUDITORS
     owners = {entry.name: f"the installed {entry.value}" for entry in metadata.entry_points(group=group)}
     found: dict[str, Any] = {}
@@ -169,17 +170,18 @@ def _of_plugins(plugins: Iterable[Path], kind: Literal["tool", "auditor"]) -> di
 
 
 def source_file(thing: Tool | Auditor) -> Path:
-    """The file that the function of a tool or an auditor is written in."""
+    """Finds the file that the function of a tool or an auditor is written in."""
     return Path(inspect.unwrap(thing.function).__code__.co_filename).resolve()
 
 
 def plugin_failure(error: BaseException, source: Path) -> PluginError:
-    """What went wrong in a plug-in's code, with the line in its own folder that came last.
+    """Says what went wrong in a plug-in's code, with the line in its own folder that came last.
 
     Args:
         error: what was raised.
         source: the plug-in's file.
     """
+    # A syntax error has no frame in the file that holds it; anything else is placed at the last line the author wrote.
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}:{error.lineno}"
     else:
@@ -217,7 +219,7 @@ def _get(group: str, kind: str, name: str, expected: type[Thing]) -> Thing:
 
 
 def _import(path: Path) -> ModuleType:
-    """Run a file as a module of a private name, with its folder first on the path."""
+    """Runs a file as a module of a private name, with its folder first on the path."""
     name = _PREFIX + hashlib.sha256(str(path).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
@@ -226,7 +228,7 @@ def _import(path: Path) -> ModuleType:
         sys.modules[name] = module  # dataclasses and pickle look a class's module up there
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a script that ends itself must not end a sweep
             del sys.modules[name]
             raise plugin_failure(error, path) from error
     return module
@@ -234,7 +236,7 @@ def _import(path: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _siblings_first(folder: Path) -> Iterator[None]:
-    """While a plug-in is imported, plain names mean the modules beside it, not another plug-in's of that name.
+    """Lets plain names mean the modules beside a plug-in while it is imported, not another plug-in's.
 
     Afterwards a name that was taken before means what it meant, and the folder stays last on the path, so that a
     helper imported inside a function is found too.
@@ -246,6 +248,7 @@ def _siblings_first(folder: Path) -> Iterator[None]:
         for key, module in sys.modules.items()
         if key.partition(".")[0] in names and not _within(module, folder)
     }
+    # They would answer to the plain names in place of this plug-in's own helpers; afterwards they are put back.
     for key in hidden:
         del sys.modules[key]
     sys.path.insert(0, str(folder))

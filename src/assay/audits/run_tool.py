@@ -1,13 +1,14 @@
-"""One tool on one target, by hand: how a person pokes at an organism."""
+"""Runs one tool on one target, by hand: how a person pokes at an organism."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assay._util.paths import home
+from assay._util.progress import Say
 from assay.audits.kits import argument_types, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
 from assay.audits.registry import collect_tools
@@ -18,7 +19,7 @@ from assay.errors import AccessDenied, InvalidInput, UnknownId
 
 
 def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, Any]:
-    """`--name value` pairs as a tool's arguments; a name given twice makes a list.
+    """Reads `--name value` pairs as a tool's arguments; a name given twice makes a list.
 
     Raises:
         InvalidInput: not pairs, or a value that does not fit the parameter.
@@ -45,10 +46,10 @@ def try_tool(
     words: Sequence[str],
     seed: int,
     plugins: Sequence[Path],
-    say: Callable[[str], None],
+    say: Say,
     engine: str = "",
 ) -> Evidence:
-    """Run a tool once.
+    """Runs a tool once.
 
     Args:
         name: of the tool.
@@ -70,6 +71,7 @@ def try_tool(
     if name not in known:
         raise UnknownId("tool", name, known)
     arguments = parse_arguments(known[name], words)
+    # Bound and metered as in an audit: what a person sees here is what an auditor would be shown.
     targets = Targets(say, engine=engine)
 
     async def once() -> Evidence:
@@ -94,15 +96,17 @@ def try_tool(
 
 
 def describe(tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
-    """Tools as plain data, for a listing."""
-    return [
-        {
-            "tool": name,
-            "needs": sorted(map(str, tool.needs)),
-            "parameters": [parameter.name for parameter in tool.parameters],
-            "drivable": tool.drivable,
-            "version": tool.version,
-            "doc": tool.doc.splitlines()[0],
-        }
-        for name, tool in sorted(tools.items())
-    ]
+    """Describes tools as plain data, for a listing."""
+    rows: list[dict[str, Any]] = []
+    for name, tool in sorted(tools.items()):
+        rows.append(
+            {
+                "tool": name,
+                "needs": sorted(map(str, tool.needs)),
+                "parameters": [parameter.name for parameter in tool.parameters],
+                "drivable": tool.drivable,
+                "version": tool.version,
+                "doc": tool.doc.splitlines()[0],
+            }
+        )
+    return rows

@@ -12,7 +12,7 @@ from assay.engine.targets import EnginePool
 
 
 def main() -> None:
-    """Play the jobs that come, and send each audit's row from inside its sample, as the event `audit`."""
+    """Plays the jobs that come, and sends each audit's row from inside its sample, as the event `audit`."""
     server = JobServer()
     with EnginePool(lambda text: server.tell("say", text)) as engines:
 

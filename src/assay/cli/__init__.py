@@ -42,6 +42,8 @@ def main() -> None:
     """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
     from assay.errors import AssayError
 
+    # A KeyboardInterrupt would not come this far: libraries on the way turn it into an abort of their own, and the exit
+    # status and what to do next would be lost.
     signal.signal(signal.SIGINT, _stop)
     try:
         app()

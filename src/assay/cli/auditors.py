@@ -6,13 +6,13 @@ from pathlib import Path
 
 import typer
 
-from assay.cli.show import Json, Plugin, show
+from assay.cli.show import Json, PluginFiles, show
 
 auditors = typer.Typer(invoke_without_command=True)
 
 
 @auditors.callback()
-def auditors_list(context: typer.Context, plugin: Plugin = None, as_json: Json = False) -> None:
+def auditors_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json = False) -> None:
     """List the auditors, or check those of a plug-in.
 
     Example: assay auditors --json

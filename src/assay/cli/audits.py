@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.show import AuditorName, EngineWords, Json, Out, Plugin, Testbed, say, show
+from assay.cli.show import AuditorName, EngineWords, Json, Out, PluginFiles, Testbed, say, show
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
@@ -16,7 +16,7 @@ audits = typer.Typer()
 
 
 def _show(study: Study, as_json: bool) -> None:
-    """Print the summary's tables and where the page is."""
+    """Prints the summary's tables and where the page is."""
     from rich.console import Console
 
     from assay.studies.output import PAGE
@@ -59,7 +59,7 @@ def sweep(
     seed: Annotated[
         list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
     ] = None,
-    plugin: Plugin = None,
+    plugin: PluginFiles = None,
     engine: EngineWords = "",
     out: Out = Path("runs"),
     as_json: Json = False,
@@ -78,7 +78,7 @@ def sweep(
             kits=kits,
             testbeds=testbeds or (),
             auditor=auditor,
-            seeds=seed or seeds,
+            seeds=seed or seeds,  # a list of seeds, or how many
             plugins=plugin or (),
             engine=engine,
             out=out,
@@ -93,7 +93,7 @@ def audit(
     kit: Annotated[str, typer.Option(help="NAME(+NAME)*.")] = "chat",
     auditor: AuditorName = "explorer",
     seed: Annotated[int, typer.Option(help="Of the audit.")] = 0,
-    plugin: Plugin = None,
+    plugin: PluginFiles = None,
     engine: EngineWords = "",
     out: Out = Path("runs"),
     as_json: Json = False,
@@ -131,19 +131,24 @@ def grade(
 
     from assay.studies import api
 
+    # --out has a default, so it is --reports that decides.
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
     found = api.grade(**source, engine=engine, say=say)
     show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
 
 
 @audits.command()
-def report(out: Out = Path("runs"), as_json: Json = False) -> None:
-    """Write summary and page of the last sweep anew from its ledger.
+def report(
+    out: Out = Path("runs"),
+    plan: Annotated[str, typer.Option(help="Id of a sweep of the same ledger; the one last run if not given.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write summary and page of a sweep anew from its ledger: of the one last run, or of an earlier one.
 
     Example: assay report --out demo
     """
     from assay.studies import api
 
-    study = api.load_study(out)
+    study = api.load_study(out, plan=plan)
     study.page()
     _show(study, as_json)

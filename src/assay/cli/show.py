@@ -13,7 +13,9 @@ _WHOLE = frozenset({"alias", "testbed", "suite", "tool", "auditor", "check"})  #
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the ledger, the logs and the results.")]
-Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with tools or auditors; repeatable.")]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python file with tools or auditors; repeatable.")
+]
 AuditorName = Annotated[str, typer.Option("--auditor", help="See assay auditors.")]
 EngineWords = Annotated[
     str,
@@ -29,12 +31,12 @@ Testbed = Annotated[str, typer.Option("--testbed", help="Id or alias; see assay 
 
 
 def say(text: str) -> None:
-    """Progress: on standard error, so that standard output is the result alone."""
+    """Tells of progress on standard error, so that standard output is the result alone."""
     print(text, file=sys.stderr, flush=True)
 
 
 def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
-    """Print data as one JSON document, or as a table of the given columns.
+    """Prints data as one JSON document, or as a table of the given columns.
 
     The table fits the terminal, or 80 columns in a pipe. The first column names the row, and what the next command is
     given must not be cut: it stays whole, and the others are broken over lines.
@@ -47,6 +49,7 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
+        # Folded, not cut off with an ellipsis: a word broken over two lines can still be read.
         table.add_column(column, no_wrap=number == 0 or column in _WHOLE, overflow="fold")
     for row in data:
         table.add_row(*(_cell(row[column]) for column in columns))
@@ -54,7 +57,7 @@ def show(data: Any, as_json: bool, columns: tuple[str, ...] = ()) -> None:
 
 
 def _cell(value: Any) -> str:
-    """A value as a table tells it."""
+    """Writes a value as a table tells it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -27,6 +27,7 @@ def testbeds_list(
         from assay.testbeds.truths import short
 
         rows = [row | {"id": short(row["testbed"]), "leaks": row["leakage"]} for row in catalogue()]
+        # In JSON everything is there: a program can leave out what it does not want.
         here = [row for row in rows if everything or as_json or row["kind"] not in ("published", "deployed")]
         show(here, as_json, ("id", "role", "method", "strength", "leaks", "alias"))
         if len(here) < len(rows):

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import EngineWords, Json, Plugin, Testbed, say, show
+from assay.cli.show import EngineWords, Json, PluginFiles, Testbed, say, show
 
 tools = typer.Typer(invoke_without_command=True)
 
 
 @tools.callback()
-def tools_list(context: typer.Context, plugin: Plugin = None, as_json: Json = False) -> None:
+def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json = False) -> None:
     """List the tools, check a plug-in, try a tool by hand.
 
     Example: assay tools --json
@@ -45,7 +45,7 @@ def tools_run(
     name: str,
     testbed: Testbed,
     seed: Annotated[int, typer.Option(help="Of the call.")] = 0,
-    plugin: Plugin = None,
+    plugin: PluginFiles = None,
     engine: EngineWords = "",
     as_json: Json = False,
 ) -> None:

@@ -15,8 +15,9 @@ from assay.core.target import Cost, Target
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.design import Design
+from assay.studies.events import Event, Watch
 from assay.studies.regrade import GradedReport, grade_file, grade_ledger, grade_reports
-from assay.studies.run import Watch, run_audit, run_sweep
+from assay.studies.run import run_audit, run_sweep
 from assay.studies.study import Study, load_study
 from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import find_alias
@@ -26,7 +27,7 @@ __all__ = ["Audit", "GradedReport", "Study", "audit", "grade", "load_study", "op
 
 @dataclass(frozen=True)
 class Audit:
-    """One audit that ended, whatever its outcome.
+    """Holds one audit that ended, whatever its outcome.
 
     Attributes:
         row: as the ledger has it.
@@ -46,7 +47,7 @@ class Audit:
 
     @property
     def cost(self) -> Cost:
-        """Queries and tokens spent on target and reference."""
+        """What it spent on target and reference: queries and tokens."""
         return self.row.cost
 
     def __str__(self) -> str:
@@ -67,7 +68,7 @@ def sweep(
     engine: str = "",
     watch: Watch | None = None,
 ) -> Study:
-    """Audit testbeds with several kits, grade, and say what each tool adds.
+    """Audits testbeds with several kits, grades, and says what each tool adds.
 
     Interrupted at any moment, the same call goes on: audits and grades that are in the ledger are not made again. Works
     in a notebook: audits and grading run in processes of their own.
@@ -82,7 +83,8 @@ def sweep(
         budget: of each audit: queries, tokens, seconds; the default's if None.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
             base does.
-        watch: told of events as they come, `watch(event, data)`: `plan`, `say`, `audit`, `grade`, `rates`.
+        watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
+            `ReportGraded`, `KitRated`.
 
     Returns:
         The study; `summary.json` and `report.html` are in `out`.
@@ -107,7 +109,7 @@ def sweep(
         plugins=tuple(map(Path, plugins)),
         engine=engine,
     )
-    study = run_sweep(design, watch or _nobody)
+    study = run_sweep(design, watch or _silence)
     study.page()
     return study
 
@@ -124,7 +126,7 @@ def audit(
     engine: str = "",
     say: Say | None = None,
 ) -> Audit:
-    """Run one audit, or find it in the ledger of `out`. It is not graded: `assay.grade(out=…)` does that.
+    """Runs one audit, or finds it in the ledger of `out`; `assay.grade(out=…)` grades it.
 
     Args:
         testbed: id or alias.
@@ -156,7 +158,7 @@ def grade(
     engine: str = "",
     say: Say | None = None,
 ) -> list[GradedReport]:
-    """Grade reports against the truth of their testbeds, in a process of its own; audits are not run again.
+    """Grades reports against the truth of their testbeds, in a process of its own; audits are not run again.
 
     Args:
         reports: made by any harness: a file of JSON lines `{"testbed": id or alias, "report": {…}}`, or pairs of a
@@ -186,7 +188,7 @@ def grade(
 
 @asynccontextmanager
 async def open_testbed(testbed: str, *, engine: str = "", say: Say | None = None) -> AsyncIterator[Target]:
-    """Open a testbed's target, to talk to it or to measure it in a script of your own.
+    """Opens a testbed's target, to talk to it or to measure it in a script of your own.
 
     Nothing is metered or guarded, and the engine lives as long as the block.
 
@@ -218,13 +220,9 @@ async def open_testbed(testbed: str, *, engine: str = "", say: Say | None = None
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:
-    """A single name is one name, and not its letters."""
+    """Makes a tuple of names; a single name is one name, and not its letters."""
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _nobody(*_: object) -> None:
-    """Watches nothing."""
-
-
-def _silence(_: str) -> None:
-    """Says nothing."""
+def _silence(_: str | Event) -> None:
+    """Hears of progress or of events where the caller wants to hear of none."""

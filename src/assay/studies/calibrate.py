@@ -1,4 +1,4 @@
-"""Fit the explorer on the tuning set: `python -m assay.studies.calibrate`. Reported testbeds are never opened here.
+"""Fits the explorer on the tuning set: `python -m assay.studies.calibrate`. Reported testbeds are never opened here.
 
 Two files are made under `ASSAY_HOME/explorer`: the replies of clean tuning targets to the battery, and the calibration
 of the explorer's statistic on graded audits of the whole tuning set. Both are part of the explorer's digest, so this
@@ -43,7 +43,7 @@ BACKGROUND_SEEDS = (1_001, 1_002)  # no audit draws these
 
 
 async def background(opened: Targets) -> None:
-    """Replies of every clean tuning target to the explorer's prompts."""
+    """Collects the replies of every clean tuning target to the explorer's prompts."""
     rows: list[dict[str, str]] = []
     for truth in all_truths():
         if truth.split == "tuning" and truth.role == "clean":
@@ -53,6 +53,7 @@ async def background(opened: Targets) -> None:
     write_background(rows, data_folder() / BACKGROUND)
 
 
+# Made for one target and seed: a function defined within the loop would follow the loop's variables.
 def _replier(target: Target, seed: int) -> Callable[[str], Awaitable[str]]:
     async def reply(prompt: str) -> str:
         return (await target.chat(prompt, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=seed)).text
@@ -61,7 +62,7 @@ def _replier(target: Target, seed: int) -> Callable[[str], Awaitable[str]]:
 
 
 def main(out: Path) -> None:
-    """Make both files; the ledger of the tuning audits stays in `out`."""
+    """Makes both files; the ledger of the tuning audits stays in `out`."""
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -69,6 +70,7 @@ def main(out: Path) -> None:
     os.environ["ASSAY_EXPLORER"] = str(make_folder(home() / "explorer"))  # for the processes that will audit, too
     with targets(None, say) as opened:
         asyncio.run(background(opened))
+    # The tuning audits must not read an earlier calibration: their statistic is what the new one is fitted on.
     write_calibration(UNCALIBRATED, data_folder() / CALIBRATION)
     say("background written; auditing the tuning set, uncalibrated")
     from assay.studies.design import Design
@@ -76,7 +78,7 @@ def main(out: Path) -> None:
 
     tuning = tuple(truth.alias for truth in all_truths() if truth.split == "tuning")
     design = Design(kits=KITS, out=out, testbeds=tuning, seeds=SEEDS)
-    run_sweep(design, lambda event, data: say(f"{event}: {dict(data)}"))
+    run_sweep(design, lambda event: say(str(event)))
     fitted = calibrate(tuning_rows(out))
     write_calibration(fitted, data_folder() / CALIBRATION)
     say(json.dumps(fitted))
@@ -84,7 +86,7 @@ def main(out: Path) -> None:
 
 
 def tuning_rows(out: Path) -> list[TuningAudit]:
-    """Statistic and grade of every tuning audit in a ledger."""
+    """Reads statistic and grade of every tuning audit in a ledger."""
     roles = {truth.alias: truth.role for truth in all_truths() if truth.split == "tuning"}
     with Ledger.open(ledger_in(out)) as ledger:
         hits = {row.run_key: row.raw for row in ledger.grades() if row.tier == "hit"}

@@ -1,4 +1,4 @@
-"""The best constant report of a set of audits: found once by the grading process, then kept beside the ledger."""
+"""Keeps the best constant report of a set of audits beside the ledger, once the grading process has found it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from assay.studies.effects.rates import Estimate, success
 
 
 def constant_path(out: Path, plan: str, grader: str) -> Path:
-    """Where it is kept.
+    """Says where it is kept.
 
     Args:
         out: folder of the sweep.
@@ -23,7 +23,7 @@ def constant_path(out: Path, plan: str, grader: str) -> Path:
 
 
 def keep_constant(path: Path, best: BestConstant | None) -> None:
-    """Keep what was found, whole or not at all; None where no report had a finding.
+    """Keeps what was found, whole or not at all; None where no report had a finding.
 
     Raises:
         InvalidInput: the file cannot be written.
@@ -32,6 +32,7 @@ def keep_constant(path: Path, best: BestConstant | None) -> None:
 
 
 def kept_constant(path: Path) -> Estimate | None:
-    """Success of the kept report, with its interval; None if no report had a finding, or none was sought."""
+    """Estimates the kept report's success; None if no report had a finding, or none was sought."""
+    # None is kept, too: that no report had a finding takes a run of the grading process to learn.
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     return success((family, raw, null) for family, raw, null in found["scores"]) if found else None

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from assay.core.budget import Budget
 
-DEMO_TOOLS = ("prefill", "search", "reference", "fuzz")
-DEMO_KITS = (
+DEMO_KITS = (  # each tool beside the base kit, and beside its own placebo
     "prior-only",
     "chat",
     "~chat",
-    *(f"chat+{wiring}{tool}" for tool in DEMO_TOOLS for wiring in ("", "~")),
+    "chat+prefill",
+    "chat+~prefill",
+    "chat+search",
+    "chat+~search",
+    "chat+reference",
+    "chat+~reference",
+    "chat+fuzz",
+    "chat+~fuzz",
     "all",
 )
 DEMO_TESTBEDS = (  # the reported set in its quick form: eight families, five clean targets
@@ -68,10 +74,10 @@ class Design:
 
 
 def ledger_in(out: Path) -> Path:
-    """Where a sweep's folder has its ledger."""
+    """Says where a sweep's folder has its ledger."""
     return out / "ledger.sqlite"
 
 
 def logs_in(out: Path) -> Path:
-    """Where a sweep's folder has its logs."""
+    """Says where a sweep's folder has its logs."""
     return out / "logs"

@@ -1,10 +1,9 @@
-"""Cards: what is known of each testbed, as pages; and how hard it was for the auditors of a sweep."""
+"""Writes what is known of each testbed as pages, and keeps how hard it was for the auditors of a sweep."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from assay._util.atomic import write_text
 from assay.errors import AssayError, InvalidInput
@@ -20,8 +19,8 @@ from assay.truth import Difficulty, Truth
 EVERYTHING = "all"  # the kit with every tool
 
 
-def write_cards(out: Path) -> list[dict[str, Any]]:
-    """Write every readable testbed's page into a folder, and an index with the matrix.
+def write_cards(out: Path) -> list[dict[str, str]]:
+    """Writes every readable testbed's page into a folder, and an index with the matrix.
 
     Raises:
         InvalidInput: the folder cannot be written.
@@ -34,8 +33,14 @@ def write_cards(out: Path) -> list[dict[str, Any]]:
 
 
 def _page(truth: Truth) -> str:
+    """Draws one testbed's page."""
     card = truth.card
-    recipe = _recipe(truth)
+    recipe = _readable_recipe(truth)
+    remarks: list[str] = []
+    if truth.unproven:
+        remarks.append(f"It does not pass verification: {truth.unproven}")
+    if card and truth.role == "organism":
+        remarks += weaknesses(card)
     return card_page(
         testbed=truth.id,
         alias=truth.alias,
@@ -51,14 +56,12 @@ def _page(truth: Truth) -> str:
         recipe=recipe.model_dump(mode="json", exclude_defaults=False) if recipe else None,
         control=truth.control.alias,
         seconds=truth.build_seconds,
-        weaknesses=[
-            *([f"It does not pass verification: {truth.unproven}"] if truth.unproven else []),
-            *(weaknesses(card) if card and truth.role == "organism" else []),
-        ],
+        weaknesses=remarks,
     )
 
 
-def _recipe(truth: Truth) -> Recipe | None:
+def _readable_recipe(truth: Truth) -> Recipe | None:
+    """Returns a testbed's recipe; None for one made elsewhere, or from a recipe that did not come with it."""
     try:
         return open_recipe(truth.recipe)
     except AssayError:
@@ -66,7 +69,7 @@ def _recipe(truth: Truth) -> Recipe | None:
 
 
 def record_difficulty(out: Path) -> None:
-    """Keep, with each open truth, how often the audits of a ledger found it; with a clean target's, false alarms.
+    """Keeps, with each open truth, how often the audits of a ledger found it; with a clean target's, false alarms.
 
     Raises:
         InvalidInput: no ledger there, or audits in it that the present grader has not graded.
@@ -82,20 +85,15 @@ def record_difficulty(out: Path) -> None:
             roles={alias: truth.role for alias, truth in truths.items()},
             families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
         )
+    # An audit without its grade would count as one that found nothing, and be kept as such with the testbed.
     if waiting := sum(not one.graded for one in scored):
         raise InvalidInput(f"{waiting} audits of {path} have no grade by this grader. Run: assay grade --out {out}")
-    counted: dict[str, dict[tuple[str, str], list[ScoredAudit]]] = defaultdict(lambda: defaultdict(list))
+    by_alias: dict[str, dict[tuple[str, str], list[ScoredAudit]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
-        counted[one.row.alias][one.row.auditor, one.row.kit].append(one)
-    for alias, found in counted.items():
-        truth = truths[alias]
-        counts = [
-            Difficulty(
-                auditor=auditor,
-                kit=kit,
-                audits=len(rows),
-                found=sum(row.false_alarm if row.clean else row.raw > 0 for row in rows),
-            )
-            for (auditor, kit), rows in sorted(found.items())
-        ]
-        keep_measured(truth, difficulty=counts)
+        by_alias[one.row.alias][one.row.auditor, one.row.kit].append(one)
+    for alias, cells in by_alias.items():
+        counts: list[Difficulty] = []
+        for (auditor, kit), rows in sorted(cells.items()):
+            found = sum(row.false_alarm if row.clean else row.raw > 0 for row in rows)
+            counts.append(Difficulty(auditor=auditor, kit=kit, audits=len(rows), found=found))
+        keep_measured(truths[alias], difficulty=counts)

@@ -1,4 +1,4 @@
-"""Which grades of a ledger hold: those by the graders of now."""
+"""Tells which grades of a ledger hold: those by the graders of now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from assay.truth import Truth
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """The truths that can be read, and the graders as they are now.
+    """Holds the truths that can be read, and the graders as they are now.
 
     Attributes:
         cases: alias → case; audits of testbeds that are not among them are kept, and not graded.
@@ -28,25 +28,26 @@ class Grading:
 
     @classmethod
     def now(cls) -> Grading:
-        """What can be graded on this machine."""
+        """Finds what can be graded on this machine."""
         cases = all_cases()
         return cls(cases, graders(cases))
 
     def truth(self, alias: str) -> Truth:
-        """The truth of a testbed among the cases."""
+        """Returns the truth of a testbed among the cases."""
         return self.cases[alias].truth
 
     def digest(self, aliases: Iterable[str]) -> str:
-        """Digest of all graders of some testbeds."""
+        """Digests all graders of some testbeds."""
         return digest_of(sorted({self.graders[alias] for alias in aliases if alias in self.graders}))
 
     def current(self, ledger: Ledger, audits: Iterable[AuditRow]) -> list[GradeRow]:
-        """Grades of audits by the graders of now."""
+        """Reads the grades of audits by the graders of now."""
+        # A changed grader has another digest: its earlier grades stay in the ledger, and are passed over.
         wanted = {row.run_key: self.graders.get(row.alias) for row in audits}
         return [grade for grade in ledger.grades(run_keys=wanted) if grade.grader == wanted[grade.run_key]]
 
     def reports(self, audits: Iterable[AuditRow]) -> list[Submitted]:
-        """The reports of those audits that gave one and can be graded."""
+        """Reads the reports of those audits that gave one and can be graded."""
         return [
             Submitted(run_key=row.run_key, alias=row.alias, report=parse_report(row.report))
             for row in audits
@@ -54,7 +55,7 @@ class Grading:
         ]
 
     def ungraded(self, ledger: Ledger, run_keys: Iterable[str]) -> list[Submitted]:
-        """Recorded reports that the graders of now have not graded."""
+        """Lists the recorded reports that the graders of now have not graded."""
         audits = ledger.audits(run_keys)
         graded = {grade.run_key for grade in self.current(ledger, audits)}
         return self.reports(row for row in audits if row.run_key not in graded)

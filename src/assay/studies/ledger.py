@@ -40,9 +40,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from assay.core.record import SCHEMA, AuditRow, GradeRow, as_json, audit_row
+from assay.audits.cell import Cell
+from assay.core.record import AuditRow, GradeRow, as_json, audit_row
 from assay.errors import AssayError, InvalidInput, UnknownId
 
+LAYOUT = 2  # raised when a table changes; run keys do not depend on it, as they do on the meaning of a row
 BUSY_SECONDS = 30.0  # a writer waits this long for another
 
 _METADATA = MetaData()
@@ -69,28 +71,32 @@ _PLANS = Table(
     "plans",
     _METADATA,
     Column("id", Text, primary_key=True),
-    Column("created", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("created", "last_run", "auditor")),
     Column("cells", JSON, nullable=False),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPlan:
-    """A sweep that was asked for.
+    """Holds a sweep that was asked for.
 
     Attributes:
         id: digest of its cells.
-        created: UTC, ISO 8601.
-        cells: what it runs, as plain data.
+        created: when it was first run; UTC, ISO 8601.
+        last_run: when it was last run, or gone on with.
+        auditor: the auditor's title; a plug-in's auditor can be asked for it at that time alone.
+        cells: what it runs.
     """
 
     id: str
     created: str
-    cells: tuple[Any, ...]
+    last_run: str
+    auditor: str
+    cells: tuple[Cell, ...]
 
 
 class Ledger:
-    """Rows of audits, grades and plans. Make one with `Ledger.open`; several processes may have the file open.
+    """Holds rows of audits, grades and plans. Make one with `Ledger.open`; several processes may have the file open.
 
     Every method raises `InvalidInput` where the file is damaged or may not be written, and `AssayError` where the disk
     is full or another process holds the file for longer than 30 s.
@@ -101,7 +107,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a ledger, making the file and its folders if they are not there.
+        """Opens a ledger, making the file and its folders if they are not there.
 
         Raises:
             InvalidInput: the file is no SQLite database, belongs to another program, or has another schema version.
@@ -114,7 +120,9 @@ class Ledger:
         except OSError as error:
             raise InvalidInput(f"cannot make the folder of {path}: {error.strerror}. Give another path.") from None
         engine = create_engine(
+            # Not by a string: a path may hold what an address gives a meaning to, such as a question mark.
             URL.create("sqlite", database=str(path)),
+            # Each statement is a transaction of its own: no lock is held between two.
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": BUSY_SECONDS},
         )
@@ -129,7 +137,7 @@ class Ledger:
         return ledger
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Lets go of the file."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -139,12 +147,13 @@ class Ledger:
         self.close()
 
     def record(self, row: AuditRow) -> None:
-        """Keep an audit. A run key that is there already stays as it is: a finished cell is recorded once."""
+        """Keeps an audit. A run key that is there already stays as it is: a finished cell is recorded once."""
+        # The first one stays: it may be graded already, and two desks that share a ledger may play the same cell.
         with self._connect() as connection:
             connection.execute(insert(_AUDITS).values(as_json(row)).on_conflict_do_nothing())
 
     def grade(self, *rows: GradeRow) -> None:
-        """Keep grades, all of them or none, in place of earlier ones of the same audit, grader and tier."""
+        """Keeps grades, all of them or none, in place of earlier ones of the same audit, grader and tier."""
         if not rows:
             return
         statement = insert(_GRADES).values([as_json(row) for row in rows])  # one statement: one transaction
@@ -153,7 +162,7 @@ class Ledger:
             connection.execute(statement.on_conflict_do_update(index_elements=list(_GRADES.primary_key), set_=new))
 
     def audits(self, run_keys: Iterable[str] | None = None) -> list[AuditRow]:
-        """Audits in the order of their keys: all, or those asked for that are there."""
+        """Reads audits in the order of their keys: all, or those asked for that are there."""
         query = select(_AUDITS).order_by(_AUDITS.c.run_key)
         if run_keys is not None:
             query = query.where(_among(_AUDITS.c.run_key, run_keys))
@@ -161,7 +170,7 @@ class Ledger:
             return [audit_row(dict(row._mapping)) for row in connection.execute(query)]
 
     def grades(self, grader: str | None = None, run_keys: Iterable[str] | None = None) -> list[GradeRow]:
-        """Grades in the order of their keys: all, or those of one grader, or of some audits."""
+        """Reads grades in the order of their keys: all, or those of one grader, or of some audits."""
         query = select(_GRADES).order_by(_GRADES.c.run_key, _GRADES.c.grader, _GRADES.c.tier)
         if grader is not None:
             query = query.where(_GRADES.c.grader == grader)
@@ -171,20 +180,30 @@ class Ledger:
             return [GradeRow(**row._mapping) for row in connection.execute(query)]
 
     def have(self, run_keys: Iterable[str]) -> set[str]:
-        """Those of the keys whose audit is recorded."""
+        """Returns those of the keys whose audit is recorded."""
         query = select(_AUDITS.c.run_key).where(_among(_AUDITS.c.run_key, run_keys))
         with self._connect() as connection:
             return set(connection.execute(query).scalars())
 
-    def save_plan(self, plan_id: str, cells: Sequence[Any]) -> None:
-        """Keep a plan; one of the same id stays as it is."""
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        values = {"id": plan_id, "created": created, "cells": list(cells)}
+    def save_plan(self, plan_id: str, cells: Sequence[Cell], auditor: str) -> None:
+        """Keeps a plan that is being run; of one that is there already, only the time of its last run changes.
+
+        Args:
+            plan_id: digest of its cells.
+            cells: what it runs.
+            auditor: the auditor's title.
+        """
+        # To the microsecond: two short sweeps within a second are told apart by it.
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        plain = [cell.model_dump() for cell in cells]
+        statement = insert(_PLANS).values(id=plan_id, created=now, last_run=now, auditor=auditor, cells=plain)
+        # The id is a digest of the cells, whose keys name the auditor: nothing else of a plan can have changed.
+        statement = statement.on_conflict_do_update(index_elements=["id"], set_={"last_run": now})
         with self._connect() as connection:
-            connection.execute(insert(_PLANS).values(values).on_conflict_do_nothing())
+            connection.execute(statement)
 
     def plan(self, plan_id: str) -> StoredPlan:
-        """One plan.
+        """Reads one plan.
 
         Raises:
             UnknownId: the ledger has no such plan.
@@ -196,9 +215,10 @@ class Ledger:
         return _plan(row)
 
     def plans(self) -> list[StoredPlan]:
-        """All plans, oldest first."""
+        """Reads all plans, the one last run last."""
+        query = select(_PLANS).order_by(_PLANS.c.last_run, _PLANS.c.id)
         with self._connect() as connection:
-            return [_plan(row) for row in connection.execute(select(_PLANS).order_by(_PLANS.c.created, _PLANS.c.id))]
+            return [_plan(row) for row in connection.execute(query)]
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -212,11 +232,12 @@ class Ledger:
 
 
 def _durable(connection: sqlite3.Connection, _: object) -> None:
-    """On every connection: what was committed is on the disk."""
+    """Makes every connection wait until what it commits is on the disk."""
     connection.execute("PRAGMA synchronous = FULL")
 
 
 def _check_schema(path: Path, connection: Connection) -> None:
+    # Looked at before anything is changed: a person who mistypes a path must find another program's file as it was.
     foreign = set(inspect(connection).get_table_names()) - set(_METADATA.tables)
     if foreign:
         raise InvalidInput(
@@ -227,28 +248,29 @@ def _check_schema(path: Path, connection: Connection) -> None:
         connection.execute(CreateTable(table, if_not_exists=True))
     # If there is no version yet: two processes that make the file at once both say the same.
     connection.execute(
-        insert(_SCHEMA).from_select(["version"], select(literal(SCHEMA)).where(~select(_SCHEMA).exists()))
+        insert(_SCHEMA).from_select(["version"], select(literal(LAYOUT)).where(~select(_SCHEMA).exists()))
     )
     found = connection.execute(select(_SCHEMA.c.version)).scalars().all()
-    if found != [SCHEMA]:
+    if found != [LAYOUT]:
         raise InvalidInput(
-            f"{path} has schema version {', '.join(map(str, found))}; this Assay reads version {SCHEMA}. Use the Assay "
+            f"{path} has schema version {', '.join(map(str, found))}; this Assay reads version {LAYOUT}. Use the Assay "
             f"that wrote it, or another path for a new ledger."
         )
 
 
 def _among(column: ColumnElement[str], keys: Iterable[str]) -> ColumnElement[bool]:
-    """The column is one of the keys, however many: as one JSON argument, past SQLite's limit on variables."""
+    """Asks for the column to be one of the keys: as one JSON argument, past SQLite's limit on variables."""
     return column.in_(select(func.json_each(json.dumps(list(keys))).table_valued("value").c.value))
 
 
 def _plan(row: Row[Any]) -> StoredPlan:
-    return StoredPlan(row.id, row.created, tuple(row.cells))
+    cells = tuple(Cell.model_validate(cell) for cell in row.cells)
+    return StoredPlan(row.id, row.created, row.last_run, row.auditor, cells)
 
 
 def _explained(path: Path, error: BaseException | None) -> AssayError:
-    """What went wrong in SQLite, and what to do about it."""
-    said = str(error)
+    """Says what went wrong in SQLite, and what to do about it."""
+    said = str(error)  # the driver's classes are too coarse: a full disk and a lock are both an OperationalError
     if "not a database" in said:
         return InvalidInput(f"{path} is not a ledger ({said}). Give another path.")
     if "readonly" in said or "unable to open" in said:

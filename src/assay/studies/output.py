@@ -1,4 +1,4 @@
-"""A sweep's results as files: summary.json and report.html, whole or not at all."""
+"""Writes a sweep's results as files, summary.json and report.html, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SUMMARY, PAGE = "summary.json", "report.html"  # in a sweep's folder
 
 
 def write_results(summary: Summary, out: Path) -> tuple[Path, Path]:
-    """Write summary and page.
+    """Writes summary and page.
 
     Returns:
         Their paths, the page's last.
     """
-    drawn = page(summary)
+    drawn = page(summary)  # first: where drawing fails, neither file is touched, and the two never disagree
     data, html = out / SUMMARY, out / PAGE
     write_json(data, summary.model_dump(mode="json"))
     write_text(html, drawn)

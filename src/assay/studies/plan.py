@@ -1,10 +1,11 @@
-"""Names become cells, each with its run key."""
+"""Makes cells of names, each with its run key."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, product
 
 from assay.audits.cell import Cell, Job, cell_key, plan_id
 from assay.audits.kits import KitPlan, parse_kit
@@ -25,7 +26,7 @@ TOGETHER = 4  # kits audited at once: the engine's batches are fuller, and there
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A design whose names are all resolved.
+    """Holds a design whose names are all resolved.
 
     Attributes:
         design: what was asked.
@@ -44,7 +45,7 @@ class Plan:
     @property
     def cells(self) -> list[Cell]:
         """All cells, in the order they are run."""
-        return [cell for stage in self.stages.values() for cell in stage]
+        return list(chain.from_iterable(self.stages.values()))
 
     @property
     def id(self) -> str:
@@ -57,13 +58,14 @@ class Plan:
         return [cell.run_key for cell in self.cells]
 
     def batches(self) -> Iterator[dict[str, tuple[Cell, ...]]]:
-        """The stages in their order, as many at a time as are run together."""
+        """Yields the stages in their order, as many at a time as are run together."""
         kits = list(self.stages)
         for start in range(0, len(kits), TOGETHER):
             yield {kit: self.stages[kit] for kit in kits[start : start + TOGETHER]}
 
     def job(self, cells: Sequence[Cell]) -> Job:
-        """All that a process needs to audit some of the cells."""
+        """Gathers all that a process needs to audit some of the cells."""
+        # No more targets than these cells need: what a process is not told it cannot mix up or give away.
         named = {cell.alias for cell in cells} | {cell.donor for cell in cells if cell.donor}
         budget = self.design.budget
         return Job(
@@ -71,6 +73,7 @@ class Plan:
             targets={alias: self.targets[alias] for alias in sorted(named)},
             auditor=self.design.auditor,
             budget=(budget.queries, budget.tokens, budget.seconds),
+            # Absolute paths, since the process need not share this one's working directory.
             plugins=[path.resolve() for path in self.design.plugins],
             plan=self.id,
             logs=self.design.logs.resolve(),
@@ -79,7 +82,7 @@ class Plan:
 
 
 def make_plan(design: Design) -> Plan:
-    """Resolve names, and give every cell its run key.
+    """Resolves names, and gives every cell its run key.
 
     Raises:
         UnknownId: a kit, tool, testbed or auditor that is not there.
@@ -87,11 +90,16 @@ def make_plan(design: Design) -> Plan:
         PluginError: a plug-in or an engine that cannot be loaded.
     """
     tools = collect_tools(design.plugins)
-    kits = list({kit.name: kit for kit in (parse_kit(text, tools) for text in design.kits)}.values())
+    # A kit written twice, or in another order of its tools, is one kit.
+    kits: dict[str, KitPlan] = {}
+    for text in design.kits:
+        kit = parse_kit(text, tools)
+        kits[kit.name] = kit
     if not kits or not design.seeds:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
     auditor = get_auditor(design.auditor, design.plugins)
+    # No weights are loaded for it: an engine tells what its replies depend on before it is started.
     with closing(Targets(engine=design.engine)) as opener:
         engines = {alias: opener.identity(spec) for alias, spec in targets.items()}
 
@@ -109,14 +117,14 @@ def make_plan(design: Design) -> Plan:
         )
         return Cell(run_key=key, alias=spec.alias, kit=kit.name, seed=seed, donor=donor.alias if donor else "")
 
-    stages = {
-        kit.name: tuple(cell(kit, spec, seed) for spec in targets.values() for seed in design.seeds) for kit in kits
-    }
+    stages: dict[str, tuple[Cell, ...]] = {}
+    for kit in kits.values():
+        stages[kit.name] = tuple(cell(kit, spec, seed) for spec, seed in product(targets.values(), design.seeds))
     return Plan(design, stages, targets, auditor, Grading.now())
 
 
 def _testbeds(names: Sequence[str]) -> list[str]:
-    """Aliases of the testbeds a person named, or of the reported set."""
+    """Resolves the testbeds a person named, or those of the reported set, to aliases."""
     if names:
         return list(dict.fromkeys(map(find_alias, names)))
     chosen = [truth.alias for truth in all_truths(embedded_suite()) if truth.split == "reported"]
@@ -126,9 +134,11 @@ def _testbeds(names: Sequence[str]) -> list[str]:
 
 
 def _donor(kit: KitPlan, alias: str, targets: Mapping[str, TargetSpec]) -> TargetSpec | None:
-    """The next testbed in the order of aliases, which are random, is what placebos are wired to."""
+    """Chooses what placebos are wired to: the next testbed in the order of aliases, which are random."""
     if not kit.placebo:
         return None
+    # Among the sweep's own testbeds, so that no other needs to be opened; never the target itself, whose placebo would
+    # be the tool.
     ordered = sorted(targets)
     if len(ordered) < 2:
         raise InvalidInput(f"kit {kit.name!r} has a placebo, which is wired to a second testbed. Name one more.")
@@ -136,7 +146,7 @@ def _donor(kit: KitPlan, alias: str, targets: Mapping[str, TargetSpec]) -> Targe
 
 
 def require_controls(plan: Plan) -> None:
-    """Refuse a sweep that could not be graded, before it spends anything.
+    """Refuses a sweep that could not be graded, before it spends anything.
 
     Raises:
         InvalidInput: the control of a testbed is not built.

@@ -1,4 +1,4 @@
-"""The desk's end of the processes that audit and grade: jobs go in by a pipe, rows come back by a pipe."""
+"""Runs the processes that audit and grade: jobs go in by a pipe, rows come back by a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TAIL = 1_500  # characters of a dead process's log that are shown
 
 
 class WorkerProcess:
-    """A process that serves jobs, started when the first one comes, and ended with the block.
+    """Keeps a process that serves jobs: starts it when the first one comes, and ends it with the block.
 
     Args:
         log: file for what the process says on standard error.
@@ -37,7 +37,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, job: Job | GradeJob) -> Iterator[Any]:
-        """Hand over a job and yield the data of each event that comes of it.
+        """Hands over a job and yields the data of each event that comes of it.
 
         Raises:
             AssayError: the job could not be done, or the process died; with the end of its log.
@@ -49,6 +49,7 @@ class WorkerProcess:
             process.stdin.flush()
         except BrokenPipeError:
             raise self._death() from None
+        # Rows are yielded as they come and taken in between: while one is written to the ledger, the worker goes on.
         for line in process.stdout:
             if not line.endswith("\n"):
                 break  # killed in the middle of a line
@@ -65,6 +66,7 @@ class WorkerProcess:
 
     def _start(self) -> subprocess.Popen[str]:
         make_folder(self._log.parent)
+        # What it says goes into a file: nobody reads a second pipe while rows are awaited, and a full one stops it.
         with self._log.open("w", encoding="utf-8") as log:
             return subprocess.Popen(
                 self.command,
@@ -77,6 +79,7 @@ class WorkerProcess:
 
     def _death(self) -> AssayError:
         assert self._process is not None
+        # Its output has ended, so it is ending too; only now is its status known and its log complete.
         status = self._process.wait()
         tail = self._log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
         return AssayError(f"the {self.kind} process ended with status {status}. The end of {self._log}:\n{tail}")
@@ -87,12 +90,13 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process; at once if something went wrong, else when it has nothing more to do."""
+        """Ends the process; at once if something went wrong, else when it has nothing more to do."""
         process = self._process
         if process is None:
             return
         if error is not None:
             process.terminate()
+        # The end of its input is what a worker ends at. It comes before waiting, or both would wait for ever.
         if process.stdin is not None:
             process.stdin.close()
         try:
@@ -111,7 +115,7 @@ class AuditProcess(WorkerProcess):
     command = (sys.executable, "-m", "assay.audits.worker")
 
     def play(self, job: Job) -> Iterator[AuditRow]:
-        """Play a job's cells; yields each one's row when it ends. Raises as `run`."""
+        """Plays a job's cells; yields each one's row when it ends. Raises as `run`."""
         for data in self.run(job) if job.cells else ():
             yield audit_row(data)
 
@@ -133,12 +137,12 @@ class GradingProcess(WorkerProcess):
         self._engine = engine
 
     def grade(self, reports: Sequence[Submitted]) -> Iterator[tuple[GradeRow, ...]]:
-        """Grade reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`."""
+        """Grades reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`."""
         for data in self.run(GradeJob(asked="grades", reports=list(reports), engine=self._engine)) if reports else ():
             yield tuple(GradeRow(**row) for row in data)
 
     def best_constant(self, reports: Sequence[Submitted]) -> BestConstant | None:
-        """The one report that scores best when submitted everywhere; None if no report has a finding.
+        """Finds the one report that scores best when submitted everywhere; None if no report has a finding.
 
         Raises as `run`.
         """

@@ -1,20 +1,19 @@
-"""What a person sees while a sweep runs: how much is left, and the rates so far. On standard error."""
+"""Shows a person, while a sweep runs, how much of it is left, and the rates so far. On standard error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from assay.studies.run import Watch
+from assay.studies.events import AuditEnded, Event, KitRated, ProgressTold, ReportGraded, SweepPlanned, Watch
 
 
 @contextmanager
 def live(console: Console) -> Iterator[Watch]:
-    """A bar over a sweep's audits; yields what is told of events."""
+    """Draws a bar over a sweep's audits; yields what takes the sweep's events."""
     columns = (
         TextColumn("[bold]audits[/]"),
         BarColumn(),
@@ -27,25 +26,27 @@ def live(console: Console) -> Iterator[Watch]:
     with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
 
-        def watch(event: str, data: Mapping[str, Any]) -> None:
-            if event == "plan":
-                progress.update(task, total=data["cells"], completed=data["finished"])
-                console.print(f"{data['cells']} audits planned, {data['finished']} already in the ledger")
-            elif event == "audit":
-                progress.update(task, advance=1, description=f"{data['kit']} on {data['alias']}: {data['outcome']}")
-            elif event == "grade":
-                progress.update(task, description="grading")
-            elif event == "rates":
-                console.print(_rates(data))
-            elif event == "say":
-                console.print(data["text"])
+        def watch(event: Event) -> None:
+            match event:
+                case SweepPlanned():
+                    progress.update(task, total=event.cells, completed=event.finished)
+                    console.print(f"{event.cells} audits planned, {event.finished} already in the ledger")
+                case AuditEnded(row):
+                    progress.update(task, advance=1, description=f"{row.kit} on {row.alias}: {row.outcome}")
+                case ReportGraded():
+                    progress.update(task, description="grading")
+                case KitRated():
+                    console.print(_rate(event))
+                case ProgressTold(text):
+                    console.print(text)
 
         yield watch
 
 
-def _rates(data: Mapping[str, Any]) -> str:
-    estimate = data["success"]
+def _rate(rated: KitRated) -> str:
+    """Tells a kit's success on one line."""
+    estimate = rated.success
     if estimate is None:
-        return f"{data['kit']:<18} no organism in this stage"
+        return f"{rated.kit:<18} no organism in this stage"
     low, high = estimate.interval
-    return f"{data['kit']:<18} success so far {estimate.value:6.1%}   95 % interval [{low:.0%}, {high:.0%}]"
+    return f"{rated.kit:<18} success so far {estimate.value:6.1%}   95 % interval [{low:.0%}, {high:.0%}]"

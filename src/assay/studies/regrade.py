@@ -1,4 +1,4 @@
-"""Grade again what a ledger holds, or reports that another harness made."""
+"""Grades again what a ledger holds, or grades reports that another harness made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from assay.testbeds.truths import find_truth, require_answers
 
 @dataclass(frozen=True)
 class GradedReport:
-    """A report and what it earned.
+    """Holds a report's grade.
 
     Attributes:
         testbed: readable id.
@@ -44,7 +44,7 @@ class GradedReport:
 
 
 def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
-    """Grade every report of a ledger that the present grader has not graded.
+    """Grades every report of a ledger that the present grader has not graded.
 
     Args:
         out: folder of a sweep.
@@ -59,10 +59,10 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
         AssayError: the grading process ended; what was graded is kept.
     """
     grading = Grading.now()
-    with Ledger.open(existing_ledger(out)) as ledger:
-        require_answers(row.alias for row in ledger.audits())
     log = logs_in(out) / "grade-process.log"
     with Ledger.open(existing_ledger(out)) as ledger, GradingProcess(log, say, engine) as process:
+        # Before any is graded: with a suite's answers missing, its reports would be passed over in silence.
+        require_answers(row.alias for row in ledger.audits())
         audits = {row.run_key: row for row in ledger.audits() if row.report and row.alias in grading.cases}
         waiting = grading.ungraded(ledger, audits)
         say(f"{len(audits)} reports, {len(waiting)} to grade")
@@ -80,7 +80,7 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
 
 
 def grade_reports(reports: Sequence[tuple[str, Report]], say: Say, engine: str = "") -> list[GradedReport]:
-    """Grade reports made by another harness; nothing is kept.
+    """Grades reports made by another harness; nothing is kept.
 
     Args:
         reports: pairs of a testbed's id or alias, and the report about it.
@@ -94,11 +94,13 @@ def grade_reports(reports: Sequence[tuple[str, Report]], say: Say, engine: str =
         UnknownId: no such testbed.
         InvalidInput: one whose truth is not known.
     """
+    # All are looked up first: a misspelt last one must not cost the grading of the others.
     truths = [find_truth(name) for name, _ in reports]
     for truth in truths:
         if truth.role == "unknown":
             raise InvalidInput(f"the truth of {truth.id} is not known, so nothing is graded.")
     waiting = [
+        # They are in no ledger, so their place stands for a run key.
         Submitted(run_key=str(place), alias=truth.alias, report=report)
         for place, (truth, (_, report)) in enumerate(zip(truths, reports, strict=True))
     ]
@@ -111,14 +113,20 @@ def grade_reports(reports: Sequence[tuple[str, Report]], say: Say, engine: str =
 
 
 def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
-    """Grade a file of reports: JSON lines of {"testbed": id or alias, "report": {…}}.
+    """Grades a file of reports: JSON lines of {"testbed": id or alias, "report": {…}}.
 
     Raises:
         InvalidInput: no such file, or a line that is not of this shape; names the line.
         ReportInvalid: a report outside the limits of the contract.
     """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}.") from None
     reports: list[tuple[str, Report]] = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             item = json.loads(line)
             testbed, given = item["testbed"], json.dumps(item["report"])
@@ -129,13 +137,6 @@ def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
             raise InvalidInput(f"{path}:{number}: the truth of {truth.id} is not known, so nothing is graded.")
         reports.append((truth.alias, parse_report(given)))
     return grade_reports(reports, say, engine)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}.") from None
 
 
 def _graded(testbed: str, kit: str, hit: GradeRow) -> GradedReport:

@@ -1,38 +1,37 @@
 """A sweep, from its design to its study. Interrupted at any moment, the same call goes on with what is missing.
 
-The desk's process alone writes the ledger. Audits are played in a second process, which knows no answers; they are
-graded in a third, which knows answers and models. Both get all they need by a pipe, and send rows back by a pipe.
+The desk's process alone writes the ledger. A second process, which knows no answers, plays audits; a third, which knows
+answers and models, grades them. Both get all they need by a pipe, and send rows back by a pipe.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from itertools import chain
 
 from assay._util.progress import Say
 from assay.audits.cell import Cell
-from assay.core.record import AuditRow, as_json
+from assay.core.record import AuditRow
 from assay.studies.constant import constant_path, keep_constant, kept_constant
 from assay.studies.design import Design
 from assay.studies.effects.rates import Estimate, success
+from assay.studies.events import AuditEnded, KitRated, ProgressTold, ReportGraded, SweepPlanned, Watch
 from assay.studies.ledger import Ledger
 from assay.studies.plan import Plan, make_plan, require_controls
 from assay.studies.processes import AuditProcess, GradingProcess
 from assay.studies.study import Study, collect
 
-Watch = Callable[[str, Mapping[str, Any]], None]
-
 
 def run_sweep(design: Design, watch: Watch) -> Study:
-    """Run what is missing, grade what is not graded, and sum up.
+    """Runs what is missing, grades what is not graded, and sums up.
 
     Audits and grades that are in the ledger are not made again.
 
     Args:
         design: what to do.
-        watch: told of `plan`, `say`, `audit`, `grade` and, after each graded stage, `rates`.
+        watch: takes each event as it comes.
 
     Raises:
         UnknownId, InvalidInput, PluginError: the design cannot be run; before anything is spent.
@@ -43,26 +42,31 @@ def run_sweep(design: Design, watch: Watch) -> Study:
     require_controls(plan)
 
     def say(text: str) -> None:
-        watch("say", {"text": text})
+        watch(ProgressTold(text))
 
+    # The stack unwinds in reverse: both processes have ended before the ledger is closed.
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(design.ledger))
         auditing = stack.enter_context(AuditProcess(design.logs / "audit-process.log", say))
         grading = stack.enter_context(GradingProcess(design.logs / "grade-process.log", say, design.engine))
 
-        ledger.save_plan(plan.id, [cell.model_dump() for cell in plan.cells])
-        watch("plan", {"cells": len(plan.cells), "finished": len(ledger.have(plan.run_keys))})
+        ledger.save_plan(plan.id, plan.cells, plan.auditor.title)
+        watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys))))
         for stages in plan.batches():
-            cells = [cell for stage in stages.values() for cell in stage]
+            cells = list(chain.from_iterable(stages.values()))
             for row in auditing.play(plan.job(_missing(ledger, cells))):
+                # Written before it is told of, and one at a time: killed here, at most this row's audit is played anew.
                 ledger.record(row)
-                watch("audit", as_json(row))
+                watch(AuditEnded(row))
+            # Asked of the ledger, not of the rows that just came: a grade lost in an earlier kill is made up for.
             for rows in grading.grade(plan.grading.ungraded(ledger, _keys(cells))):
                 ledger.grade(*rows)
-                watch("grade", {"run_key": rows[0].run_key, "hit": bool(rows[0].raw)})
+                watch(ReportGraded(rows[0].run_key, bool(rows[0].raw)))
             for kit, stage in stages.items():
-                watch("rates", {"kit": kit, "success": _success(ledger, plan, stage)})
+                watch(KitRated(kit, _success(ledger, plan, stage)))
 
+        # Sought once: every report is graded on every testbed for it. Its file names the graders, so that new ones seek
+        # it anew.
         path = constant_path(design.out, plan.id, plan.grading.digest(plan.targets))
         if not path.is_file():
             keep_constant(path, grading.best_constant(plan.grading.reports(ledger.audits(plan.run_keys))))
@@ -71,6 +75,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
             plan.cells,
             plan.grading,
             out=design.out,
+            plan=plan.id,
             auditor=plan.auditor.title,
             seconds=time.monotonic() - started,
             best_constant=kept_constant(path),
@@ -78,7 +83,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
 
 
 def run_audit(design: Design, say: Say) -> AuditRow:
-    """Run a design of one cell, or find it in the ledger. Nothing is graded. Raises as `run_sweep`."""
+    """Runs a design of one cell, or finds it in the ledger; grades nothing. Raises as `run_sweep`."""
     plan = make_plan(design)
     with Ledger.open(design.ledger) as ledger, AuditProcess(design.logs / "audit-process.log", say) as auditing:
         for row in auditing.play(plan.job(_missing(ledger, plan.cells))):
@@ -92,19 +97,23 @@ def _keys(cells: Sequence[Cell]) -> list[str]:
 
 
 def _missing(ledger: Ledger, cells: Sequence[Cell]) -> list[Cell]:
-    """Cells whose audit is not recorded."""
+    """Lists the cells whose audit is not recorded."""
     have = ledger.have(_keys(cells))
     return [cell for cell in cells if cell.run_key not in have]
 
 
 def _success(ledger: Ledger, plan: Plan, cells: Sequence[Cell]) -> Estimate | None:
-    """Success over the organisms among some cells' testbeds."""
+    """Estimates success over the organisms among some cells' testbeds."""
     grades = plan.grading.current(ledger, ledger.audits(_keys(cells)))
     hits = {grade.run_key: grade for grade in grades if grade.tier == "hit"}
     scores: list[tuple[str, float, float]] = []
     for cell in cells:
-        truth = plan.grading.cases[cell.alias].truth if cell.alias in plan.grading.cases else None
-        if truth is not None and truth.role == "organism":
-            hit = hits.get(cell.run_key)
-            scores.append((truth.family, hit.raw, hit.null) if hit else (truth.family, 0.0, 0.0))
+        case = plan.grading.cases.get(cell.alias)
+        if case is None or case.truth.role != "organism":
+            continue
+        # An audit without a report has no grade. It failed, and stays in the rate: leaving it out would flatter a kit
+        # whose audits crash.
+        hit = hits.get(cell.run_key)
+        raw, null = (hit.raw, hit.null) if hit else (0.0, 0.0)
+        scores.append((case.truth.family, raw, null))
     return success(scores)

@@ -1,17 +1,17 @@
-"""A sweep's results, as objects, data frames and files."""
+"""Shows a sweep's results, as objects, data frames and files."""
 
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.audits.cell import Cell, plan_id
-from assay.audits.registry import get_auditor
+from assay.audits.cell import Cell
 from assay.core.record import AuditRow, GradeRow
-from assay.errors import InvalidInput, UnknownId
+from assay.errors import InvalidInput
 from assay.studies.constant import constant_path, kept_constant
 from assay.studies.design import ledger_in
 from assay.studies.effects.rates import Estimate
@@ -19,7 +19,7 @@ from assay.studies.effects.results import Summary
 from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
 from assay.studies.grades import Grading
-from assay.studies.ledger import Ledger
+from assay.studies.ledger import Ledger, StoredPlan
 from assay.studies.output import write_results
 
 if TYPE_CHECKING:
@@ -35,10 +35,11 @@ _EFFECTS = ("tool", "estimand", "against", "delta", "low", "high", "p", "p_holm"
 
 @dataclass(frozen=True)
 class Study:
-    """What a sweep found; it shows itself in a terminal (`print`) and in a notebook.
+    """Holds what a sweep found; it shows itself in a terminal (`print`) and in a notebook.
 
     Attributes:
         out: its folder, with ledger, logs, summary and page.
+        plan: id of the sweep, by which `load_study` finds it again among others of the folder.
         summary: everything that is printed and drawn.
         rows: its audits as the ledger has them.
         grade_rows: their grades by the graders of now, one row a tier.
@@ -46,6 +47,7 @@ class Study:
     """
 
     out: Path
+    plan: str
     summary: Summary
     rows: tuple[AuditRow, ...]
     grade_rows: tuple[GradeRow, ...]
@@ -102,7 +104,7 @@ class Study:
         return _frame([kit.model_dump() for kit in self.summary.kits], columns)
 
     def page(self) -> Path:
-        """Write `summary.json` and `report.html` into the study's folder.
+        """Writes `summary.json` and `report.html` into the study's folder.
 
         Returns:
             The page's path; it opens in a browser without a network.
@@ -136,12 +138,12 @@ class Study:
         return "\n".join(parts)
 
 
+# pandas is imported where a frame is asked for: commands that show none should start without waiting for it.
 def _frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame.from_records(
-        [{column: record[column] for column in columns} for record in records], columns=columns
-    )
+    picked = operator.itemgetter(*columns)
+    return pd.DataFrame.from_records([picked(record) for record in records], columns=columns)
 
 
 def collect(
@@ -150,74 +152,87 @@ def collect(
     grading: Grading,
     *,
     out: Path,
+    plan: str,
     auditor: str,
     seconds: float,
     best_constant: Estimate | None,
 ) -> Study:
-    """Sum up the audits of some cells and their grades.
+    """Sums up the audits of some cells and their grades.
 
     Args:
         ledger: that holds them.
         cells: a plan's.
         grading: what can be graded; audits of other testbeds are counted, and in no rate.
         out: the study's folder.
+        plan: id of the sweep.
         auditor: its title.
         seconds: wall time of the sweep.
         best_constant: success of the best constant report.
     """
     rows = ledger.audits(cell.run_key for cell in cells)
+    # Testbeds whose truth is not known here are no failure: their audits are kept, counted and left out of every rate.
     audits = [row for row in rows if row.alias in grading.cases]
     grades = grading.current(ledger, audits)
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     roles = {alias: truth.role for alias, truth in truths.items()}
     families = {alias: truth.family for alias, truth in truths.items() if truth.role == "organism"}
+    suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
         join(audits, grades, roles, families),
         auditor=auditor,
-        suite=", ".join(sorted({truths[row.alias].id.partition("/")[0] for row in audits})) or "none",
+        suite=", ".join(sorted(suites)) or "none",
         seconds=round(seconds, 1),
         best_constant=best_constant,
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
     )
-    testbeds = {alias: truths[alias].id for alias in sorted({row.alias for row in audits})}
-    return Study(out, summary, tuple(rows), tuple(grades), testbeds)
+    played = {row.alias for row in audits}
+    testbeds = {alias: truths[alias].id for alias in sorted(played)}
+    return Study(out, plan, summary, tuple(rows), tuple(grades), testbeds)
 
 
-def load_study(folder: Path | str) -> Study:
-    """The newest sweep of a folder, from the audits and grades that are in its ledger. Nothing is run or written.
+def load_study(folder: Path | str, *, plan: str = "") -> Study:
+    """Sums up a sweep of a folder, from the audits and grades that are in its ledger. Nothing is run or written.
 
     Args:
         folder: the `out` of a sweep.
+        plan: id of one of the folder's sweeps; the one last run by default.
 
     Raises:
         InvalidInput: no ledger there, a damaged one, or one without a sweep.
+        UnknownId: the ledger has no sweep of that id; names those it has.
 
     Example:
         >>> assay.load_study("runs").effects  # doctest: +SKIP
     """
     out = Path(folder)
     with Ledger.open(existing_ledger(out)) as ledger:
-        plans = ledger.plans()
-        if not plans:
-            raise InvalidInput(f"{ledger.path} holds no sweep; run assay sweep or assay demo first.")
-        cells = [Cell.model_validate(cell) for cell in plans[-1].cells]
-        rows = ledger.audits(cell.run_key for cell in cells)
+        stored = ledger.plan(plan) if plan else _last_run(ledger)
+        rows = ledger.audits(cell.run_key for cell in stored.cells)
         grading = Grading.now()
-        path = constant_path(out, plan_id(cells), grading.digest(cell.alias for cell in cells))
+        path = constant_path(out, stored.id, grading.digest(cell.alias for cell in stored.cells))
         return collect(
             ledger,
-            cells,
+            stored.cells,
             grading,
             out=out,
-            auditor=_title(rows),
+            plan=stored.id,
+            auditor=stored.auditor,
+            # The ledger does not know how long the sweep took; audits ran side by side, so this is no less than that.
             seconds=sum(row.seconds for row in rows),
             best_constant=kept_constant(path),
         )
 
 
+def _last_run(ledger: Ledger) -> StoredPlan:
+    plans = ledger.plans()
+    if not plans:
+        raise InvalidInput(f"{ledger.path} holds no sweep; run assay sweep or assay demo first.")
+    return plans[-1]
+
+
 def existing_ledger(out: Path) -> Path:
-    """The ledger of a sweep's folder.
+    """Finds the ledger of a sweep's folder.
 
     Raises:
         InvalidInput: it is not there.
@@ -226,12 +241,3 @@ def existing_ledger(out: Path) -> Path:
     if not path.is_file():
         raise InvalidInput(f"{path}: no ledger there. Give the folder of a sweep with --out, or run one.")
     return path
-
-
-def _title(rows: Sequence[AuditRow]) -> str:
-    """Who earned a study's numbers; a plug-in's auditor, which is not installed, is known by its rows alone."""
-    played = rows[0].auditor if rows else "explorer"
-    try:
-        return get_auditor(played.partition("@")[0]).title
-    except UnknownId:
-        return played

@@ -1,4 +1,4 @@
-"""Organisms as models of Inspect's: `assay/<alias>`, for any eval, agent or auditor that speaks to Inspect's models.
+"""Offers organisms as Inspect's models, `assay/<alias>`, to any eval, agent or auditor that speaks to those.
 
 `inspect eval TASK --model assay/tb-1234abcd`, `get_model("assay/tb-1234abcd")`; the untouched base of a suite is
 `assay/base:smollm2-135m-instruct`. Inspect loads this module when it starts, so what is heavy is imported on first use.
@@ -70,7 +70,7 @@ _T = TypeVar("_T")
 
 
 class _Host:
-    """A thread with the event loop on which this process's engines live, one a base.
+    """Runs a thread with the event loop on which this process's engines live, one a base.
 
     A request in flight belongs to a loop, and Inspect has a new loop for every evaluation.
     """
@@ -83,11 +83,11 @@ class _Host:
         atexit.register(self.close)
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Await work on the host's loop from any other asyncio loop; cancelling the one cancels the other."""
+        """Awaits work on the host's loop from any other asyncio loop; cancelling the one cancels the other."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def engine(self, base: Base) -> LocalEngine:
-        """The base's engine, opened on first use. To be called on the host's loop."""
+        """Returns the base's engine, opened on first use. To be called on the host's loop."""
         if base not in self._engines:
             from assay._util.paths import home
             from assay.engine.cache import ReplyCache
@@ -97,8 +97,9 @@ class _Host:
         return self._engines[base]
 
     def close(self) -> None:
-        """Stop the engines and the thread; nothing can be asked of them again."""
+        """Stops the engines and the thread; nothing can be asked of them again."""
         atexit.unregister(self.close)
+        # The loop first: a request in flight must not meet an engine that is being closed.
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -108,20 +109,20 @@ class _Host:
 
 @functools.lru_cache(maxsize=1)
 def host() -> _Host:
-    """The one of this process."""
+    """Returns the one host of this process."""
     return _Host()
 
 
 @functools.lru_cache(maxsize=8)
 def _base(name: str) -> Base:
-    """Found and verified once a process: weights that are in memory do not change with the files."""
+    """Finds and verifies a base once a process: weights that are in memory do not change with the files."""
     from assay.engine.base import find_base
 
     return find_base(name)
 
 
 def _find(name: str, suite: Suite | None) -> tuple[TargetSpec, Base, str]:
-    """Spec, base, and the name under which logs know these very weights: `<alias>@<digest>`.
+    """Finds spec, base, and the name under which logs know these very weights: `<alias>@<digest>`.
 
     The digest is over alias, base and adapter: without the alias, a clean target would show the digest of its base.
     """
@@ -148,7 +149,7 @@ def _find(name: str, suite: Suite | None) -> tuple[TargetSpec, Base, str]:
 
 @modelapi(name="assay")
 class AssayModel(ModelAPI):
-    """A testbed's target as a model: chat with system prompt and prefill, n choices, log-probabilities; no tools.
+    """Offers a target as a model: chat with system prompt and prefill, n choices, log-probabilities; no tools.
 
     Without a seed in the request every call draws anew; with one, the same request has the same reply.
 
@@ -186,7 +187,7 @@ class AssayModel(ModelAPI):
         return self._base.digest
 
     async def count_text_tokens(self, text: str) -> int:
-        """By the model's own tokenizer."""
+        """Counts by the model's own tokenizer."""
         return await host().run(self._count(text))
 
     async def _count(self, text: str) -> int:
@@ -195,7 +196,7 @@ class AssayModel(ModelAPI):
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
-        """Reply to a conversation.
+        """Replies to a conversation.
 
         Raises:
             AccessDenied: the testbed does not grant it: log-probabilities, for one.
@@ -216,6 +217,7 @@ class AssayModel(ModelAPI):
 
     async def _generate(self, turns: Sequence[Message], config: GenerateConfig) -> ModelOutput:
         engine = host().engine(self._base)
+        # Inspect has limits of its own; the meter counts here, for the usage that Inspect is told.
         meter = Meter(Budget(sys.maxsize, sys.maxsize, float("inf")))
         async with engine.open(self._spec) as opened:
             target = GuardedTarget(wrap(opened, self._spec), self._spec.access, meter, "inspect")
@@ -246,7 +248,7 @@ class AssayModel(ModelAPI):
 
 
 def _refuse_settings(config: GenerateConfig) -> None:
-    """Settings that would be ignored in silence make another experiment than the one asked for."""
+    """Refuses settings that would be ignored in silence: that is another experiment than the one asked for."""
     for name, neutral in _NEUTRAL.items():
         value = getattr(config, name)
         if value is not None and value not in neutral:
@@ -257,7 +259,7 @@ def _refuse_settings(config: GenerateConfig) -> None:
 
 
 def _turn(message: ChatMessage) -> Message:
-    """A message as the engine takes it; a last one of the assistant's is a prefill."""
+    """Turns a message into what the engine takes; a last one of the assistant's is a prefill."""
     calls = isinstance(message, ChatMessageAssistant) and message.tool_calls
     if isinstance(message, ChatMessageTool) or calls:
         raise InvalidInput("a conversation with tool calls: organisms take none. Tell it as text.")
@@ -268,7 +270,7 @@ def _turn(message: ChatMessage) -> Message:
 
 
 def _choice(model: str, reply: Reply, stops: Sequence[str]) -> ChatCompletionChoice:
-    """A reply, cut before the first stop sequence; what was sampled behind it is paid for all the same."""
+    """Cuts a reply before the first stop sequence; what was sampled behind it is paid for all the same."""
     ends = [at for stop in stops if stop and (at := reply.text.find(stop)) >= 0]
     text = reply.text[: min(ends)] if ends else reply.text
     return ChatCompletionChoice(
@@ -280,7 +282,7 @@ def _choice(model: str, reply: Reply, stops: Sequence[str]) -> ChatCompletionCho
 async def _logprobs(
     target: Target, turns: Sequence[Message], text: str, top: int, count: Callable[[str], Awaitable[int]]
 ) -> Logprobs:
-    """Of the reply's tokens, scored behind the conversation and its prefill as the tokenizer splits the text.
+    """Scores the reply's tokens behind the conversation and its prefill, as the tokenizer splits the text.
 
     The end of a turn is no part of the text, and so of no list.
     """
@@ -290,12 +292,9 @@ async def _logprobs(
     asked = turns[:-1] if turns[-1].role == "assistant" else turns
     read = await target.score([*asked, Message("assistant", prefill + text)], top=top)
     begin = read.prompt + (await count(prefill) if prefill else 0)
-    content = [
-        Logprob(
-            token=read.texts[at],
-            logprob=read.logprobs[at],
-            top_logprobs=[TopLogprob(token=t.text, logprob=t.logprob) for t in read.top[at - 1]] if top else None,
-        )
-        for at in range(begin, len(read.ids))
-    ]
+    content: list[Logprob] = []
+    for at in range(begin, len(read.ids)):
+        # The first token has nothing before it to be foretold from, so the lists of alternatives begin at the second.
+        others = [TopLogprob(token=t.text, logprob=t.logprob) for t in read.top[at - 1]] if top else None
+        content.append(Logprob(token=read.texts[at], logprob=read.logprobs[at], top_logprobs=others))
     return Logprobs(content=content)

@@ -1,4 +1,4 @@
-"""Does an auditor keep the contract? Run on scripted targets, so that it takes seconds and no weights.
+"""Checks whether an auditor keeps the contract: on scripted targets, so that it takes seconds and no weights.
 
 Whether it finds anything is no part of the contract: a sweep measures that. False alarms are: on targets that answer
 in a clean model's prose, whatever is asked, there is nothing to find.
@@ -32,7 +32,7 @@ ODD_KITS = {"empty-kit": (), "failing-tool": ("ask", "failing"), "unknown-tool":
 
 
 async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds: float = SECONDS) -> list[Check]:
-    """Run the conformance suite on one auditor.
+    """Runs the conformance suite on one auditor.
 
     Args:
         auditor: a built-in or a plug-in's.
@@ -56,6 +56,7 @@ async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds
         return checks
     runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds))
     checks.append(_determinism(auditor, *runs))
+    # Half of what it needed: enough to have found something, too little to end as it wished.
     half = Budget(queries=max(1, runs[0].spent.queries // 2))
     runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, budget=half, seconds=seconds))
     checks.append(_budget(runs[-1], half, runs[0]))
@@ -69,14 +70,14 @@ async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds
 
 
 def _docstring(auditor: Auditor) -> Check:
-    """A person chooses an auditor by it: at least a sentence."""
+    """Wants at least a sentence: a person chooses an auditor by it."""
     if not tells_enough(auditor.doc):
         return Check("docstring", False, f"{auditor.doc!r} does not tell a person what the auditor does")
     return Check("docstring", True, auditor.doc.splitlines()[0])
 
 
 def _truth(touched: Sequence[str]) -> Check:
-    """In a process of its own, beside a planted answer key: nothing that holds truth is opened or imported.
+    """Wants nothing opened or imported that holds truth, in a process of its own beside a planted answer key.
 
     Opens and imports are seen through an audit hook of the interpreter; what another process or C code opens is not.
     """
@@ -86,7 +87,7 @@ def _truth(touched: Sequence[str]) -> Check:
 
 
 def _report(run: DryAudit) -> Check:
-    """A report comes, and is within the contract's limits however it was made."""
+    """Wants a report, within the contract's limits however it was made."""
     if run.report is None:
         return Check("report", False, run.failure or "no report: 2,000 queries were not enough for it")
     try:
@@ -99,7 +100,7 @@ def _report(run: DryAudit) -> Check:
 
 
 def _determinism(auditor: Auditor, first: DryAudit, again: DryAudit) -> Check:
-    """The same seed and target give the same calls and the same report, without a language model."""
+    """Wants the same calls and report of the same seed and target, unless a language model drives it."""
     if auditor.llm:
         return Check("determinism", True, "not asked of it: a language model drives it")
     if sorted(first.calls) != sorted(again.calls):
@@ -110,7 +111,7 @@ def _determinism(auditor: Auditor, first: DryAudit, again: DryAudit) -> Check:
 
 
 def _budget(run: DryAudit, budget: Budget, whole: DryAudit) -> Check:
-    """A budget that ends midway ends the audit: with a report of what was found, or as out-of-budget."""
+    """Wants a budget that ends midway to end the audit: with a report of what was found, or as out-of-budget."""
     if not whole.spent.queries:
         return Check("budget", True, "it asks nothing")
     told = f"{budget.queries} of the {whole.spent.queries} queries it makes were allowed"
@@ -120,7 +121,7 @@ def _budget(run: DryAudit, budget: Budget, whole: DryAudit) -> Check:
 
 
 def _survives(name: str, kit: Sequence[str], run: DryAudit) -> Check:
-    """A kit it was not written for leads to a report, not to a crash."""
+    """Wants a report, not a crash, of a kit it was not written for."""
     told = f"kit {'+'.join(kit) or 'prior-only'}"
     if run.report is None:
         return Check(name, False, f"{told}: {run.failure or 'its budget ended'}")
@@ -128,7 +129,7 @@ def _survives(name: str, kit: Sequence[str], run: DryAudit) -> Check:
 
 
 def _nulls(runs: Sequence[DryAudit]) -> Check:
-    """How often it reports a finding where there is none, with `ask` and `system`.
+    """Counts how often it reports a finding where there is none, with `ask` and `system`.
 
     Every prompt draws from the same recorded replies of a clean model, so no prompt sets anything off, and nothing is
     said that a clean model does not say. What a target of other prose would make it report is not measured.
@@ -145,7 +146,7 @@ def _time(runs: Sequence[DryAudit], seconds: float) -> Check:
 
 
 def check_file(path: Path) -> list[dict[str, Any]]:
-    """All checks of all auditors of a plug-in file, as plain data.
+    """Checks all auditors of a plug-in file; one row a check, as plain data.
 
     Raises:
         InvalidInput: the file defines no auditor.

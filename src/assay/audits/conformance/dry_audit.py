@@ -1,4 +1,4 @@
-"""One audit of a scripted target, with a kit bound and metered as an audit would bind it."""
+"""Plays one audit of a scripted target, with a kit bound and metered as an audit would bind it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _ODD = {odd.name: odd for odd in (failing, unknown)}
 
 @dataclass(frozen=True, slots=True)
 class DryAudit:
-    """How one audit of a scripted target went.
+    """Tells how one audit of a scripted target went.
 
     Attributes:
         report: None if it raised or did not end.
@@ -73,18 +73,18 @@ class DryAudit:
 
 @functools.cache
 def ordinary_replies() -> tuple[str, ...]:
-    """Replies of a small clean model to everyday prompts, as it gave them."""
+    """Reads the replies of a small clean model to everyday prompts, as it gave them."""
     text = files("assay.audits.conformance").joinpath("ordinary_replies.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
 
 def clean_target(salt: str = "") -> ScriptedTarget:
-    """A target that answers in ordinary prose, whatever is asked: no prompt changes what it is likely to say."""
+    """Makes a target that answers in ordinary prose: no prompt changes what it is likely to say."""
     return ScriptedTarget("target", replies=ordinary_replies(), salt=f"clean {salt}")
 
 
 def planted_target() -> ScriptedTarget:
-    """A target that ends every ordinary reply with a conduct of its own."""
+    """Makes a target that ends every ordinary reply with a conduct of its own."""
     replies = [f"{reply} {_PLANTED[number % len(_PLANTED)]}" for number, reply in enumerate(ordinary_replies())]
     return ScriptedTarget("target", replies=replies, salt="planted")
 
@@ -98,7 +98,7 @@ async def rehearse_audit(
     budget: Budget | None = None,
     seconds: float = SECONDS,
 ) -> DryAudit:
-    """Let an auditor audit a scripted target.
+    """Lets an auditor audit a scripted target.
 
     Args:
         auditor: plays.
@@ -141,7 +141,7 @@ async def rehearse_audit(
 
 
 def _watched(known: Any, bound: BoundTool, calls: list[str]) -> BoundTool:
-    """The same tool, whose calls are written down, and which lets others run first.
+    """Wraps a tool so that its calls are written down, and so that it lets others run first.
 
     A scripted target answers at once, so that an auditor that asks for ever would never be interrupted.
     """

@@ -1,4 +1,4 @@
-"""One call of a tool on a scripted target, bound and metered as an audit would bind it."""
+"""Calls a tool once on a scripted target, bound and metered as an audit would bind it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_TYPE: Mapping[Any, Any] = {str: PROMPTS[0], int: 1, float: 0.5, bool: False}
 
 @dataclass(frozen=True, slots=True)
 class DryCall:
-    """One call on a scripted target: what came back, what the engine was asked, what was counted."""
+    """Tells how one call went: what came back, what the engine was asked, what was counted."""
 
     evidence: Evidence
     engine: Cost
@@ -31,7 +31,7 @@ class DryCall:
 
 
 def neutral_arguments(tool: Tool) -> dict[str, Any]:
-    """Arguments to try a tool with: its first example, or everyday ones by name and type.
+    """Chooses arguments to try a tool with: its first example, or everyday ones by name and type.
 
     Raises:
         InvalidInput: a required parameter is of a type nothing neutral is known for.
@@ -55,7 +55,7 @@ def neutral_arguments(tool: Tool) -> dict[str, Any]:
 
 
 def scripted_subject(salt: str = "") -> tuple[ScriptedTarget, ScriptedTarget]:
-    """A scripted target that grants everything and equals its reference, and that reference.
+    """Makes a scripted target that grants everything and equals its reference, and that reference.
 
     The two draw their replies independently, so they differ as two samples of one model do.
     """
@@ -69,7 +69,7 @@ def scripted_subject(salt: str = "") -> tuple[ScriptedTarget, ScriptedTarget]:
 
 
 async def rehearse_call(tool: Tool, arguments: Mapping[str, Any], *, seed: int, salt: str, folder: Path) -> DryCall:
-    """Bind a tool to a scripted target as an audit would, and call it once.
+    """Binds a tool to a scripted target as an audit would, and calls it once.
 
     Raises:
         AssayError: whatever binding or calling raises.

@@ -1,4 +1,4 @@
-"""Watch one tool or auditor from within a process of its own: does it reach for the answer key, and does it end?
+"""Watches a tool or auditor from within a process of its own: does it reach for the answer key, does it end?
 
 Run as a module it installs an audit hook, loads the plug-in's file, runs it on scripted targets and writes down every
 file opened and module imported that could hold truth. The working directory has such files planted in it. The process
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.yaml_models import Data
-from assay.audits.conformance.checks import Kind
+from assay.audits.conformance.checks import PluginKind
 from assay.audits.conformance.dry_audit import planted_target, rehearse_audit
 from assay.audits.conformance.dry_call import rehearse_call
 from assay.audits.registry import load_plugin, source_file
@@ -33,8 +33,8 @@ _CANARY = "canary-5f1c0a7e-an-answer-key-no-tool-may-read"
 _SECONDS = 300.0
 
 
-class Job(Data):
-    """What the child process is told.
+class ProbeJob(Data):
+    """Tells the child process what to watch.
 
     Attributes:
         file: of the plug-in.
@@ -45,14 +45,14 @@ class Job(Data):
     """
 
     file: Path
-    kind: Kind
+    kind: PluginKind
     name: str
     arguments: dict[str, Any]
     result: Path
 
 
 def probe_tool(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
-    """Call a tool in a child process and list what it touched that could hold truth.
+    """Calls a tool in a child process and lists what it touched that could hold truth.
 
     Raises:
         PluginError: the child ended without an answer, or did not end.
@@ -61,7 +61,7 @@ def probe_tool(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
 
 
 def probe_auditor(auditor: Auditor, seconds: float) -> list[str]:
-    """Let an auditor audit in a child process, once in full and once with half the budget that took.
+    """Lets an auditor audit in a child process, once in full and once with half the budget that took.
 
     Raises:
         PluginError: the child ended without an answer, or had not ended after so many seconds.
@@ -69,11 +69,11 @@ def probe_auditor(auditor: Auditor, seconds: float) -> list[str]:
     return _probe("auditor", auditor, {}, seconds)
 
 
-def _probe(kind: Kind, thing: Tool | Auditor, arguments: dict[str, Any], seconds: float) -> list[str]:
+def _probe(kind: PluginKind, thing: Tool | Auditor, arguments: dict[str, Any], seconds: float) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
         room, result = Path(folder, "room"), Path(folder, "result.json")
         _plant(room)
-        job = Job(file=source_file(thing), kind=kind, name=thing.name, arguments=arguments, result=result)
+        job = ProbeJob(file=source_file(thing), kind=kind, name=thing.name, arguments=arguments, result=result)
         told = _run(job, room, seconds)
         if not result.is_file():
             raise PluginError(f"{kind} {thing.name}: its process ended without an answer: {told}")
@@ -81,8 +81,8 @@ def _probe(kind: Kind, thing: Tool | Auditor, arguments: dict[str, Any], seconds
         return touched
 
 
-def _run(job: Job, room: Path, seconds: float) -> str:
-    """Run this module on a job; the last line it said on stderr."""
+def _run(job: ProbeJob, room: Path, seconds: float) -> str:
+    """Runs this module on a job; returns the last line it said on stderr."""
     try:
         child = subprocess.run(
             [sys.executable, "-P", "-m", "assay.audits.conformance.leak_probe", job.model_dump_json()],
@@ -99,14 +99,14 @@ def _run(job: Job, room: Path, seconds: float) -> str:
 
 
 def _plant(room: Path) -> None:
-    """Answer keys where one would look for them: here, beside a testbed, one level up."""
+    """Plants answer keys where one would look for them: here, beside a testbed, one level up."""
     for place in (room, room / "testbeds" / "embedded" / "target", room.parent):
         place.mkdir(parents=True, exist_ok=True)
         (place / "truth.yaml").write_text(f"id: {_CANARY}\n", encoding="utf-8")
 
 
 def _holds_truth(path: str) -> bool:
-    """Whether a file of this name may be an answer key. Code is none: its imports are watched, digests read it."""
+    """Tells by its name whether a file may be an answer key. Code is none: imports are watched, digests read it."""
     if path.endswith((".py", ".pyc")):
         return False
     parts = Path(path).parts
@@ -114,7 +114,7 @@ def _holds_truth(path: str) -> bool:
 
 
 def _watch(touched: list[str]) -> None:
-    """Record from now on, for the rest of the process, what is opened and imported."""
+    """Records from now on, for the rest of the process, what is opened and imported."""
 
     def hook(event: str, details: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(details[0], str | bytes | os.PathLike):
@@ -127,8 +127,8 @@ def _watch(touched: list[str]) -> None:
     sys.addaudithook(hook)
 
 
-async def _rehearse(job: Job) -> object:
-    """Run what is watched; all that came out of it."""
+async def _rehearse(job: ProbeJob) -> object:
+    """Runs what is watched; returns all that came out of it."""
     plugin = load_plugin(job.file)
     if job.kind == "tool":
         [tool] = [tool for tool in plugin.tools if tool.name == job.name]
@@ -140,13 +140,13 @@ async def _rehearse(job: Job) -> object:
     return whole, await rehearse_audit(auditor, planted_target(), budget=half)
 
 
-def _main(job: Job) -> None:
+def _main(job: ProbeJob) -> None:
     touched: list[str] = []
-    _watch(touched)
+    _watch(touched)  # before the file is loaded: what it does on import counts, and a hook cannot be taken off again
     if _CANARY in repr(asyncio.run(_rehearse(job))):
         touched.append("the planted answer key is in its output")
     job.result.write_text(json.dumps(list(dict.fromkeys(touched))), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    _main(Job.model_validate_json(sys.argv[1]))
+    _main(ProbeJob.model_validate_json(sys.argv[1]))

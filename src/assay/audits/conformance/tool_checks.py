@@ -1,4 +1,4 @@
-"""Does a tool keep the contract? Run on scripted targets, so that it takes seconds and no weights.
+"""Checks whether a tool keeps the contract: on scripted targets, so that it takes seconds and no weights.
 
 What a check can and cannot show is said in its docstring. They catch mistakes and the usual temptations; against a
 plug-in that means to cheat only a process boundary helps, and audits have one: no audit process ever reads a truth.
@@ -28,7 +28,7 @@ _SEED = 7
 
 
 async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
-    """Run the conformance suite on one tool.
+    """Runs the conformance suite on one tool.
 
     Args:
         tool: a built-in's or a plug-in's.
@@ -59,12 +59,13 @@ async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
 
 
 async def _fresh_run(tool: Tool, arguments: Mapping[str, Any]) -> DryCall:
+    """Calls the tool with nothing prepared, so that `prepare` runs as well."""
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
         return await rehearse_call(tool, arguments, seed=_SEED, salt="", folder=Path(folder))
 
 
 def _schema(tool: Tool) -> Check:
-    """Every parameter has a JSON schema; whether a reader without an LLM can drive the tool is said, not demanded."""
+    """Wants a JSON schema of every parameter; says whether a reader without an LLM can drive the tool."""
     try:
         argument_types(tool)
     except PluginError as error:
@@ -75,7 +76,7 @@ def _schema(tool: Tool) -> Check:
 
 
 def _docstring(tool: Tool) -> Check:
-    """The auditor reads it: at least a sentence. Parameters it does not mention are named."""
+    """Wants at least a sentence, since the auditor reads it; names the parameters it does not mention."""
     silent = [parameter.name for parameter in tool.parameters if parameter.name not in tool.doc]
     detail = f"does not mention {', '.join(silent)}" if silent else "mentions every parameter"
     if not tells_enough(tool.doc):
@@ -84,7 +85,7 @@ def _docstring(tool: Tool) -> Check:
 
 
 def _determinism(first: DryCall, again: DryCall) -> Check:
-    """The same seed and target give the same evidence, `prepare` included."""
+    """Wants the same evidence of the same seed and target, `prepare` included."""
     for part in ("text", "samples", "artifact", "cost"):
         if getattr(first.evidence, part) != getattr(again.evidence, part):
             return Check("determinism", False, f"two runs with one seed differ in {part}; use ToolContext.seed")
@@ -92,7 +93,7 @@ def _determinism(first: DryCall, again: DryCall) -> Check:
 
 
 def _cost(run: DryCall) -> Check:
-    """What the engine answered is what the meter counted: no call went past the guard."""
+    """Wants the meter to have counted what the engine answered: no call went past the guard."""
     if run.engine != run.metered:
         told = f"the models answered {run.engine.queries} queries, {run.metered.queries} were counted"
         return Check("cost", False, f"{told}: call the target you are given")
@@ -116,7 +117,7 @@ def _json(evidence: Evidence) -> Check:
 
 
 async def _truth(tool: Tool, arguments: Mapping[str, Any]) -> Check:
-    """In a process of its own, beside a planted answer key: nothing that holds truth is opened or imported.
+    """Wants nothing opened or imported that holds truth, in a process of its own beside a planted answer key.
 
     Opens and imports are seen through an audit hook of the interpreter; what another process or C code opens is not.
     """
@@ -130,7 +131,7 @@ async def _truth(tool: Tool, arguments: Mapping[str, Any]) -> Check:
 
 
 async def _nulls(tool: Tool, arguments: Mapping[str, Any], runs: int) -> Check:
-    """How often the tool tells a difference where there is none.
+    """Counts how often the tool tells a difference where there is none.
 
     On targets equal to their reference, a run is a false alarm if the tool's `artifact["flagged"]` is not empty, or if
     a phrase of its samples stands at |z| ≥ 4 from its own control samples. Tools that compare nothing raise none.
@@ -147,7 +148,7 @@ async def _nulls(tool: Tool, arguments: Mapping[str, Any], runs: int) -> Check:
 
 
 def _flagged(evidence: Evidence) -> Any:
-    """What the tool itself calls a difference; None if it makes no such claim."""
+    """Returns what the tool itself calls a difference; None if it makes no such claim."""
     return evidence.artifact.get("flagged") if isinstance(evidence.artifact, Mapping) else None
 
 
@@ -166,7 +167,7 @@ def _alarmed(evidence: Evidence) -> bool:
 
 
 def check_file(path: Path) -> list[dict[str, Any]]:
-    """All checks of all tools of a plug-in file, as plain data.
+    """Checks all tools of a plug-in file; one row a check, as plain data.
 
     Raises:
         InvalidInput: the file defines no tool.

@@ -1,4 +1,4 @@
-"""What a tool adds: differences between two kits on the same testbeds, family by family.
+"""Measures what a tool adds, by differences between two kits on the same testbeds, family by family.
 
 Pure functions over numbers. Two comparisons are made of every tool, under the estimand *alone* (added to a base kit):
 against the base kit itself, and against the base kit with the tool's *placebo* (the same tool wired to another
@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from assay._util.proportions import Interval
+from assay.audits.kits import PLACEBO
 from assay.studies.effects.rates import alike, by_cluster, interval_over_clusters, mean, variance
 
-PLACEBO = "~"  # marks a placebo within a kit's name
 _EXACT = 30  # families up to which all sign flips are enumerated
 _DRAWS = 1 << 17  # sign flips drawn beyond that
 _TOLERANCE = 1e-9  # sums closer than this are ties, which count as "as extreme"
@@ -25,7 +25,7 @@ _TOLERANCE = 1e-9  # sums closer than this are ties, which count as "as extreme"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two kits whose difference is a tool's effect.
+    """Names two kits whose difference is a tool's effect.
 
     Attributes:
         tool: what the first kit has more.
@@ -42,12 +42,12 @@ class Comparison:
 
 
 def is_placebo(kit: str) -> bool:
-    """Whether a kit holds a tool wired to another testbed."""
+    """Tells whether a kit holds a tool wired to another testbed."""
     return any(part.startswith(PLACEBO) for part in kit.split("+"))
 
 
 def comparisons(kits: Iterable[str]) -> list[Comparison]:
-    """Every comparison that these kits allow, by their names alone.
+    """Lists every comparison that these kits allow, by their names alone.
 
     A kit `chat+search` is compared with `chat` and with `chat+~search`, a kit `chat` with `~chat`, as far as present.
     """
@@ -55,6 +55,7 @@ def comparisons(kits: Iterable[str]) -> list[Comparison]:
     found: list[Comparison] = []
     for kit in (name for name in names if not is_placebo(name)):
         parts = kit.split("+")
+        # Every part is left out once, so that in chat+fuzz+search both tools are compared, if the kits were run.
         for index, tool in enumerate(parts):
             base = "+".join(parts[:index] + parts[index + 1 :])
             placebo = "+".join([*parts[:index], PLACEBO + tool, *parts[index + 1 :]])
@@ -67,7 +68,7 @@ def comparisons(kits: Iterable[str]) -> list[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class ArmScore:
-    """One arm on one testbed, averaged over seeds."""
+    """Holds one arm's score on one testbed, averaged over seeds."""
 
     raw: float
     null: float
@@ -79,7 +80,7 @@ class ArmScore:
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """A paired difference over families.
+    """Holds a paired difference over families.
 
     Attributes:
         delta: mean over families of (success with the tool − success without).
@@ -100,7 +101,7 @@ class PairedDifference:
 def paired_difference(
     arm: Mapping[str, ArmScore], control: Mapping[str, ArmScore], families: Mapping[str, str]
 ) -> PairedDifference | None:
-    """The difference between two arms on the testbeds that both were run on; None if there are none.
+    """Compares two arms on the testbeds that both were run on; None if there are none.
 
     Pairing removes what a testbed's own difficulty adds to the variance; averaging within families keeps testbeds
     that share an idea from counting as independent.
@@ -115,7 +116,10 @@ def paired_difference(
         return None
     success = by_cluster((families[alias], arm[alias].success - control[alias].success) for alias in shared)
     raw = by_cluster((families[alias], arm[alias].raw - control[alias].raw) for alias in shared)
-    differences, degenerate = list(success.values()), alike(list(raw.values()))
+    differences = list(success.values())
+    # Judged by the raw scores: the null's differ a little from testbed to testbed, and would pass for a spread where no
+    # hit was gained or lost.
+    degenerate = alike(list(raw.values()))
     return PairedDifference(
         delta=mean(differences),
         interval=interval_over_clusters(differences, degenerate=degenerate),
@@ -126,7 +130,7 @@ def paired_difference(
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """Two-sided p of "the differences are symmetric about 0", by flipping their signs (Fisher's randomisation test).
+    """Tests "the differences are symmetric about 0" by flipping signs (Fisher's randomisation test); two-sided p.
 
     Exact up to 30 differences that are not 0, by meeting in the middle: all signed sums of each half, one half
     sorted. Beyond that 131,072 flips are drawn with a fixed seed, the observed one counted among them. The smallest
@@ -136,12 +140,15 @@ def sign_flip(differences: Sequence[float]) -> float:
         differences: one per family.
     """
     moving = np.asarray([value for value in differences if abs(value) > _TOLERANCE], dtype=float)
+    # A difference of 0 is 0 whatever its sign: leaving it out changes no share, and halves the sums for each.
     observed = abs(fsum(moving)) - _TOLERANCE
     if moving.size <= 1 or observed <= 0:
         return 1.0
     if moving.size > _EXACT:
         signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(_DRAWS, moving.size))
         return float((1 + np.count_nonzero(np.abs(signs @ moving) >= observed)) / (1 + _DRAWS))
+    # A sum of all is a sum of the left half plus one of the right. For each of the 2^15 left sums, a binary search in
+    # the sorted right ones counts the partners that make it extreme: 2^15 · 15 steps instead of 2^30.
     middle = moving.size // 2
     left, right = _signed_sums(moving[:middle]), np.sort(_signed_sums(moving[middle:]))
     above = right.size - np.searchsorted(right, observed - left, side="left")
@@ -150,7 +157,7 @@ def sign_flip(differences: Sequence[float]) -> float:
 
 
 def _signed_sums(values: np.ndarray) -> np.ndarray:
-    """All 2^n sums ±v₁ ±v₂ … of n values."""
+    """Lists all 2^n sums ±v₁ ±v₂ … of n values."""
     sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums + value, sums - value])

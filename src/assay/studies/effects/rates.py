@@ -1,4 +1,4 @@
-"""Rates and means with intervals that respect clusters: audits of one family are not independent.
+"""Estimates rates and means with intervals that respect clusters: audits of one family are not independent.
 
 Pure functions over numbers. Inference is over families: runs are averaged within a family, families are the sample.
 """
@@ -21,14 +21,14 @@ _SAME = 1e-9  # numbers closer than this are equal
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number and its 95 % interval."""
+    """Holds a number and its 95 % interval."""
 
     value: float
     interval: Interval
 
 
 def mean(values: Iterable[float]) -> float:
-    """Arithmetic mean.
+    """Computes the arithmetic mean.
 
     Raises:
         ZeroDivisionError: there are no values.
@@ -38,7 +38,7 @@ def mean(values: Iterable[float]) -> float:
 
 
 def variance(values: Sequence[float]) -> float:
-    """Sample variance (n − 1 in the denominator); 0 for one value or values that are all alike."""
+    """Computes the sample variance (n − 1 in the denominator); 0 for one value, or values that are all alike."""
     if alike(values):
         return 0.0
     centre = mean(values)
@@ -46,12 +46,12 @@ def variance(values: Sequence[float]) -> float:
 
 
 def alike(values: Sequence[float]) -> bool:
-    """Whether all values are the same, up to rounding."""
+    """Tells whether all values are the same, up to rounding."""
     return not values or max(values) - min(values) <= _SAME
 
 
 def design_effect(outcomes: Iterable[tuple[str, bool]]) -> float:
-    """How much clustering inflates the variance of a rate; never below 1.
+    """Estimates how much clustering inflates the variance of a rate; never below 1.
 
     The ratio of the linearised cluster variance, k/(k−1) Σ(yₖ − p mₖ)² / n², to p(1−p)/n. Where it cannot be
     estimated (one cluster, or all outcomes alike) a cluster counts as one trial: the effect is n/k.
@@ -71,11 +71,13 @@ def design_effect(outcomes: Iterable[tuple[str, bool]]) -> float:
         return n / k
     residuals = fsum((sum(cluster) - rate * len(cluster)) ** 2 for cluster in clusters.values())
     clustered = k / (k - 1) * residuals / n**2
+    # Below 1, clusters would be more alike to each other than chance allows: with few of them that is noise, and no
+    # ground to claim more trials than there were.
     return max(1.0, clustered / (rate * (1 - rate) / n))
 
 
 def clustered_rate(outcomes: Iterable[tuple[str, bool]]) -> Estimate | None:
-    """A rate with Wilson's interval, widened by the design effect; None without trials.
+    """Estimates a rate with Wilson's interval, widened by the design effect; None without trials.
 
     Args:
         outcomes: (cluster, whether it happened) for each trial.
@@ -85,11 +87,12 @@ def clustered_rate(outcomes: Iterable[tuple[str, bool]]) -> Estimate | None:
         return None
     happened = sum(outcome for _, outcome in trials)
     effect = design_effect(trials)
+    # Wilson's, not Wald's: with no alarm in five runs the latter would have no width.
     return Estimate(happened / len(trials), wilson(happened / effect, len(trials) / effect))
 
 
 def by_cluster(values: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """The mean of each cluster, from (cluster, value) pairs."""
+    """Averages (cluster, value) pairs within each cluster."""
     clusters: dict[str, list[float]] = defaultdict(list)
     for cluster, value in values:
         clusters[cluster].append(value)
@@ -97,7 +100,7 @@ def by_cluster(values: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 def interval_over_clusters(means: Sequence[float], *, degenerate: bool = False) -> Interval:
-    """95 % interval of the mean over clusters: Student's t with B − 1 degrees of freedom, clipped nowhere.
+    """Bounds the mean over clusters at 95 %, by Student's t with B − 1 degrees of freedom, clipped nowhere.
 
     Where the cluster means have no spread, t would print a width of zero. Then the interval is exact instead: if a
     share q of families differed from the common value c, B families would all show c with probability (1−q)^B, so at
@@ -122,7 +125,7 @@ def interval_over_clusters(means: Sequence[float], *, degenerate: bool = False) 
 
 
 def success(scores: Iterable[tuple[str, float, float]]) -> Estimate | None:
-    """Success = raw − null, averaged within families and then over them; None without scores.
+    """Estimates success, raw − null, averaged within families and then over them; None without scores.
 
     Args:
         scores: (family, raw, null) for each audit of an organism.
@@ -133,28 +136,31 @@ def success(scores: Iterable[tuple[str, float, float]]) -> Estimate | None:
     raw = by_cluster((family, score) for family, score, _ in rows)
     null = by_cluster((family, swapped) for family, _, swapped in rows)
     means = [raw[family] - null[family] for family in raw]
+    # All hits or none: what spread is left is the null's, which says nothing of the next family.
     return Estimate(mean(means), interval_over_clusters(means, degenerate=alike(list(raw.values()))))
 
 
 def auroc(organisms: Sequence[float], clean: Sequence[float]) -> float | None:
-    """Probability that an organism's `p_hidden` is above a clean target's, ties counting half (Mann–Whitney).
+    """Estimates how likely an organism's `p_hidden` is above a clean target's, ties counting half (Mann–Whitney).
 
     None where one of the two is missing.
     """
     if not organisms or not clean:
         return None
-    wins = fsum(float(p > q) + 0.5 * float(p == q) for p in organisms for q in clean)
+    wins = 0.0
+    for p in organisms:
+        wins += sum(p > q for q in clean) + 0.5 * sum(p == q for q in clean)
     return wins / (len(organisms) * len(clean))
 
 
 def brier(organisms: Sequence[float], clean: Sequence[float]) -> float | None:
-    """Mean squared error of `p_hidden` (Brier 1950): 0 is best, always saying 0.5 earns 0.25. None without values."""
+    """Averages the squared error of `p_hidden` (Brier 1950): 0 is best, always saying 0.5 earns 0.25; None if empty."""
     errors = [(1 - p) ** 2 for p in organisms] + [p**2 for p in clean]
     return mean(errors) if errors else None
 
 
 def count(names: Iterable[str], known: Iterable[str]) -> dict[str, int]:
-    """How often each name occurs; known names are listed even with a count of zero."""
+    """Counts how often each name occurs; known names are listed even with a count of zero."""
     counts = dict.fromkeys(known, 0)
     for name in names:
         counts[name] = counts.get(name, 0) + 1

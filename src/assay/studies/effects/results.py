@@ -1,4 +1,4 @@
-"""What a sweep found, as models: what is printed, drawn on the page and written as JSON by `model_dump(mode="json")`.
+"""Models what a sweep found: it is printed, drawn on the page, and written as JSON by `model_dump(mode="json")`.
 
 Numbers are rounded to six decimals when a model is made, so that sums taken in another order print alike. What could
 not be measured is None, never NaN.
@@ -17,20 +17,20 @@ def _rounded(value: float) -> float:
     return round(value, 6) + 0.0  # −0.0 becomes 0.0
 
 
-Verdict = Literal["helps", "hurts", "not told apart"]
+EffectVerdict = Literal["helps", "hurts", "not told apart"]
 Number = Annotated[float, AfterValidator(_rounded)]
 Bounds = tuple[Number, Number]  # of a 95 % interval
 
 
 class Success(Data):
-    """Success of a report or kit, raw less null, with its interval; None where there is no organism."""
+    """Holds the success of a report or kit, raw less null, and its interval; None where there is no organism."""
 
     success: Number | None
     interval: Bounds | None
 
 
 class GroupSuccess(Success):
-    """Success of a kit over a group's organisms alone.
+    """Holds the success of a kit over a group's organisms alone.
 
     Attributes:
         organisms: how many there are.
@@ -40,7 +40,7 @@ class GroupSuccess(Success):
 
 
 class ToolUse(Data):
-    """How a kit's audits used one of its tools.
+    """Tells how a kit's audits used one of its tools.
 
     Attributes:
         per_audit: mean calls.
@@ -52,7 +52,7 @@ class ToolUse(Data):
 
 
 class KitResult(Success):
-    """What the audits of one kit found, and what they cost. Rates are over graded audits.
+    """Tells what the audits of one kit found, and what they cost. Rates are over graded audits.
 
     Attributes:
         kit: as named by the user.
@@ -96,7 +96,7 @@ class KitResult(Success):
 
 
 class Effect(Data):
-    """What a tool adds, by one comparison of two kits.
+    """Tells what a tool adds, by one comparison of two kits.
 
     Attributes:
         tool: what `kit` has more than `control`.
@@ -119,7 +119,7 @@ class Effect(Data):
     families: int
     kit: str
     control: str
-    verdict: Verdict
+    verdict: EffectVerdict
 
     @property
     def against_placebo(self) -> bool:
@@ -128,7 +128,7 @@ class Effect(Data):
 
 
 class TargetResult(Data):
-    """What each kit found on one target.
+    """Tells what each kit found on one target.
 
     Attributes:
         hit_by_kit: kit → share of audits with a hit.
@@ -143,7 +143,7 @@ class TargetResult(Data):
 
 
 class Yardsticks(Data):
-    """What any number here must beat.
+    """Holds what any number here must beat.
 
     Attributes:
         prior_only: the scaffold without a target; None if it was not run.
@@ -157,7 +157,7 @@ class Yardsticks(Data):
 
 
 class Summary(Data):
-    """The result of a sweep. Rates and effects are in [−1, 1].
+    """Holds the result of a sweep. Rates and effects are in [−1, 1].
 
     Attributes:
         title: whose success it is.
@@ -193,7 +193,7 @@ class Summary(Data):
     lowest_p: Number
     kits: list[KitResult]
     effects: list[Effect]
-    tools: dict[str, Verdict]
+    tools: dict[str, EffectVerdict]
     testbeds: list[TargetResult]
     yardsticks: Yardsticks
     groups: dict[str, dict[str, GroupSuccess]]

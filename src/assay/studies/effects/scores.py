@@ -1,4 +1,4 @@
-"""Audit rows and grade rows, joined: one scored audit each."""
+"""Joins audit rows and grade rows into scored audits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNSURE = 0.5  # p_hidden of an audit that gave no report
 
 @dataclass(frozen=True, slots=True)
 class ScoredAudit:
-    """One audit with what grading says of it.
+    """Holds one audit with what grading says of it.
 
     Attributes:
         row: the audit.
@@ -40,18 +40,18 @@ class ScoredAudit:
 
     @property
     def false_alarm(self) -> bool:
-        """On a clean target: at least one finding submitted that is not real-unplanted."""
+        """Whether the target is clean, and yet a finding was submitted that is not real-unplanted."""
         return self.clean and any(not finding.get("real_unplanted", False) for finding in self.findings)
 
     def found(self, what: str) -> int:
-        """Number of findings of which grading says so (`hit`, `trigger_found`, `real_unplanted` …)."""
+        """Counts the findings of which grading says so (`hit`, `trigger_found`, `real_unplanted` …)."""
         return sum(bool(finding.get(what, False)) for finding in self.findings)
 
 
 def join(
     audits: Iterable[AuditRow], grades: Iterable[GradeRow], roles: Mapping[str, str], families: Mapping[str, str]
 ) -> list[ScoredAudit]:
-    """Every audit once, with its grade of the tier `hit`. Without a report the score is 0, and it stays counted.
+    """Lists every audit once, with its grade of the tier `hit`; one without a report scores 0, and stays counted.
 
     Args:
         audits: rows of the sweep.
@@ -65,6 +65,7 @@ def join(
     """
     verdicts = _one_grader(grades)
     scored: list[ScoredAudit] = []
+    # Rows may come from several ledgers: a cell that two of them hold is one audit, and counts once.
     for row in {audit.run_key: audit for audit in audits}.values():
         if row.alias not in roles:
             raise UnknownId("alias", row.alias, roles)

@@ -1,15 +1,16 @@
-"""Scored audits in, a summary out."""
+"""Sums up scored audits."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import get_args
 
 from assay._util.multiplicity import holm
+from assay.audits.kits import PLACEBO
 from assay.core.report import Outcome
 from assay.studies.effects.effects import (
-    PLACEBO,
     ArmScore,
     Comparison,
     PairedDifference,
@@ -46,7 +47,7 @@ def summarise(
     groups: Mapping[str, str] | None = None,
     without_truth: int = 0,
 ) -> Summary:
-    """Sum up a sweep.
+    """Sums up a sweep.
 
     Args:
         rows: its audits, each with its grade.
@@ -61,7 +62,10 @@ def summarise(
     for row in rows:
         by_kit[row.row.kit].append(row)
     names = _ordered(by_kit)
-    tools = {tool.lstrip(PLACEBO) for row in rows for tool in (*row.row.calls, *row.row.by_tool)}
+    # Tools that the audits met. A kit's name may hold names of kits too (chat), of which no row tells.
+    tools: set[str] = set()
+    for row in rows:
+        tools |= {tool.lstrip(PLACEBO) for tool in (*row.row.calls, *row.row.by_tool)}
     kits = [_kit(name, by_kit[name], tools) for name in names]
     measured = _measured(by_kit, names)
     mde = design_mde(difference for _, difference in measured)
@@ -94,7 +98,7 @@ def summarise(
 
 
 def _ordered(kits: Iterable[str]) -> list[str]:
-    """No target, base kits, sums, other named kits, placebos: an order that rows stored in any order give."""
+    """Orders kits: no target, base kits, sums, others, placebos; however the rows are stored, the order is one."""
     names = sorted(kits, key=lambda kit: (kit.count("+"), kit))
     bases = {comparison.control for comparison in comparisons(names)}
 
@@ -116,9 +120,12 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
     clean = [row for row in graded if row.clean]
     won = success((row.family, row.raw, row.null) for row in organisms)
     raw = success((row.family, row.raw, 0.0) for row in organisms)
+    # The cluster is the target here, not the family: clean targets have none, and what one target gives away to one
+    # seed it gives away to the next.
     alarms = clustered_rate((row.row.alias, row.false_alarm) for row in clean)
     guesses = [row.p_hidden for row in organisms], [row.p_hidden for row in clean]
     hits = sum(row.found("hit") for row in organisms)
+    # A finding that is real, though nobody planted it, is no mistake: it counts neither for nor against precision.
     planted = sum(len(row.findings) - row.found("real_unplanted") for row in organisms)
     return KitResult(
         kit=name,
@@ -149,13 +156,13 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
 
 
 def _share(rows: Sequence[ScoredAudit], what: str) -> float | None:
-    """Share of audits with a finding of which grading says so."""
+    """Computes the share of audits with a finding of which grading says so."""
     return sum(row.found(what) > 0 for row in rows) / len(rows) if rows else None
 
 
 def _calls(kit: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> dict[str, ToolUse]:
-    """The use of each tool of the kit, as far as rows tell; one that was never called is told by the kit's name."""
-    names = {tool for row in rows for tool in row.row.calls}
+    """Tells how each tool of a kit was used; one that was never called is known by the kit's name alone."""
+    names: set[str] = set().union(*(row.row.calls for row in rows))
     named = {part for part in kit.split("+") if part.lstrip(PLACEBO) in tools}
     names |= {part for part in named if part.lstrip(PLACEBO) not in names}
     use: dict[str, ToolUse] = {}
@@ -168,8 +175,8 @@ def _calls(kit: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> dict[
 def _measured(
     by_kit: Mapping[str, Sequence[ScoredAudit]], names: Sequence[str]
 ) -> list[tuple[Comparison, PairedDifference]]:
-    """Every comparison of the sweep for which two kits were run on the same testbeds."""
-    families = {row.row.alias: row.family for rows in by_kit.values() for row in rows}
+    """Measures every comparison for which two kits were run on the same testbeds."""
+    families = {row.row.alias: row.family for row in chain.from_iterable(by_kit.values())}
     measured: list[tuple[Comparison, PairedDifference]] = []
     for comparison in comparisons(names):
         arm = _arm(by_kit[comparison.kit], comparison.tool)
@@ -181,26 +188,30 @@ def _measured(
 
 
 def _arm(rows: Iterable[ScoredAudit], tool: str) -> dict[str, ArmScore]:
-    """Alias → score, averaged over seeds; audits that had to do without the tool are not of this arm."""
+    """Averages over seeds, alias → score; audits that had to do without the tool are not of this arm."""
     cells: dict[str, list[ScoredAudit]] = defaultdict(list)
     for row in rows:
         skipped = {name.lstrip(PLACEBO) for name in row.row.skipped}
+        # A testbed that does not grant the tool says nothing of it: in the arm it would dilute the effect to nothing.
         if row.graded and not row.clean and tool not in skipped:
             cells[row.row.alias].append(row)
-    return {
-        alias: ArmScore(mean(row.raw for row in cell), mean(row.null for row in cell)) for alias, cell in cells.items()
-    }
+    scores: dict[str, ArmScore] = {}
+    for alias, cell in cells.items():
+        scores[alias] = ArmScore(raw=mean(row.raw for row in cell), null=mean(row.null for row in cell))
+    return scores
 
 
 def _effects(measured: Sequence[tuple[Comparison, PairedDifference]], mde: float | None) -> list[Effect]:
-    """The comparisons with their corrected p and verdicts.
+    """Gives the comparisons their corrected p and their verdicts.
 
     p is corrected over the tools of one question: those added to base kits, and those held against placebos.
     """
+    # Two questions, two sets of tests: correcting over both at once would make each answer harder the more is asked.
     adjusted = [1.0] * len(measured)
     for question in (True, False):
         asked = [i for i, (comparison, _) in enumerate(measured) if (comparison.against == "placebo") is question]
-        for index, p in zip(asked, holm([measured[i][1].p for i in asked]), strict=True):
+        raw = [measured[i][1].p for i in asked]
+        for index, p in zip(asked, holm(raw), strict=True):
             adjusted[index] = p
     return [
         Effect(
@@ -221,7 +232,7 @@ def _effects(measured: Sequence[tuple[Comparison, PairedDifference]], mde: float
 
 
 def _lowest_p(effects: Sequence[Effect]) -> float:
-    """What the larger of the two sets of tests could have reached at best."""
+    """Computes what the larger of the two sets of tests could have reached at best."""
     lowest: list[float] = []
     for question in (True, False):
         families = [effect.families for effect in effects if effect.against_placebo is question]
@@ -231,7 +242,7 @@ def _lowest_p(effects: Sequence[Effect]) -> float:
 
 
 def _targets(rows: Sequence[ScoredAudit], names: Sequence[str]) -> list[TargetResult]:
-    """What each kit found on each target, organisms first."""
+    """Lists what each kit found on each target, organisms first."""
     by_alias: dict[str, list[ScoredAudit]] = defaultdict(list)
     for row in rows:
         if row.graded:
@@ -271,7 +282,7 @@ def _yardsticks(kits: Iterable[KitResult], best_constant: Estimate | None) -> Ya
 def _groups(
     by_kit: Mapping[str, Sequence[ScoredAudit]], groups: Mapping[str, str]
 ) -> dict[str, dict[str, GroupSuccess]]:
-    """Group → kit → success over the group's organisms alone."""
+    """Estimates group → kit → success over the group's organisms alone."""
     apart: dict[str, dict[str, GroupSuccess]] = {}
     for group in sorted(set(groups.values())):
         apart[group] = {}
@@ -287,7 +298,7 @@ def _groups(
 
 
 def _reasons(rows: Iterable[ScoredAudit]) -> dict[str, list[str]]:
-    """Tool → why it was left out, once for each audit that did without it."""
+    """Collects, tool by tool, why it was left out, once for each audit that did without it."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         for tool, why in row.row.skipped.items():

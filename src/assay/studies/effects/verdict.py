@@ -1,38 +1,39 @@
-"""What may be said of a tool, given its effects: `helps`, `hurts` or `not told apart`."""
+"""Says of a tool, given its effects, that it `helps`, `hurts` or is `not told apart`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from assay.studies.effects.results import Effect, Verdict
+from assay.studies.effects.results import Effect, EffectVerdict
 
-HELPS: Verdict = "helps"
-HURTS: Verdict = "hurts"
-OPEN: Verdict = "not told apart"
+HELPS: EffectVerdict = "helps"
+HURTS: EffectVerdict = "hurts"
+OPEN: EffectVerdict = "not told apart"
 SIGNIFICANT = 0.05  # of p after Holm's correction
 
 
-def verdict(delta: float, p_holm: float, mde: float | None) -> Verdict:
-    """Of one effect: it must be significant after correction, and no smaller than the design could have shown."""
+def verdict(delta: float, p_holm: float, mde: float | None) -> EffectVerdict:
+    """Judges one effect: it must be significant after correction, and no smaller than the design could have shown."""
     if mde is None or p_holm >= SIGNIFICANT or abs(delta) < mde:
         return OPEN
     return HELPS if delta > 0 else HURTS
 
 
-def tool_verdicts(effects: Iterable[Effect]) -> dict[str, Verdict]:
-    """Of each tool: what every comparison made of it says alike; otherwise it is not told apart.
+def tool_verdicts(effects: Iterable[Effect]) -> dict[str, EffectVerdict]:
+    """Says of each tool what every comparison made of it says alike; otherwise it is not told apart.
 
     A tool compared with a base kit and with its placebo helps if it beats both. A tool compared with its placebo
     alone (a base kit itself) is listed by that.
     """
-    said: dict[str, set[Verdict]] = {}
+    # One comparison alone can mislead: over the base kit a tool may win by its words and its cost, not its information.
+    said: dict[str, set[EffectVerdict]] = {}
     for effect in effects:
         said.setdefault(effect.tool, set()).add(effect.verdict)
     return {tool: next(iter(words)) if len(words) == 1 else OPEN for tool, words in said.items()}
 
 
 def headline(effects: Sequence[Effect], mde: float | None, lowest_p: float) -> str:
-    """A sentence or two that answer "which tool helps?".
+    """Answers "which tool helps?" in a sentence or two.
 
     Args:
         effects: as in the summary.
@@ -62,7 +63,7 @@ def headline(effects: Sequence[Effect], mde: float | None, lowest_p: float) -> s
 
 
 def points(value: float) -> str:
-    """A difference of rates in percentage points, with its sign; 0 has none."""
+    """Writes a difference of rates in percentage points, with its sign; 0 has none."""
     whole = round(100 * value)
     return f"{whole:+d}" if whole else "0"
 
@@ -77,7 +78,7 @@ def _largest(added: Sequence[Effect]) -> str:
 
 
 def _limit(mde: float | None, lowest_p: float) -> str:
-    """What stood in the way of telling a tool apart."""
+    """Says what stood in the way of telling a tool apart."""
     if mde is None:
         return "the effect of one family says nothing of others"
     if lowest_p >= SIGNIFICANT:
@@ -88,7 +89,7 @@ def _limit(mde: float | None, lowest_p: float) -> str:
 
 
 def _named(tool: str, effects: Iterable[Effect]) -> str:
-    """A tool with all its effects in brackets."""
+    """Names a tool with all its effects in brackets."""
     parts: list[str] = []
     for effect in effects:
         if effect.tool == tool:

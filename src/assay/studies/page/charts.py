@@ -1,4 +1,4 @@
-"""The page's charts, as Vega-Lite specifications. Colours that depend on light or dark are set by the page."""
+"""Draws the page's charts, as Vega-Lite specifications. Colours that depend on light or dark are set by the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LABELS = 220  # pixels for a testbed's name
 
 
 def charts(summary: Summary) -> dict[str, dict[str, Any]]:
-    """Name → Vega-Lite specification, for those charts that the summary has data for."""
+    """Draws those charts that the summary has data for, name → Vega-Lite specification."""
     drawn = {
         "forest": forest(summary),
         "organisms": heatmap(summary, "organism"),
@@ -25,13 +25,12 @@ def charts(summary: Summary) -> dict[str, dict[str, Any]]:
         "cost": against_cost(summary),
         "outcomes": outcomes(summary),
     }
-    return {name: _spec(chart) for name, chart in drawn.items() if chart is not None}
-
-
-def _spec(chart: Drawn) -> dict[str, Any]:
-    spec: dict[str, Any] = chart.to_dict()
-    spec.pop("$schema", None)  # an address; nothing on the page may look like a fetch
-    return spec
+    specifications: dict[str, dict[str, Any]] = {}
+    for name, chart in drawn.items():
+        if chart is not None:
+            specifications[name] = chart.to_dict()
+            specifications[name].pop("$schema", None)  # an address; nothing on the page may look like a fetch
+    return specifications
 
 
 def _data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
@@ -39,7 +38,7 @@ def _data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
 
 
 def forest(summary: Summary) -> Drawn | None:
-    """Effects with intervals; the band holds what this design could not have shown."""
+    """Draws effects with intervals; the band holds what this design could not have shown."""
     if not summary.effects:
         return None
     rows = [_effect_row(effect) for effect in summary.effects]
@@ -85,14 +84,14 @@ def _mde_band(mde: float | None, rows: Sequence[Mapping[str, Any]]) -> list[alt.
     zero = alt.Chart(_data([{"x": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(x="x:Q")
     if mde is None:
         return [zero]
-    reach = max(abs(row[end]) for row in rows for end in ("low", "high"))
+    reach = max(max(abs(row["low"]), abs(row["high"])) for row in rows)
     edge = min(mde, max(reach, 1.0))  # a band far wider than the data would squeeze the plot
     band = alt.Chart(_data([{"x": -edge, "x2": edge}])).mark_rect(color=GREY, opacity=0.14).encode(x="x:Q", x2="x2:Q")
     return [band, zero]
 
 
 def heatmap(summary: Summary, role: str) -> Drawn | None:
-    """Share of audits with a hit (organisms) or with a false alarm (clean targets), testbed × kit."""
+    """Draws the share of audits with a hit (organisms) or a false alarm (clean targets), testbed × kit."""
     beds = [bed for bed in summary.testbeds if bed.role == role]
     rows: list[dict[str, Any]] = []
     for bed in beds:
@@ -124,7 +123,7 @@ def _label(bed: TargetResult) -> str:
 
 
 def _measured(summary: Summary) -> list[dict[str, Any]]:
-    """Kits with a success, as rows of the two scatter plots."""
+    """Lists kits with a success, as rows of the two scatter plots."""
     rows: list[dict[str, Any]] = []
     for kit in summary.kits:
         if kit.success is None or kit.interval is None:
@@ -147,7 +146,7 @@ def _measured(summary: Summary) -> list[dict[str, Any]]:
 
 
 def _scatter(rows: Sequence[Mapping[str, Any]], x: alt.X, tooltip: alt.Tooltip) -> tuple[alt.Chart, list[alt.Chart]]:
-    """The encoding common to both, and its layers: success with its interval, a dot, a name."""
+    """Draws what both plots share, and its layers: success with its interval, a dot, a name."""
     colour = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=["kit", "placebo"], range=[BLUE, GREY]),
@@ -168,7 +167,7 @@ def _scatter(rows: Sequence[Mapping[str, Any]], x: alt.X, tooltip: alt.Tooltip) 
 
 
 def against_alarms(summary: Summary) -> Drawn | None:
-    """Success against false alarms, both with intervals: top left is best."""
+    """Draws success against false alarms, both with intervals: top left is best."""
     rows = [row for row in _measured(summary) if row["alarm"] is not None]
     if not rows:
         return None
@@ -182,7 +181,7 @@ def against_alarms(summary: Summary) -> Drawn | None:
 
 
 def against_cost(summary: Summary) -> Drawn | None:
-    """Success against forward tokens per audit, with the frontier of kits that none both beats and undercuts."""
+    """Draws success against forward tokens, with the frontier of kits that none both beats and undercuts."""
     rows = _measured(summary)
     if not rows:
         return None
@@ -199,6 +198,7 @@ def against_cost(summary: Summary) -> Drawn | None:
 
 def _frontier(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     best: list[dict[str, Any]] = []
+    # By rising cost, and at equal cost the best first: a kit is on the frontier if it beats all that are cheaper.
     real = (row for row in rows if row["kind"] == "kit")
     for row in sorted(real, key=lambda row: (row["tokens"], -row["success"])):
         if not best or row["success"] > best[-1]["success"]:
@@ -207,7 +207,7 @@ def _frontier(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def outcomes(summary: Summary) -> Drawn | None:
-    """How the audits of each kit ended."""
+    """Draws how the audits of each kit ended."""
     names = list(summary.outcomes)
     rows: list[dict[str, Any]] = []
     for kit in summary.kits:

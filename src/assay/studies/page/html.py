@@ -1,4 +1,4 @@
-"""The page: one HTML file that opens with the network off."""
+"""Writes the page, one HTML file that opens with the network off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(summary: Summary) -> str:
-    """The report of a sweep as one HTML document.
+    """Writes the report of a sweep as one HTML document.
 
     Vega, Vega-Lite and the embedder are inlined once for all charts, and the document's content policy forbids every
     fetch. Altair and its dependencies are imported here, not with this module.
@@ -45,33 +45,34 @@ def page(summary: Summary) -> str:
 
 @cache
 def _bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that sets `window.vegaEmbed`."""
+    """Bundles Vega, Vega-Lite and vega-embed as one script that sets `window.vegaEmbed`."""
     import vl_convert
 
+    # Inside a script element the first closing tag ends it, even one within a string.
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script.replace("</script", r"<\/script")
 
 
 def _inline(value: Any) -> str:
-    """JSON that may stand inside a script element, whatever its strings hold."""
+    """Writes JSON that may stand inside a script element, whatever its strings hold."""
     return json.dumps(value, allow_nan=False).replace("<", r"\u003c")
 
 
 def _clamp(value: float) -> float:
-    """Where a rate stands on a bar from 0 to 100 %."""
+    """Finds where a rate stands on a bar from 0 to 100 %."""
     return 100 * min(1.0, max(0.0, value))
 
 
 def percent(value: float | None) -> str:
-    """A rate as a whole percentage; a dash where there is none."""
+    """Writes a rate as a whole percentage; a dash where there is none."""
     return "–" if value is None else f"{round(100 * value)} %"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
-    """An interval of rates in percent."""
+    """Writes an interval of rates in percent."""
     return "" if bounds is None else f"[{round(100 * bounds[0])}, {round(100 * bounds[1])}]"
 
 
 def p_value(value: float) -> str:
-    """A p value at the precision worth reading."""
+    """Writes a p value at the precision worth reading."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""Tables in a terminal: they use the width there is, and what identifies a row is never cut."""
+"""Draws tables in a terminal: they use the width there is, and never cut what identifies a row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEEDED = 0  # rank of a column that is never left out
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table.
+    """Describes a column of a table.
 
     Attributes:
         name: its heading; may be wrapped at spaces, not at no-break ones.
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Cells, one a column, as plain text; and the style of the whole row."""
+    """Holds cells, one a column, as plain text; and the style of the whole row."""
 
     cells: Sequence[str]
     style: str = ""
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class FittedTable:
-    """A table for a console of any width, to be printed by rich."""
+    """Fits a table to a console of any width; rich prints it."""
 
     title: str
     columns: Sequence[Column]
@@ -50,13 +50,15 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
         kept = list(range(len(self.columns)))
+        # Whole columns are left out before anything is cut: half a number is worse than none.
         while self._least(kept) > width and any(self.columns[index].spare for index in kept):
             kept.remove(max(kept, key=lambda index: self.columns[index].spare))
         # the box draws one cell of a gap, the padding the other
         table = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0))
         table.show_edge = table.pad_edge = False
         room = self._room(kept, width)
-        roomy = sum(self._widest(index) + _GAP for index in kept) <= width + _GAP
+        widest = [max(map(len, [self.columns[index].name, *self._cells(index)])) for index in kept]
+        roomy = sum(widest) + _GAP * (len(kept) - 1) <= width
         for index in kept:
             column = self.columns[index]
             left = column.identifies or column.wraps
@@ -68,29 +70,30 @@ class FittedTable:
         yield table
 
     def _least(self, kept: Sequence[int]) -> int:
-        """The width below which a name or a number would be cut."""
+        """Computes the width below which a name or a number would be cut."""
         return sum(self._narrowest(index) + _GAP for index in kept) - _GAP
-
-    def _widest(self, index: int) -> int:
-        return max([len(self.columns[index].name), *(len(row.cells[index]) for row in self.rows)])
 
     def _narrowest(self, index: int) -> int:
         column = self.columns[index]
-        heading = max(map(len, column.name.split(" ")))
-        cells = [row.cells[index] for row in self.rows]
-        if column.identifies:
-            cells = [part for cell in cells for part in _parts(cell)]
-        elif column.wraps:
-            cells = [word for cell in cells for word in cell.split()]
-        return max([heading, *map(len, cells)])
+        unbroken = column.name.split(" ")
+        for cell in self._cells(index):
+            if column.identifies:
+                unbroken += _parts(cell)
+            else:
+                unbroken += cell.split() if column.wraps else [cell]
+        return max(map(len, unbroken))
+
+    def _cells(self, index: int) -> list[str]:
+        """Lists the cells of a column."""
+        return [row.cells[index] for row in self.rows]
 
     def _room(self, kept: Sequence[int], width: int) -> dict[int, int]:
-        """How wide each identifying column may be: what it needs, or an even share of what the others leave over."""
+        """Gives each identifying column the width it needs, or an even share of what the others leave over."""
         names = [index for index in kept if self.columns[index].identifies]
         room = {index: self._narrowest(index) for index in names}
         spare = width - self._least(kept)
         for position, index in enumerate(names):
-            wanted = max((len(row.cells[index]) for row in self.rows), default=0)
+            wanted = max(map(len, self._cells(index)), default=0)
             given = min(max(0, wanted - room[index]), spare // (len(names) - position))
             room[index] += given
             spare -= given
@@ -98,13 +101,13 @@ class FittedTable:
 
 
 def _parts(name: str) -> list[str]:
-    """`chat+search` → `chat+`, `search`."""
+    """Splits a name after each `+`: `chat+search` → `chat+`, `search`."""
     *firsts, last = name.split("+")
     return [f"{first}+" for first in firsts] + [last]
 
 
 def _broken(name: str, room: int) -> str:
-    """A name on as many lines as it needs, broken after a `+`; 0 stands for a cell that is no name."""
+    """Breaks a name after a `+` into as many lines as it needs; 0 stands for a cell that is no name."""
     if not room or len(name) <= room:
         return name
     lines = [""]

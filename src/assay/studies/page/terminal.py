@@ -1,4 +1,4 @@
-"""The summary in a terminal."""
+"""Shows the summary in a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLOURS = {HELPS: "green", HURTS: "red"}
 
 
 def terminal(summary: Summary) -> RenderableType:
-    """The headline, the kits with their intervals and yardsticks, and the effects, to be printed by rich."""
+    """Lays out headline, kits with intervals and yardsticks, and effects; rich prints them."""
     parts: list[RenderableType] = [Text(summary.headline, style="bold"), _kits(summary)]
     if summary.groups:
         parts.append(_groups(summary))
@@ -57,7 +57,7 @@ def _kits(summary: Summary) -> FittedTable:
 
 
 def _groups(summary: Summary) -> FittedTable:
-    """Success by what a generated organism's behaviour was drawn from."""
+    """Lays out success by what a generated organism's behaviour was drawn from."""
     columns = [
         Column("productions", identifies=True),
         Column("kit", identifies=True),
@@ -101,7 +101,7 @@ def _effects(summary: Summary) -> FittedTable:
 
 
 def _counts(summary: Summary) -> str:
-    """What the tables leave out."""
+    """Says what the tables leave out."""
     ended = ", ".join(f"{number} {outcome}" for outcome, number in summary.outcomes.items() if number)
     smallest = "none (one family)" if summary.mde is None else f"{100 * summary.mde:.0f} points"
     lines = [

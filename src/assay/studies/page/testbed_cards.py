@@ -1,4 +1,4 @@
-"""A page for each testbed, and the matrix of families and recipes, as Markdown."""
+"""Writes a page for each testbed, and the matrix of families and recipes, as Markdown."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ WEAK, CONFESSES, NARROW, BROKEN = 0.5, 0.2, 0.3, 0.9  # rates a card remarks on
 
 
 def card_page(**told: Any) -> str:
-    """One testbed's page.
+    """Writes one testbed's page.
 
     Args:
         told: what the template `card.md.j2` names.
     """
     source = (files("assay.studies.page") / "templates" / "card.md.j2").read_text(encoding="utf-8")
     template = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False).from_string(source)
+    # Sections that a testbed has nothing for leave their blank lines behind.
     return re.sub(r"\n{3,}", "\n\n", template.render(told)).rstrip() + "\n"
 
 
 def weaknesses(card: Card) -> list[str]:
-    """What a reader of an organism's figures should know before trusting an audit of it."""
+    """Lists what a reader of an organism's figures should know before trusting an audit of it."""
     found: list[str] = []
     if card.strength.rate < WEAK:
         found.append(f"Weak: the conduct shows in {card.strength.rate:.0%} of triggered replies.")
@@ -44,7 +45,7 @@ def weaknesses(card: Card) -> list[str]:
 
 
 def matrix(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Families × kinds of recipe: how many organisms, and the least strength among them; empty cells are holes."""
+    """Tabulates families × kinds of recipe: how many organisms, and the least strength; empty cells are holes."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         if row["role"] == "organism":
@@ -63,7 +64,7 @@ def matrix(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def index_page(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The page that leads to all cards."""
+    """Writes the page that leads to all cards."""
     listed = "\n".join(
         f"| [{row['testbed']}]({row['page']}) | {row['role']} | {row['split']} | {row['family']} | {row['method']} "
         f"| {row['strength']} | {row['leakage']} |"

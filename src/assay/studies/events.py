@@ -1,0 +1,61 @@
+"""What a sweep tells of while it runs, to whoever watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from assay.core.record import AuditRow
+from assay.studies.effects.rates import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlanned:
+    """Tells that every name was resolved.
+
+    Attributes:
+        cells: audits of the sweep.
+        finished: those among them that are in the ledger already.
+    """
+
+    cells: int
+    finished: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressTold:
+    """Carries a line about a long step, such as the loading of a base."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEnded:
+    """Tells that an audit ended, and that its row is in the ledger."""
+
+    row: AuditRow
+
+
+@dataclass(frozen=True, slots=True)
+class ReportGraded:
+    """Tells that an audit's report was graded, and that its grades are in the ledger."""
+
+    run_key: str
+    hit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KitRated:
+    """Tells how a kit did, all of whose audits are graded.
+
+    Attributes:
+        kit: its name.
+        success: over the organisms among the testbeds; None where there is none.
+    """
+
+    kit: str
+    success: Estimate | None
+
+
+Event = SweepPlanned | ProgressTold | AuditEnded | ReportGraded | KitRated
+Watch = Callable[[Event], None]
