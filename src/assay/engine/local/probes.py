@@ -10,14 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import linear
 
-from assay.core.readouts import Along, NegativeLogLikelihood, WithRespectTo
+from assay.core.readouts import Along, Array, NegativeLogLikelihood, WithRespectTo
 from assay.engine.local.edits import ActiveEdit, activate, contrast, prefill_edit, scales
 from assay.engine.local.llama import Llama, Product
 from assay.engine.local.lora import Factors
 from assay.engine.local.queue import Request
 from assay.engine.peft_layout import FUSED
 
-Array = NDArray[np.float32]
 _ROWS = 256  # positions whose logits are in memory at once
 
 
