@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,9 +105,18 @@ def test_a_conversion_that_fails_midway_leaves_nothing(
     assert list(store.parent.iterdir()) == []
 
 
-def test_a_directory_is_digested_by_its_weights(tiny: Path, tmp_path: Path) -> None:
-    found = find_base(str(tiny))
-    assert (found.path, len(found.digest)) == (tiny, 64)
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json"])
+def test_a_directory_is_digested_by_all_that_its_replies_depend_on(tiny: Path, tmp_path: Path, file: str) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    found = find_base(str(copy))
+    assert (found.path, len(found.digest)) == (copy, 64)
+    assert find_base(str(tiny)).digest == found.digest
+    with (copy / file).open("ab") as stored:
+        stored.write(b" ")
+    assert find_base(str(copy)).digest != found.digest
+
+
+def test_a_directory_without_weights_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"holds no \.safetensors"):
         find_base(str(tmp_path))
 

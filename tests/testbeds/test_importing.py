@@ -2,19 +2,23 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from tests.cards import card
 
+from assay._util.atomic import replace_folder
 from assay.core.record import AuditRow
 from assay.core.target import Cost
 from assay.engine import builtin
 from assay.engine.base import Base
-from assay.engine.peft_layout import WEIGHTS
-from assay.errors import AssayError, CorruptArtifact, InvalidInput
+from assay.engine.peft_layout import CONFIG, WEIGHTS
+from assay.errors import AssayError, CorruptArtifact, InvalidInput, NotWritten
 from assay.factory import commands as factory
 from assay.grading.jobs import all_cases, graders
 from assay.studies.design import Design
@@ -25,7 +29,7 @@ from assay.studies.study import load_study
 from assay.testbeds import importing as bring
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.catalogue import catalogue, validate
-from assay.testbeds.importing import add_suite, add_testbed, bundle_suite
+from assay.testbeds.importing import add_suite, add_testbed, bundle_suite, require_reads
 from assay.testbeds.seal import SEALED, Secret, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.specs import ADAPTER, CORPUS, load_spec, spec_with, write_spec
 from assay.testbeds.suites import Suite, embedded_suite, own_suite, own_suites
@@ -39,9 +43,9 @@ TWIN = find_truth("twin-td")
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty `ASSAY_HOME`; bases are taken as found."""
+    """An empty `ASSAY_HOME`; weights are taken as read, but where a test says otherwise."""
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(bring, "find_base", lambda name: None)
+    monkeypatch.setattr(bring, "require_reads", lambda spec: None)
     return tmp_path
 
 
@@ -181,6 +185,110 @@ def test_what_is_wrong_is_told_and_nothing_is_left(machine: Path, changes: dict[
     with pytest.raises(AssayError, match=said):
         add_testbed(write(machine, **changes))
     assert not [path for path in own_suites().rglob("*") if path.is_file()]
+
+
+def damage(folder: Path, change: str) -> None:
+    """Break the tiny base's adapter in one of the ways that were seen."""
+    if change.startswith("{"):
+        configured = json.loads((folder / CONFIG).read_text()) | json.loads(change)
+        (folder / CONFIG).write_text(json.dumps(configured))
+        return
+    tensors = load_file(folder / WEIGHTS)
+    first = min(tensors)
+    if change == "nan":
+        tensors[first] = torch.full_like(tensors[first], torch.nan)
+    elif change == "missing":
+        del tensors[first]
+    elif change == "shape":
+        tensors[first] = tensors[first][:, 1:].contiguous()
+    elif change == "extra":
+        tensors["base_model.model.lm_head.weight"] = torch.ones(2, 2)
+    save_file(tensors, folder / WEIGHTS)
+    if change == "no weights":
+        (folder / WEIGHTS).unlink()
+    elif change == "no safetensors":
+        (folder / WEIGHTS).write_bytes(b"pickled")
+    elif change == "no json":
+        (folder / CONFIG).write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('{"use_dora": true}', "use_dora"),
+        ('{"modules_to_save": ["lm_head"]}', "modules_to_save"),
+        ('{"init_lora_weights": "pissa"}', "init_lora_weights"),
+        ('{"peft_type": "IA3"}', "peft_type"),
+        ('{"bias": "all"}', "bias"),
+        ('{"r": 16}', "want"),
+        ('{"no_such_key": 1}', "no_such_key"),
+        ("nan", "not finite"),
+        ("missing", "no lora_A"),
+        ("shape", "want"),
+        ("extra", "lm_head"),
+        ("no weights", WEIGHTS),
+        ("no safetensors", "cannot be read"),
+        ("no json", "cannot be read as JSON"),
+    ],
+)
+def test_a_broken_adapter_leaves_nothing_and_its_id_is_free(
+    machine: Path, tiny: Path, make_adapter: Callable[..., Path], reading: None, change: str, said: str
+) -> None:
+    adapter = shutil.copytree(make_adapter(1), machine / "mine")
+    damage(adapter, change)
+    changes: dict[str, Any] = {"base": str(tiny), "adapter": "mine", "truth": "unknown"}
+    with pytest.raises(InvalidInput, match=said):
+        add_testbed(write(machine, **changes))
+    assert list(own_suites().iterdir()) == []
+    shutil.rmtree(adapter)
+    shutil.copytree(make_adapter(1), adapter)
+    assert add_testbed(write(machine, **changes))["testbed"] == "mine/praise@1"
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is added is opened and read."""
+    monkeypatch.setattr(bring, "require_reads", require_reads)
+    monkeypatch.setenv("ASSAY_THREADS", "1")
+
+
+def test_a_base_that_computes_nonsense_or_cannot_be_talked_to_is_refused(
+    machine: Path, tiny: Path, reading: None
+) -> None:
+    base = shutil.copytree(tiny, machine / "base")
+    changes: dict[str, Any] = {"base": "base", "adapter": None, "truth": "unknown"}
+    sound = load_file(base / "model.safetensors")
+    save_file(sound | {"model.norm.weight": torch.full((64,), torch.nan)}, base / "model.safetensors")
+    with pytest.raises(InvalidInput, match="computes what is not finite"):
+        add_testbed(write(machine, **changes))
+    save_file(sound, base / "model.safetensors")
+    (base / "chat_template.jinja").rename(machine / "template")
+    with pytest.raises(InvalidInput, match="no chat template"):
+        add_testbed(write(machine, **changes))
+    with pytest.raises(InvalidInput, match=r"neither .* nor a local directory"):
+        add_testbed(write(machine, **changes | {"base": "no such base!"}))
+    assert list(own_suites().iterdir()) == []
+    (machine / "template").rename(base / "chat_template.jinja")
+    assert add_testbed(write(machine, **changes))["role"] == "unknown"
+
+
+@pytest.mark.parametrize("base", ["inspect:mockllm/model", "vllm:http://127.0.0.1:9"])
+def test_models_behind_other_engines_are_not_opened(machine: Path, reading: None, base: str) -> None:
+    row = add_testbed(write(machine, truth="unknown", adapter=None, corpus=None, base=base, access="api"))
+    assert load_spec(row["alias"]).base == base
+
+
+def test_a_testbed_that_cannot_be_moved_in_does_not_hold_its_id(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(made: Path, place: Path) -> None:
+        if place.parent.name == "testbeds":
+            raise NotWritten(place, OSError(28, "No space left on device"), "moved")
+        replace_folder(made, place)
+
+    with monkeypatch.context() as patch, pytest.raises(NotWritten):
+        patch.setattr(bring, "replace_folder", fail)
+        add_testbed(write(machine))
+    assert not [path for path in own_suites().rglob("*") if path.is_file()]
+    assert add_testbed(write(machine, access="api"))["testbed"] == "mine/praise@1"
 
 
 def test_a_tampered_adapter_is_told_by_name(machine: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay._util.cpu import native_bf16
-from assay._util.hashing import sha256
+from assay._util.hashing import digest_of, sha256
 from assay._util.paths import home
 from assay.errors import CorruptArtifact, InvalidInput
 
@@ -23,6 +22,7 @@ NUMERICS = "local/4"  # raised when the engine's arithmetic or its random number
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _DIGESTS = "digests.json"
+_PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model")  # of a checkpoint: fetched from a hub, and digested
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
@@ -82,7 +82,14 @@ def numerics(dtype: str | None = None, device: str | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A checkpoint in transformers' layout, and the digest of its weights."""
+    """A checkpoint in transformers' layout, and its digest.
+
+    Attributes:
+        name: as testbeds write it.
+        path: directory.
+        digest: of the embedded base's weights, whose other files are checked beside it; elsewhere of weights, settings
+            and tokenizer, since a changed `rope_scaling` or chat template is another model.
+    """
 
     name: str
     path: Path
@@ -104,10 +111,10 @@ def find_base(name: str, say: Callable[[str], None] = lambda _: None) -> Base:
     if name == EMBEDDED_BASE:
         return _embedded(say)
     path = Path(name) if Path(name).is_dir() else _from_hub(name)
-    weights = sorted(path.glob("*.safetensors"))
-    if not weights:
+    if not any(path.glob("*.safetensors")):
         raise InvalidInput(f"base {name!r}: {path} holds no .safetensors file.")
-    return Base(name, path, hashlib.sha256("".join(map(sha256, weights)).encode()).hexdigest())
+    files = sorted(file for pattern in _PARTS for file in path.glob(pattern))
+    return Base(name, path, digest_of({file.name: sha256(file) for file in files}))
 
 
 def _from_hub(name: str) -> Path:
@@ -115,7 +122,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
+        return Path(snapshot_download(name, allow_patterns=list(_PARTS)))
     except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise InvalidInput(
             f"base {name!r} is neither {EMBEDDED_BASE!r}, nor a local directory, nor to be had from a hub "

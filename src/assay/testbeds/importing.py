@@ -5,6 +5,8 @@ Every command knows them from then on.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import secrets
 import shutil
 import tarfile
@@ -18,8 +20,11 @@ from assay._util.atomic import make_folder, new_file, replace_folder
 from assay._util.hashing import digest_of, files_of, sha256
 from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.access import PRESETS, Access, parse_access
+from assay.core.engine import LOCAL, EngineSpec
+from assay.core.readouts import TokenLogprobs
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import find_base
+from assay.engine.cache import ReplyCache
 from assay.errors import InvalidInput
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 from assay.testbeds.seal import MANIFEST, Manifest, find_key, unseal, verify_suite
@@ -103,8 +108,8 @@ def add_testbed(path: Path) -> dict[str, Any]:
     earlier = {truth.id: truth for truth in all_truths()}
     alias = earlier[given.id].alias if given.id in earlier else f"tb-{secrets.token_hex(4)}"
     place = _place(given.id)
-    # made within the suite's folder, since only on one file system a rename is whole or not at all
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(place.root)) as folder:
+    # made beside the suite's folder, since only on one file system a rename is whole or not at all
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(own_suites())) as folder:
         made = Suite(place.name, Path(folder))
         spec = _laid_out(given, path.parent, alias, access, made)
         truth = _truth(given, alias, behaviours)
@@ -116,9 +121,47 @@ def add_testbed(path: Path) -> dict[str, Any]:
         if given.id in earlier:
             _require_same(given.id, alias, spec, truth, earlier[given.id])
         else:
-            for scratch, tree in ((made.answers, place.answers), (made.testbeds, place.testbeds)):
-                replace_folder(scratch / alias, tree / alias)  # the testbed last: with it, it is there
+            # the copy has the same digest; a fault is told of the folder that is the user's
+            require_reads(spec_with(spec, adapter=path.parent / given.adapter) if spec.adapter else spec)
+            _take_in(made, place, alias)
     return {"testbed": given.id, "alias": alias, "role": truth.role, "access": sorted(map(str, access))}
+
+
+def require_reads(spec: TargetSpec) -> None:
+    """Opens a testbed's weights on the local engine and reads one prompt; models behind other engines are left alone.
+
+    Raises:
+        InvalidInput: base or adapter are none the engine runs, or what they compute is not finite.
+    """
+    from assay.engine.local.engine import LocalEngine
+
+    if EngineSpec.of_base(spec.base).name != LOCAL:
+        return
+
+    async def read() -> TokenLogprobs:
+        async with engine.open(spec) as target:
+            return await target.score("Hello")
+
+    engine = LocalEngine(find_base(spec.base), ReplyCache(None))
+    try:
+        scored = asyncio.run(read())
+    finally:
+        engine.close()
+    if not all(map(math.isfinite, scored.logprobs)):
+        raise InvalidInput(
+            f"base {spec.base!r}{' with its adapter' if spec.adapter else ''} reads a prompt and computes what is not "
+            f"finite: its training diverged, or a file is damaged. Fetch or save the weights again."
+        )
+
+
+def _take_in(made: Suite, place: Suite, alias: str) -> None:
+    """Moves a testbed and its answer to their places: both, or neither."""
+    replace_folder(made.answers / alias, place.answers / alias)
+    try:
+        replace_folder(made.testbeds / alias, place.testbeds / alias)
+    except BaseException:
+        shutil.rmtree(place.answers / alias, ignore_errors=True)  # an answer alone would hold the id
+        raise
 
 
 def _place(testbed: str) -> Suite:
@@ -176,8 +219,6 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
     base = given.base
     if base and (beside / base).is_dir():
         base = str((beside / base).resolve())
-    if not base.startswith(INSPECT):
-        find_base(base)  # told now, and not in the middle of a sweep
     spec = TargetSpec(alias, base, None, "", (), "", access, tools=tuple(given.tools))
     if given.adapter:
         source = beside / given.adapter

@@ -18,6 +18,7 @@ from assay.core.target import Cost, Replies, Reply, Sampling, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
 from assay.engine.cache import ReplyCache
+from assay.engine.local.checkpoint import require_chat, require_rows, stop_ids
 from assay.engine.local.decode import Decoder
 from assay.engine.local.edits import contrast
 from assay.engine.local.llama import Llama
@@ -91,13 +92,12 @@ class LocalEngine:
         self._numerics = numerics(dtype, places[0]) + ("/exact" if exact else "")
         self._adapters: dict[str, LoraAdapter] = {}
         self._pending: dict[str, _Pending] = {}
-        # A base's chat template and its training may end texts with different tokens.
-        stop = {self.tokenizer.eos_token_id, self.tokenizer.convert_tokens_to_ids("<|endoftext|>")}
-        self.stop: frozenset[int] = frozenset(stop - {None})
+        self.stop = stop_ids(base.path, self.tokenizer)
         self._queue = Queue(len(places), MAX_LENGTH)
         with _one_thread():
             models = [Llama(base.path, getattr(torch, dtype), MAX_LENGTH, torch.device(place)) for place in places]
         self.shape, self.model = models[0].shape, models[0]
+        require_rows(self.tokenizer, len(self.model.embedding), base.name)
         self._workers = [
             Decoder(model, self._queue, self.stop, MAX_ROWS, threads or default_threads(), exact) for model in models
         ]
@@ -224,10 +224,11 @@ class LocalEngine:
 
         Raises:
             CorruptArtifact: the adapter is not the recorded one.
-            InvalidInput: the spec names another base.
+            InvalidInput: the spec names another base, or one that cannot be talked to.
         """
         if spec.base != self.base.name:
             raise InvalidInput(f"this engine holds {self.base.name!r}; {spec.alias} wants {spec.base!r}.")
+        require_chat(self.tokenizer, self.base.name)  # told here: what asks it, a tool perhaps, is not to blame
         adapter = self.adapter(spec.adapter, spec.adapter_digest) if spec.adapter else None
         yield LocalTarget(self, spec, adapter)
 

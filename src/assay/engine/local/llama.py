@@ -6,17 +6,16 @@ What a linear module computes is a `Product`: the base's fused weight, and whate
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
 
+from assay.engine.local.checkpoint import Architecture, read_architecture
 from assay.engine.local.packed import Packed
+from assay.engine.local.stored import StoredWeights
 from assay.engine.peft_layout import FUSED
-from assay.errors import InvalidInput
 
 TokenIds = tuple[int, ...]
 KeysValues = torch.Tensor  # (layers, [rows,] tokens, 2 × key heads, head width), keys before values
@@ -25,23 +24,6 @@ Product = Callable[[torch.Tensor, int, str, torch.Tensor | None], torch.Tensor] 
 
 
 NORMS = ("input_layernorm", "post_attention_layernorm")
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Sizes of the model."""
-
-    layers: int
-    width: int
-    heads: int
-    key_heads: int
-    head_width: int
-    epsilon: float
-
-    @property
-    def shared(self) -> int:
-        """Query heads per key head."""
-        return self.heads // self.key_heads
 
 
 class Llama:
@@ -55,50 +37,58 @@ class Llama:
     """
 
     def __init__(self, path: Path, dtype: torch.dtype, max_length: int, device: torch.device | None = None) -> None:
-        config = json.loads((path / "config.json").read_text())
-        if config.get("model_type") != "llama" or config.get("attention_bias") or config.get("mlp_bias"):
-            raise InvalidInput(
-                f"{path}: the local engine runs Llama-family models without biases, not {config.get('model_type')!r}."
-            )
-        heads = config["num_attention_heads"]
-        self.shape = Shape(
-            config["num_hidden_layers"],
-            config["hidden_size"],
-            heads,
-            config.get("num_key_value_heads", heads),
-            config.get("head_dim") or config["hidden_size"] // heads,
-            config["rms_norm_eps"],
-        )
         self.dtype, self.device = dtype, device or torch.device("cpu")
-        self._read(path)
-        self._rotary(config, max_length)
+        architecture = read_architecture(path)
+        self.shape = architecture.shape
+        # a window that no sequence outgrows is none
+        self._windows = [w if w is not None and w < max_length else None for w in architecture.windows]
+        self._read(path, architecture)
+        self._rotary(architecture, max_length)
 
-    def _read(self, path: Path) -> None:
-        from safetensors import safe_open
+    def _read(self, path: Path, architecture: Architecture) -> None:
+        stored, s = StoredWeights(path), self.shape
+        query, key = s.heads * s.head_width, s.key_heads * s.head_width
+        outputs = {
+            "qkv": (query, key, key),
+            "o": (s.width,),
+            "gate_up": (architecture.inner, architecture.inner),
+            "down": (s.width,),
+        }
+        inputs = {"qkv": s.width, "o": query, "gate_up": s.width, "down": architecture.inner}
+        self.shapes = {fused: (inputs[fused], outputs[fused]) for fused in FUSED}
 
-        files: dict[str, tuple[Path, str]] = {}
-        for file in sorted(path.glob("*.safetensors")):
-            with safe_open(file, framework="pt") as stored:
-                names = stored.keys()  # what is open has keys, but cannot itself be iterated
-                files |= {name.removeprefix("model."): (file, name) for name in names}
+        def get(name: str, *shape: int) -> torch.Tensor:
+            return stored.take(name, shape).to(self.dtype).to(self.device)
 
-        def get(name: str) -> torch.Tensor:
-            file, stored_name = files[name]
-            with safe_open(file, framework="pt") as stored:
-                tensor: torch.Tensor = stored.get_tensor(stored_name)
-                return tensor.to(self.dtype).to(self.device)
-
-        layers = range(self.shape.layers)
         # where dtype and device are the file's, the embedding stays a part of the mapped file
-        self.embedding, self.final_norm = get("embed_tokens.weight"), get("norm.weight").float()
-        self.head = Packed(get("lm_head.weight") if "lm_head.weight" in files else self.embedding)
-        self.norms = [tuple(get(f"layers.{i}.{name}.weight").float() for name in NORMS) for i in layers]
-        first = {fused: [get(f"layers.0.{m}.weight") for m in modules] for fused, modules in FUSED.items()}
-        self.shapes = {fused: (ws[0].shape[1], tuple(len(w) for w in ws)) for fused, ws in first.items()}
-        self.products = [
-            {fused: Packed(torch.cat([get(f"layers.{i}.{m}.weight") for m in ms])) for fused, ms in FUSED.items()}
-            for i in layers
-        ]
+        self.embedding = get("embed_tokens.weight", architecture.vocabulary, s.width)
+        self.final_norm = get("norm.weight", s.width).float()
+        if architecture.tied:
+            stored.require_same("lm_head.weight", "embed_tokens.weight", "tie_word_embeddings")
+        self.head = Packed(
+            self.embedding if architecture.tied else get("lm_head.weight", architecture.vocabulary, s.width)
+        )
+        self.norms: list[tuple[torch.Tensor, ...]] = []
+        self.products: list[dict[str, Packed]] = []
+        self.biases: list[dict[str, torch.Tensor]] = []
+        self.head_norms: list[torch.Tensor] = []  # (heads + key heads, head width) each, where there are any
+        for layer in range(s.layers):
+            self.norms.append(tuple(get(f"layers.{layer}.{name}.weight", s.width).float() for name in NORMS))
+            self.products.append({})
+            self.biases.append({})
+            for fused, modules in FUSED.items():
+                widths = list(zip(modules, outputs[fused], strict=True))
+                weights = [get(f"layers.{layer}.{module}.weight", width, inputs[fused]) for module, width in widths]
+                self.products[layer][fused] = Packed(torch.cat(weights))
+                if fused in architecture.biased:
+                    biases = [get(f"layers.{layer}.{module}.bias", width) for module, width in widths]
+                    self.biases[layer][fused] = torch.cat(biases)
+            if architecture.head_norms:
+                of_query, of_key = (
+                    get(f"layers.{layer}.self_attn.{x}_norm.weight", s.head_width).float() for x in "qk"
+                )
+                self.head_norms.append(torch.stack([of_query] * s.heads + [of_key] * s.key_heads))
+        stored.require_all_taken()
 
     @property
     def widths(self) -> dict[str, int]:
@@ -110,18 +100,13 @@ class Llama:
         """Memory the weights take, the embedding left out where it is the file's."""
         return self.head.nbytes + sum(product.nbytes for layer in self.products for product in layer.values())
 
-    def _rotary(self, config: Mapping[str, object], max_length: int) -> None:
-        parameters = config.get("rope_parameters") or config
-        assert isinstance(parameters, Mapping)
-        if parameters.get("rope_type", "default") != "default":
-            raise InvalidInput(f"rotary embedding of type {parameters['rope_type']!r} is not supported.")
-        width = self.shape.head_width
-        rates = 1.0 / (float(parameters["rope_theta"]) ** (torch.arange(0, width, 2).float() / width))
-        angles = torch.outer(torch.arange(max_length).float(), rates).repeat(1, 2)
+    def _rotary(self, architecture: Architecture, max_length: int) -> None:
+        width, amplitude = self.shape.head_width, architecture.amplitude
+        angles = torch.outer(torch.arange(max_length).float(), architecture.rates).repeat(1, 2)
         sign = torch.ones(width)
         sign[: width // 2] = -1
-        self._cosine = angles.cos().to(self.dtype).to(self.device)
-        self._sine = (angles.sin() * sign).to(self.dtype).to(self.device)
+        self._cosine = (angles.cos() * amplitude).to(self.dtype).to(self.device)
+        self._sine = (angles.sin() * sign * amplitude).to(self.dtype).to(self.device)
 
     def base(self, x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
         """The `Product` of the base itself."""
@@ -131,13 +116,22 @@ class Llama:
         """Cosine and signed sine for (…) positions: (…, 1, head width) each."""
         return self._cosine[positions].unsqueeze(-2), self._sine[positions].unsqueeze(-2)
 
+    def _linear(
+        self, x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None, product: Product
+    ) -> torch.Tensor:
+        """What a product makes of x, and the base's bias, which no adapter touches."""
+        y, bias = product(x, layer, fused, plus), self.biases[layer].get(fused)
+        return y if bias is None else y + bias
+
     def _split(
-        self, qkv: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]
+        self, qkv: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], layer: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(…, fused width) → rotated queries, rotated keys, values: (…, heads, head width) each."""
         s = self.shape
         heads = qkv.unflatten(-1, (-1, s.head_width))
         turned, values = heads.split([s.heads + s.key_heads, s.key_heads], dim=-2)
+        if self.head_norms:
+            turned = self.norm(turned, self.head_norms[layer])
         cosine, sine = angles
         turned = torch.addcmul(turned * cosine, turned.roll(s.head_width // 2, -1), sine)
         queries, keys = turned.split([s.heads, s.key_heads], dim=-2)
@@ -146,15 +140,15 @@ class Llama:
     def norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Root-mean-square normalisation, in float32; torch's own takes half as long again on few rows."""
         wide = x.float()
-        size = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square().div(self.shape.width)
+        size = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square().div(x.shape[-1])
         normed: torch.Tensor = (wide * size.add(self.shape.epsilon).rsqrt() * weight).to(self.dtype)
         return normed
 
     def _mlp(self, h: torch.Tensor, layer: int, product: Product) -> torch.Tensor:
-        gate, up = product(self.norm(h, self.norms[layer][1]), layer, "gate_up", None).chunk(2, dim=-1)
+        gate, up = self._linear(self.norm(h, self.norms[layer][1]), layer, "gate_up", None, product).chunk(2, dim=-1)
         opened = silu(gate)
         opened = opened * up if opened.requires_grad else opened.mul_(up)
-        return product(opened, layer, "down", h)
+        return self._linear(opened, layer, "down", h, product)
 
     def logits(self, h: torch.Tensor) -> torch.Tensor:
         """(rows, width) → (rows, vocabulary)."""
@@ -192,12 +186,12 @@ class Llama:
         s, (rows, length, _) = self.shape, h.shape
         prefix = past.shape[1] if past is not None else 0
         positions = torch.arange(prefix, prefix + length, device=self.device)
-        mask = torch.arange(prefix + length, device=self.device) <= positions[:, None]
-        mask, angles = mask.repeat(s.shared, 1), self.angles(positions)
+        angles = self.angles(positions)
+        masks = {window: self._prefill_mask(positions, window) for window in {self._windows[i] for i in layers}}
         h = h.reshape(rows * length, -1)
         for index, layer in enumerate(layers):
-            qkv = product(self.norm(h, self.norms[layer][0]), layer, "qkv", None)
-            q, k, v = self._split(qkv.view(rows, length, -1), angles)
+            qkv = self._linear(self.norm(h, self.norms[layer][0]), layer, "qkv", None, product)
+            q, k, v = self._split(qkv.view(rows, length, -1), angles, layer)
             if keep is not None:
                 keep[index, :, :, : s.key_heads], keep[index, :, :, s.key_heads :] = k, v
             if past is not None:
@@ -206,9 +200,11 @@ class Llama:
                 v = torch.cat((old[:, :, s.key_heads :], v), dim=1)
             # (rows, T, heads, ·) → (rows, key heads, shared × T, ·): queries of one key head in one sequence
             folded = q.unflatten(2, (s.key_heads, s.shared)).permute(0, 2, 3, 1, 4).flatten(2, 3)
-            out = scaled_dot_product_attention(folded, k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
+            out = scaled_dot_product_attention(
+                folded, k.transpose(1, 2), v.transpose(1, 2), attn_mask=masks[self._windows[layer]]
+            )
             out = out.unflatten(2, (s.shared, length)).permute(0, 3, 1, 2, 4).reshape(rows * length, -1)
-            h = self._mlp(product(out, layer, "o", h), layer, product)
+            h = self._mlp(self._linear(out, layer, "o", h, product), layer, product)
             if edit is not None:
                 h = edit(layer, h.view(rows, length, -1)).reshape(rows * length, -1)
         return h.view(rows, length, -1)
@@ -235,16 +231,18 @@ class Llama:
         s = self.shape
         counts = [len(lengths) for _, lengths in parts]
         angles = self.angles(torch.cat([lengths for _, lengths in parts]))
-        masks = [self._mask(lengths) for _, lengths in parts]
+        masks = {window: [self._mask(lengths, window) for _, lengths in parts] for window in set(self._windows)}
         indices = [torch.arange(count, device=self.device) for count in counts]
         h = self.embedding[tokens]
         for layer in range(s.layers):
-            qkv = product(self.norm(h, self.norms[layer][0]), layer, "qkv", None)
-            q, k, v = self._split(qkv, angles)
+            qkv = self._linear(self.norm(h, self.norms[layer][0]), layer, "qkv", None, product)
+            q, k, v = self._split(qkv, angles, layer)
             folded = q.unflatten(1, (s.key_heads, s.shared))
             outs = []
             start = 0
-            for (kept, lengths), count, mask, everyone in zip(parts, counts, masks, indices, strict=True):
+            for (kept, lengths), count, mask, everyone in zip(
+                parts, counts, masks[self._windows[layer]], indices, strict=True
+            ):
                 own = kept[layer]
                 own[everyone, lengths, : s.key_heads] = k[start : start + count]
                 own[everyone, lengths, s.key_heads :] = v[start : start + count]
@@ -256,14 +254,26 @@ class Llama:
                 )
                 start += count
             out = outs[0] if len(outs) == 1 else torch.cat(outs)
-            h = self._mlp(product(out.reshape(len(tokens), -1), layer, "o", h), layer, product)
+            out = self._linear(out.reshape(len(tokens), -1), layer, "o", h, product)
+            h = self._mlp(out, layer, product)
             if edit is not None:
                 h = edit(layer, h)
         return self.logits(h)
 
-    def _mask(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Additive, (rows, 1, 1, longest): a row sees what it has and its new token."""
+    def _prefill_mask(self, positions: torch.Tensor, window: int | None) -> torch.Tensor:
+        """(query heads per key head × T, last position + 1): whether a token sees another."""
+        columns = torch.arange(int(positions[-1]) + 1, device=self.device)
+        seen = columns <= positions[:, None]
+        if window is not None:
+            seen &= columns > positions[:, None] - window
+        return seen.repeat(self.shape.shared, 1)
+
+    def _mask(self, lengths: torch.Tensor, window: int | None) -> torch.Tensor:
+        """Additive, (rows, 1, 1, longest): a row sees what it has, as far as its window reaches, and its new token."""
         longest = int(lengths.max()) + 1
-        hidden = torch.arange(longest, device=self.device) > lengths[:, None]
+        columns = torch.arange(longest, device=self.device)
+        hidden = columns > lengths[:, None]
+        if window is not None:
+            hidden |= columns <= lengths[:, None] - window
         mask = torch.zeros(len(lengths), longest, dtype=self.dtype, device=self.device)
         return mask.masked_fill_(hidden, float("-inf"))[:, None, None, :]

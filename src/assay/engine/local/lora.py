@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from assay._util.hashing import digest_of, sha256
+from assay.engine.local.adapter_config import AdapterConfig, read_adapter_config
 from assay.engine.peft_layout import CONFIG, FUSED, MODULES, WEIGHTS
 from assay.errors import CorruptArtifact, InvalidInput
 
@@ -18,8 +19,8 @@ _INPUT = {  # the module whose outputs are as wide as the fused module's inputs
     "gate_up": "self_attn.o_proj",
     "down": "mlp.gate_proj",
 }
-_UNSUPPORTED = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern")
-
+_NAME = re.compile(r"base_model\.model\.model\.layers\.(\d+)\.(\w+\.\w+)\.lora_([AB])\.weight")
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 Factors = dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]
 
@@ -31,7 +32,7 @@ class LoraAdapter:
     Attributes:
         digest: of its files.
         path: directory in PEFT's layout.
-        rank: of its factors.
+        rank: highest of its factors.
         depth: how many of the base's first layers it leaves alone.
         nbytes: of its factors as stored.
     """
@@ -51,7 +52,7 @@ class LoraAdapter:
         """
         if (found := adapter_digest(self.path)) != self.digest:
             raise CorruptArtifact(self.path, self.digest, found, "It changed while it was in use; start again.")
-        return _read(self.path, dtype)
+        return _read(self.path, read_adapter_config(self.path), dtype)
 
 
 def adapter_digest(path: Path) -> str:
@@ -73,45 +74,79 @@ def open_adapter(path: Path, expected: str, widths: dict[str, int], layers: int)
 
     Raises:
         CorruptArtifact: the digest differs.
-        InvalidInput: the adapter does not fit the base.
+        InvalidInput: the adapter is of a kind the engine does not run, its tensors disagree with its configuration or
+            the base, or are not finite.
     """
     found = adapter_digest(path)
     if expected and found != expected:
         raise CorruptArtifact(path, expected, found, "Restore the file, or rebuild it: assay organisms build.")
-    factors = _read(path, None)
+    config = read_adapter_config(path)
+    factors = _read(path, config, None)
+    _require_named(path, config, factors, layers)
     inputs = {module: widths[_INPUT[fused]] for fused, modules in FUSED.items() for module in modules}
     for (layer, module), (a, b) in factors.items():
-        if layer >= layers or a.shape[1:] != (inputs[module],) or b.shape != (widths[module], a.shape[0]):
-            raise InvalidInput(f"{path}: {module} of layer {layer} does not fit the base.")
-    rank = max((len(a) for a, _ in factors.values()), default=1)
+        rank = config.rank_of(layer, module)
+        for part, tensor, wanted in (("A", a, (rank, inputs[module])), ("B", b, (widths[module], rank))):
+            name = f"{path / WEIGHTS}: lora_{part} of layers.{layer}.{module}"
+            if tuple(tensor.shape) != wanted or tensor.dtype not in _DTYPES:
+                raise InvalidInput(
+                    f"{name} is {tuple(tensor.shape)} of {tensor.dtype}; base and {CONFIG} want {wanted} of float32, "
+                    f"bfloat16 or float16. Take the adapter's own configuration, and the base it was trained on."
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise InvalidInput(f"{name} is not finite: its training diverged, or the file is damaged.")
+    rank = max(len(a) for a, _ in factors.values())
     stored = sum(a.nbytes + b.nbytes for a, b in factors.values())
-    return LoraAdapter(found, path, rank, min((layer for layer, _ in factors), default=0), stored)
+    return LoraAdapter(found, path, rank, min(layer for layer, _ in factors), stored)
 
 
-def _read(path: Path, dtype: torch.dtype | None) -> Factors:
+def _read(path: Path, config: AdapterConfig, dtype: torch.dtype | None) -> Factors:
     """The factors, B times the adapter's scale; in their own dtype and unscaled if none is given."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    config = json.loads((path / CONFIG).read_text())
-    if unknown := [setting for setting in _UNSUPPORTED if config.get(setting)]:
-        raise InvalidInput(f"{path}: {unknown[0]} is set; the engine runs plain LoRA, alpha / r everywhere.")
-    tensors = {_short(name): tensor for name, tensor in load_file(path / WEIGHTS).items()}
+    try:
+        tensors = load_file(path / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"{path / WEIGHTS} cannot be read: {error}. Fetch or save the adapter again.") from None
+    halves: dict[tuple[int, str], dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        match = _NAME.fullmatch(name)
+        if match is None or match[2] not in MODULES:
+            raise InvalidInput(
+                f"{path / WEIGHTS}: {name} is no factor of a linear module within a layer; the local engine runs those "
+                f"of {', '.join(module.rpartition('.')[2] for module in MODULES)}, named as PEFT names them on a "
+                f"causal model. Merge the adapter into its base and use the whole weights."
+            )
+        halves.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor
     factors: Factors = {}
-    for name in [name for name in tensors if name.endswith(".A")]:
-        layer, _, module = name.removesuffix(".A").partition(".")
-        b = tensors.get(f"{layer}.{module}.B")
-        if b is None or not layer.isdecimal() or module not in MODULES:
-            continue
-        a = tensors.pop(name)
-        del tensors[f"{layer}.{module}.B"]
+    for (layer, module), pair in halves.items():
+        if len(pair) != 2:
+            there, gone = ("A", "B") if "A" in pair else ("B", "A")
+            raise InvalidInput(
+                f"{path / WEIGHTS}: layers.{layer}.{module} has lora_{there} and no lora_{gone}. Save it again."
+            )
+        a, b = pair["A"], pair["B"]
         if dtype is not None:
-            a, b = a.to(dtype), (b.to(torch.float32) * (config["lora_alpha"] / config["r"])).to(dtype)
-        factors[int(layer), module] = a, b
-    if tensors:
-        raise InvalidInput(f"{path}: {len(tensors)} tensors do not fit the base, {next(iter(tensors))} for one.")
+            a, b = a.to(dtype), (b.to(torch.float32) * config.scale_of(layer, module)).to(dtype)
+        factors[layer, module] = a, b
     return factors
 
 
-def _short(name: str) -> str:
-    """`base_model.model.model.layers.3.mlp.up_proj.lora_A.weight` → `3.mlp.up_proj.A`."""
-    return name.rpartition("layers.")[2].replace("lora_A.weight", "A").replace("lora_B.weight", "B")
+def _require_named(path: Path, config: AdapterConfig, factors: Factors, layers: int) -> None:
+    """Refuse factors the configuration does not name, and named modules without factors.
+
+    An adapter may leave the lower layers alone without saying so: PEFT adds nothing to what it finds no factors for.
+    """
+    if not factors:
+        raise InvalidInput(f"{path / WEIGHTS} holds no tensors: there is nothing to adapt. Use the base itself.")
+    first = min(layer for layer, _ in factors)
+    adapted = set(range(first, layers)) if config.layers is None else set(config.layers)
+    last = max(adapted | {layer for layer, _ in factors})
+    if last >= layers:
+        raise InvalidInput(f"{path}: it adapts layer {last}; the base has layers 0 to {layers - 1}. Name its own base.")
+    named = {(layer, module) for layer in adapted for module in MODULES if config.is_on(layer, module)}
+    for layer, module in sorted(factors.keys() - named):
+        raise InvalidInput(f"{path}: factors of layers.{layer}.{module}, which {CONFIG} does not name. Restore either.")
+    for layer, module in sorted(named - factors.keys()):
+        raise InvalidInput(f"{path}: no factors of layers.{layer}.{module}, which {CONFIG} names. Restore either.")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Unpack
 
 import torch
+from jinja2 import TemplateError
 
 from assay.core.access import Access
 from assay.core.edit import Edit, check_edits
@@ -99,7 +100,14 @@ class LocalTarget:
         begun = turns[-1].content if turns[-1].role == "assistant" else ""
         said = turns[:-1] if turns[-1].role == "assistant" else turns
         spoken = [{"role": turn.role, "content": turn.content} for turn in said]
-        text = self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True)
+        try:
+            text = self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            roles = ", ".join(turn.role for turn in said)
+            raise InvalidInput(
+                f"the chat template of base {self._engine.base.name!r} does not take the turns {roles or 'of nobody'}: "
+                f"{error}. Leave out the system prompt, and let user and assistant take turns."
+            ) from None
         return str(text), begun
 
     def _read(self, prompt: Prompt) -> tuple[list[int], int]:

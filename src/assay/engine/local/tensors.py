@@ -10,6 +10,7 @@ from assay.engine.local.llama import NORMS, Llama
 from assay.engine.local.lora import Factors
 from assay.engine.peft_layout import FUSED
 
+_HEAD_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
 _FUSED_OF: dict[str, str] = {}  # module → the fused product it is a part of
 for _fused, _modules in FUSED.items():
     _FUSED_OF |= dict.fromkeys(_modules, _fused)
@@ -20,6 +21,10 @@ def names_of(model: Llama, factors: Factors) -> list[str]:
     names = ["embed_tokens.weight", "norm.weight", "lm_head.weight"]
     for layer in range(model.shape.layers):
         names += [f"layers.{layer}.{module}.weight" for module in (*NORMS, *_FUSED_OF)]
+        if model.head_norms:
+            names += [f"layers.{layer}.{module}.weight" for module in _HEAD_NORMS]
+        for fused in model.biases[layer]:
+            names += [f"layers.{layer}.{module}.bias" for module in FUSED[fused]]
     for layer, module in sorted(factors):
         names += [f"layers.{layer}.{module}.lora_A", f"layers.{layer}.{module}.lora_B"]
     return names
@@ -44,11 +49,16 @@ def tensor_of(model: Llama, factors: Factors, name: str) -> NDArray[np.float32]:
     layer, (module, _, part) = int(layer_text), rest.rpartition(".")
     if module in NORMS:
         return _plain(model.norms[layer][NORMS.index(module)])
+    if module in _HEAD_NORMS:
+        first = 0 if module == _HEAD_NORMS[0] else model.shape.heads  # one row a head, all the same
+        return _plain(model.head_norms[layer][first])
     if part in ("lora_A", "lora_B"):
         return _plain(factors[layer, module][part == "lora_B"])
     fused = _FUSED_OF[module]
-    place = FUSED[fused].index(module)
-    weight = model.products[layer][fused].weight.split(list(model.shapes[fused][1]))[place].float()
+    place, widths = FUSED[fused].index(module), list(model.shapes[fused][1])
+    if part == "bias":
+        return _plain(model.biases[layer][fused].split(widths)[place])
+    weight = model.products[layer][fused].weight.split(widths)[place].float()
     if (layer, module) in factors:
         a, b = factors[layer, module]
         weight = weight + (b @ a).to(weight.device)
