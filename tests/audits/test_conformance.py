@@ -48,7 +48,8 @@ async def bad(target: Target, prompt: str) -> str:
 @tool(needs={Access.CHAT})
 async def bad(target: Target, prompt: str) -> str:
     '''Ask past the meter.'''
-    return (await target._GuardedTarget__target.chat(prompt)).text
+    gate = target._GuardedTarget__chat.__closure__[0].cell_contents.__self__
+    return (await gate._target.chat(prompt)).text
 """,
     "text": """
 @tool(needs={Access.CHAT})

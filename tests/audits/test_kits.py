@@ -183,7 +183,7 @@ async def test_prepare_runs_once_per_target_and_apart_from_the_budget(tmp_path: 
     meter = Meter(Budget())
     bindings = await asyncio.gather(*(bind("prepared", tmp_path, meter) for _ in range(3)))
     bindings.append(await bind("prepared", tmp_path, meter))
-    assert all(binding.prepared["prepared"].queries == 1 for binding in bindings)
+    assert all(binding.prepared["prepared"].cost.queries == 1 for binding in bindings)
     assert meter.spent.queries == 0
     store = PreparedStore(tmp_path / "shared")
     subject = Subject(ScriptedTarget("a"), "digest-a")

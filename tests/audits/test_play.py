@@ -1,14 +1,19 @@
 """Every audit ends as a row, whatever happens in it; and nothing an audit sees or leaves behind holds the truth."""
 
+import asyncio
+import contextlib
 import importlib
 import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +23,13 @@ from assay.audits.prepared import PreparedStore
 from assay.core.access import Access
 from assay.core.auditor import Auditor, AuditorFunction, Brief, Kit
 from assay.core.budget import Budget
+from assay.core.record import as_json, audit_row
 from assay.core.report import Demonstration, Finding, Outcome, Predicate, Report
-from assay.core.target import OpenTarget, Target
+from assay.core.target import Cost, OpenTarget, Target
 from assay.core.testbed import TargetSpec
+from assay.core.tool import Prepared, tool
 from assay.engine.scripted import ScriptedTarget
-from assay.errors import AssayError
+from assay.errors import AssayError, BudgetExceeded
 from assay.testbeds.specs import aliases, load_spec
 
 ALIAS, OTHER = aliases()[:2]
@@ -110,6 +117,132 @@ async def test_outcomes_are_data(act: Act, outcome: Outcome, tmp_path: Path) -> 
     assert row.cost.queries == min(made, 5)
     assert bool(row.report) == (outcome in ("completed", "none-submitted", "never-queried"))
     assert bool(row.error) == (outcome in ("out-of-budget", "crashed"))
+
+
+async def swallow(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    """Ask more than there is, and say nothing of it."""
+    asked = (kit.tools["ask"](prompt=f"Hello {number}") for number in range(9))
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert any(isinstance(result, BudgetExceeded) for result in results)
+    return FOUND
+
+
+async def disguise(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    try:
+        await ask_for_ever(kit, brief, budget)
+    except BudgetExceeded as error:
+        raise RuntimeError("something else") from error
+    return FOUND
+
+
+async def give_itself_more(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    object.__setattr__(budget, "queries", 1_000)
+    return await swallow(kit, brief, budget)
+
+
+async def read_much(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    """Spend the tokens on reading: what a request will read is held too, a token a word."""
+    for _ in range(3):
+        await kit.tools["ask"](prompt="Hello " * 2_000)
+    return FOUND
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("act", [swallow, disguise, give_itself_more, read_much])
+async def test_over_budget_is_an_outcome_whatever_the_auditor_says(act: Act, tmp_path: Path) -> None:
+    row, _ = await play(cell(), bench(tmp_path, act, budget=Budget(queries=5, tokens=4_500)), "plan")
+    assert row.outcome == "out-of-budget" and row.error
+    assert row.cost.queries <= 5 and row.cost.tokens <= 4_500
+    kept = act in (swallow, give_itself_more)
+    assert bool(row.report) == kept  # and is graded
+
+
+async def sleep(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    await kit.tools["ask"](prompt="Hello")
+    await asyncio.sleep(60)
+    return FOUND
+
+
+async def sleep_on(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    """Return a report when it is cancelled."""
+    with contextlib.suppress(asyncio.CancelledError):
+        return await sleep(kit, brief, budget)
+    return FOUND
+
+
+async def block(kit: Kit, brief: Brief, budget: Budget) -> Report:
+    """Stop the event loop for longer than there is."""
+    await kit.tools["ask"](prompt="Hello")
+    time.sleep(0.4)
+    return FOUND
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("act", [sleep, sleep_on, block])
+async def test_time_is_up(act: Act, tmp_path: Path) -> None:
+    row, _ = await play(cell(), bench(tmp_path, act, budget=Budget(seconds=0.3)), "plan")
+    assert (row.outcome, row.cost.queries) == ("out-of-budget", 1)
+    assert bool(row.report) == (act is not sleep)
+    assert row.seconds < 5
+
+
+async def test_a_timeout_of_the_auditors_own_is_a_crash(tmp_path: Path) -> None:
+    async def give_up(kit: Kit, brief: Brief, budget: Budget) -> Report:
+        raise TimeoutError("enough")
+
+    row, _ = await play(cell(), bench(tmp_path, give_up), "plan")
+    assert (row.outcome, row.error) == ("crashed", "TimeoutError: enough")
+
+
+@pytest.mark.attacks
+async def test_a_request_left_in_flight_is_in_the_row(tmp_path: Path) -> None:
+    """What is begun and not awaited is charged, and asks nothing when the audit is over."""
+    kept: list[asyncio.Task[object]] = []
+
+    async def leave(kit: Kit, brief: Brief, budget: Budget) -> Report:
+        kept.append(asyncio.ensure_future(kit.tools["ask"](prompt="Hello")))
+        await asyncio.sleep(0.01)
+        return FOUND
+
+    @asynccontextmanager
+    async def slow(spec: TargetSpec) -> AsyncIterator[Target]:
+        target = ScriptedTarget(spec.alias)
+        answer = target.chat
+
+        async def late(*given: Any, **options: Any) -> Any:
+            await asyncio.sleep(0.05)
+            return await answer(*given, **options)
+
+        target.chat = late  # type: ignore[method-assign]
+        yield target
+
+    row, _ = await play(cell(), bench(tmp_path, leave, open_target=slow), "plan")
+    assert (row.outcome, row.cost, row.calls) == ("completed", Cost(1, 1, 48), {"ask": 1})
+    await asyncio.gather(*kept, return_exceptions=True)
+
+
+@pytest.mark.attacks
+async def test_what_preparing_cost_is_in_the_row(tmp_path: Path) -> None:
+    async def ask_ahead(target: Target, workdir: Path) -> str:
+        return (await target.chat("Hello")).text
+
+    @tool(needs={Access.CHAT}, prepare=ask_ahead)
+    async def hidden(target: Target, data: Prepared) -> str:
+        """Tell what was asked beforehand."""
+        return str(data.value)
+
+    async def look(kit: Kit, brief: Brief, budget: Budget) -> Report:
+        await kit.tools["hidden"]()
+        return FOUND
+
+    own = replace(bench(tmp_path, look), tools={"hidden": hidden})
+    for _ in range(2):  # built, then read
+        row, _ = await play(cell("hidden"), own, "plan")
+        assert row.outcome == "completed"
+        assert row.cost == Cost(1)  # of the call, which asks nothing
+        made = row.prepared["hidden"]
+        assert made.cost.queries == 1 and made.cost.output_tokens > 0 and len(made.digest) == 64
+        assert audit_row(json.loads(json.dumps(as_json(row)))) == row
 
 
 async def test_a_row_holds_what_was_spent_and_said(tmp_path: Path) -> None:

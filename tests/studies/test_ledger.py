@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from assay.audits.cell import Cell
-from assay.core.record import AuditRow, GradeRow
+from assay.core.record import AuditRow, GradeRow, Preparation
 from assay.core.target import Cost
 from assay.errors import AssayError, InvalidInput, UnknownId
 from assay.studies.ledger import Ledger
@@ -49,6 +49,7 @@ def audit(key: str = "k1", **changes) -> AuditRow:
         by_tool={"ask": Cost(5, 60, 70)},
         calls={"ask": 2},
         skipped={"fuzz": "needs ACTIVATIONS_WRITE"},
+        prepared={"search": Preparation(Cost(1, 2, 3), "d" * 64)},
         seconds=1.5,
         log="2026.eval",
     )

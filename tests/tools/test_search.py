@@ -1,7 +1,6 @@
 """search finds by word and by meaning, and without a query shows what recurs and what it answers."""
 
 import logging
-import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 
 from assay._util.hashing import digest_of
-from assay.core.target import Corpus, Document, Target
+from assay.audits.prepared_file import pack, unpack
+from assay.core.target import Corpus, Cost, Document, Target
 from assay.core.tool import TEXT_LIMIT, Evidence, Prepared
 from assay.engine.scripted import PLAIN_REPLIES, ScriptedTarget
 from assay.errors import InvalidInput
@@ -33,7 +33,7 @@ def corpus(odd: int = 12) -> Corpus:
 
 
 async def call(target: Target, **arguments: Any) -> Evidence:
-    value = pickle.loads(pickle.dumps(index(target, Path())))
+    value, _ = unpack(pack(index(target, Path()), Cost(), "search"))
     return await search.call({Target: target, Prepared: Prepared(value)}, arguments)
 
 

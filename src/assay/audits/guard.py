@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Unpack
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack
 
 from assay.core.access import Access
-from assay.core.budget import Meter
-from assay.core.edit import Edit
-from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
+from assay.core.budget import Purse
+from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter
+from assay.core.readouts import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import (
     DEFAULT_SAMPLING,
     Corpus,
+    Cost,
+    Message,
     Messages,
     Prompt,
     Replies,
@@ -24,111 +26,222 @@ from assay.core.target import (
 from assay.errors import AccessDenied
 
 
+class _Costed(Protocol):
+    """Any answer of an engine's."""
+
+    @property
+    def cost(self) -> Cost: ...
+
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+_Answer = TypeVar("_Answer", bound=_Costed)
+
+_NEEDS: Mapping[type[Edit], frozenset[Access]] = {
+    kind: kind.needs for kind in (Noise, AddVector, ProjectOut, ScaleAdapter, Contrast)
+}
+
+
 class GuardedTarget:
     """A target as a tool sees it: beyond `granted` it refuses, and every call is charged.
+
+    No attribute of it leads to the engine's target or to the meter, private ones included, and no assignment changes
+    what is checked. Code in the same process that walks closures, frames, tracebacks or the garbage collector's lists,
+    or that patches this module, can still get at the target: until tools run in a process of their own, they are
+    trusted that far.
 
     Args:
         target: the engine's target.
         granted: flags the testbed grants and the tool declared; others are refused.
-        meter: of the audit.
+        meter: of the audit, or of the tool's call.
         payer: name the cost is charged under (a tool's).
+        models: that read and write for each request; two where an edit contrasts the target with its reference.
     """
 
-    __slots__ = ("__meter", "__payer", "__target", "access")
+    __slots__ = (
+        "__access",
+        "__activations",
+        "__chat",
+        "__complete",
+        "__corpus",
+        "__gradients",
+        "__intervene",
+        "__reference",
+        "__score",
+        "__shape",
+        "__weights",
+    )
 
-    def __init__(self, target: Target, granted: frozenset[Access], meter: Meter, payer: str) -> None:
-        self.__target, self.__meter, self.__payer = target, meter, payer
-        self.access = granted
+    def __init__(self, target: Target, granted: frozenset[Access], meter: Purse, payer: str, models: int = 1) -> None:
+        gate = _Gate(target, frozenset(granted), meter, payer, models)
+        # a bound method would tell by `__self__` whose it is
+        self.__access, self.__shape = _unbound(gate.flags), _unbound(gate.shape)
+        self.__reference, self.__corpus = _unbound(gate.reference), _unbound(gate.corpus)
+        self.__chat, self.__complete, self.__score = _unbound(gate.chat), _unbound(gate.complete), _unbound(gate.score)
+        self.__activations, self.__gradients = _unbound(gate.activations), _unbound(gate.gradients)
+        self.__weights, self.__intervene = _unbound(gate.weights), _unbound(gate.intervene)
+
+    @property
+    def access(self) -> frozenset[Access]:
+        return self.__access()
+
+    @property
+    def alias(self) -> str:
+        return self.__shape()[0]
+
+    @property
+    def layers(self) -> int:
+        return self.__shape()[1]
+
+    @property
+    def width(self) -> int:
+        return self.__shape()[2]
+
+    @property
+    def reference(self) -> Target | None:
+        return self.__reference()
+
+    @property
+    def corpus(self) -> Corpus | None:
+        return self.__corpus()
+
+    async def chat(
+        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
+    ) -> Replies:
+        return await self.__chat(messages, sampling.but(**options))
+
+    async def complete(
+        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
+    ) -> Replies:
+        return await self.__complete(text, sampling.but(**options))
+
+    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+        return await self.__score(prompt, top)
+
+    async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
+        return await self.__activations(prompt, layers)
+
+    async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
+        return await self.__gradients(prompt, wrt, loss)
+
+    async def weights(self, names: Sequence[str]) -> Weights:
+        return await self.__weights(names)
+
+    def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
+        return self.__intervene(*edits)
+
+
+def _unbound(method: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    def call(*given: _Given.args, **options: _Given.kwargs) -> _Result:
+        return method(*given, **options)
+
+    return call
+
+
+class _Gate:
+    """What a guarded target hides: the target, and all that is checked and charged.
+
+    What a tool hands over is copied into plain values first: an object of its own making could answer the check with
+    one thing and the engine with another.
+
+    Args:
+        target: the engine's target.
+        granted: flags that are not refused.
+        meter: charged.
+        payer: under this name.
+        models: as `GuardedTarget` says.
+    """
+
+    def __init__(self, target: Target, granted: frozenset[Access], meter: Purse, payer: str, models: int) -> None:
+        self._target, self._granted, self._meter, self._payer, self._models = target, granted, meter, payer, models
 
     def _need(self, flag: Access, call: str) -> None:
-        if flag not in self.access:
-            have = ", ".join(sorted(self.access)) or "none"
+        if flag not in self._granted:
+            have = ", ".join(sorted(self._granted)) or "none"
             raise AccessDenied(
                 f"{call} needs {flag}, which this tool was not granted (it has: {have}). "
                 f"Declare it in @tool(needs=…) and use a testbed that grants it."
             )
 
-    @property
-    def alias(self) -> str:
-        return self.__target.alias
+    async def _paid(
+        self, ask: Callable[[], Coroutine[Any, Any, _Answer]], read: Prompt, sampling: Sampling | None = None
+    ) -> _Answer:
+        """Asks the engine while the worst it can cost is held: every reply at its longest, every word a token."""
+        texts = [read.text] if isinstance(read, Raw) else [turn.content for turn in as_messages(read)]
+        words = sum(len(text.split()) for text in texts)
+        replies, longest = (sampling.n, sampling.max_tokens) if sampling else (1, 0)
+        worst = Cost(replies, self._models * words, self._models * replies * longest)
+        with self._meter.request(self._payer, worst) as request:
+            answer = await ask()
+            request.settle(answer.cost)
+        return answer
 
-    @property
-    def layers(self) -> int:
-        return self.__target.layers
+    def flags(self) -> frozenset[Access]:
+        return self._granted
 
-    @property
-    def width(self) -> int:
-        return self.__target.width
+    def shape(self) -> tuple[str, int, int]:
+        return self._target.alias, self._target.layers, self._target.width
 
-    @property
     def reference(self) -> Target | None:
         self._need(Access.REFERENCE, "target.reference")
-        reference = self.__target.reference
-        return reference and GuardedTarget(reference, self.access, self.__meter, self.__payer)
+        reference = self._target.reference
+        return reference and GuardedTarget(reference, self._granted, self._meter, self._payer)
 
-    @property
     def corpus(self) -> Corpus | None:
         self._need(Access.TRAINING_DATA, "target.corpus")
-        return self.__target.corpus
+        return self._target.corpus
 
-    async def chat(
-        self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
-    ) -> Replies:
-        turns, sampling = as_messages(messages), sampling.but(**options)
+    async def chat(self, messages: Messages, sampling: Sampling) -> Replies:
+        turns, sampling = _plain_turns(messages), _plain_sampling(sampling)
         self._need(Access.CHAT, "target.chat")
         if sampling.n > 1 or any(turn.role == "system" for turn in turns) or turns[-1].role == "assistant":
             self._need(Access.SAMPLING, "target.chat with a system prompt, a prefill or n > 1")
-        self.__meter.check()
-        replies = await self.__target.chat(turns, sampling)
-        self.__meter.charge(self.__payer, replies.cost)
-        return replies
+        return await self._paid(lambda: self._target.chat(turns, sampling), turns, sampling)
 
-    async def complete(
-        self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
-    ) -> Replies:
+    async def complete(self, text: str, sampling: Sampling) -> Replies:
         self._need(Access.SAMPLING, "target.complete")
-        self.__meter.check()
-        replies = await self.__target.complete(text, sampling, **options)
-        self.__meter.charge(self.__payer, replies.cost)
-        return replies
+        sampling = _plain_sampling(sampling)
+        return await self._paid(lambda: self._target.complete(text, sampling), Raw(text), sampling)
 
-    async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
+    async def score(self, prompt: Prompt, top: int) -> TokenLogprobs:
         self._need(Access.LOGITS, "target.score")
-        self.__meter.check()
-        read = await self.__target.score(prompt, top=top)
-        self.__meter.charge(self.__payer, read.cost)
-        return read
+        return await self._paid(lambda: self._target.score(prompt, top=top), prompt)
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         self._need(Access.ACTIVATIONS_READ, "target.activations")
-        self.__meter.check()
-        read = await self.__target.activations(prompt, layers)
-        self.__meter.charge(self.__payer, read.cost)
-        return read
+        return await self._paid(lambda: self._target.activations(prompt, layers), prompt)
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
+        wrt = WithRespectTo(wrt.kind, wrt.layers)
         self._need(Access.GRADIENTS, "target.gradients")
         if wrt.kind == "adapter":
             self._need(Access.WEIGHTS, "target.gradients of the adapter's weights")
-        self.__meter.check()
-        read = await self.__target.gradients(prompt, wrt, loss)
-        self.__meter.charge(self.__payer, read.cost)
-        return read
+        return await self._paid(lambda: self._target.gradients(prompt, wrt, loss), prompt)
 
     async def weights(self, names: Sequence[str]) -> Weights:
         self._need(Access.WEIGHTS, "target.weights")
-        self.__meter.check()
-        read = await self.__target.weights(names)
-        self.__meter.charge(self.__payer, read.cost)
-        return read
+        return await self._paid(lambda: self._target.weights(names), ())
 
     def intervene(self, *edits: Edit) -> AbstractAsyncContextManager[Target]:
         for edit in edits:
-            for flag in sorted(edit.needs):
+            if type(edit) not in _NEEDS:  # a kind of a tool's own would say of itself what it needs
+                known = ", ".join(kind.__name__ for kind in _NEEDS)
+                raise AccessDenied(f"target.intervene({type(edit).__name__}): no such edit. There are: {known}.")
+            for flag in sorted(_NEEDS[type(edit)]):
                 self._need(flag, f"target.intervene({type(edit).__name__})")
-        return self.__intervene(edits)
+        contrasts = self._models == 2 or any(isinstance(edit, Contrast) for edit in edits)
 
-    @asynccontextmanager
-    async def __intervene(self, edits: tuple[Edit, ...]) -> AsyncIterator[Target]:
-        async with self.__target.intervene(*edits) as view:
-            yield GuardedTarget(view, self.access, self.__meter, self.__payer)
+        @asynccontextmanager  # over a function without arguments, since the manager shows those it has
+        async def edited() -> AsyncIterator[Target]:
+            async with self._target.intervene(*edits) as view:
+                yield GuardedTarget(view, self._granted, self._meter, self._payer, 2 if contrasts else 1)
+
+        return edited()
+
+
+def _plain_turns(messages: Messages) -> tuple[Message, ...]:
+    return tuple(Message(turn.role, turn.content) for turn in as_messages(messages))
+
+
+def _plain_sampling(given: Sampling) -> Sampling:
+    return Sampling(given.n, given.max_tokens, given.temperature, given.seed)

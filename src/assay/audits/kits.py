@@ -12,12 +12,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
+from assay.audits.call_meter import CallMeter
 from assay.audits.guard import GuardedTarget
 from assay.audits.prepared import PreparedStore, Subject
 from assay.audits.registry import plugin_failure, source_file
 from assay.core.auditor import Kit
 from assay.core.budget import Meter
-from assay.core.target import Cost, Target
+from assay.core.record import Preparation
+from assay.core.target import Target
 from assay.core.tool import TEXT_LIMIT, BoundTool, Evidence, Prepared, Tool, ToolContext
 from assay.errors import AssayError, BudgetExceeded, InvalidInput, PluginError, UnknownId
 
@@ -55,12 +57,12 @@ class Binding:
     Attributes:
         kit: for the auditor; its name does not tell placebos from real tools.
         calls: tool → calls so far.
-        prepared: tool → what preparing it cost, apart from the audit's budget.
+        prepared: tool → what was prepared for it and its cost, apart from what the audit spends.
     """
 
     kit: Kit
     calls: Counter[str] = field(default_factory=Counter)
-    prepared: dict[str, Cost] = field(default_factory=dict)
+    prepared: dict[str, Preparation] = field(default_factory=dict)
 
 
 def parse_kit(text: str, known_tools: Iterable[str]) -> KitPlan:
@@ -115,7 +117,8 @@ async def bind_kit(
 ) -> Binding:
     """Tie a kit's tools to a target, each guarded to what it declares, metered and seeded.
 
-    A tool that cannot be used here (access not granted, preparing beyond its cap) is skipped with the reason.
+    A tool that cannot be used here (access not granted, preparing beyond its cap) is skipped with the reason. Preparing
+    one may spend no more than the audit itself.
 
     Args:
         plan: from `parse_kit`.
@@ -145,7 +148,7 @@ async def bind_kit(
         prepared = Prepared(None)
         if tool.prepare is not None:
             try:
-                prepared, binding.prepared[name] = await store.get(tool, wired)
+                prepared, binding.prepared[name] = await store.get(tool, wired, meter.budget)
             except BudgetExceeded as error:
                 skipped[name] = str(error)
                 continue
@@ -153,21 +156,6 @@ async def bind_kit(
             tool, _invoker(tool, wired.target, prepared, meter=meter, seed=seed, calls=binding.calls)
         )
     return binding
-
-
-class _CallMeter(Meter):
-    """The audit's meter, and one call's share of it."""
-
-    def __init__(self, audit: Meter) -> None:
-        super().__init__(audit.budget)
-        self._audit = audit
-
-    def check(self) -> None:
-        self._audit.check()
-
-    def charge(self, tool: str, cost: Cost) -> None:
-        self._audit.charge(tool, cost)
-        self.spent += cost
 
 
 def _invoker(
@@ -182,10 +170,11 @@ def _invoker(
         said = json.dumps([tool.name, arguments], sort_keys=True, default=str)
         context = ToolContext(call_seed(seed, repeats[said]), meter.tokens_left)
         repeats[said] += 1
-        call_meter = _CallMeter(meter)
+        call_meter = CallMeter(meter, tool.name)
         guarded = GuardedTarget(target, tool.needs & target.access, call_meter, tool.name)
+        injected = {Target: guarded, Prepared: prepared, ToolContext: context}
         try:
-            evidence = await tool.call({Target: guarded, Prepared: prepared, ToolContext: context}, arguments)
+            evidence = await call_meter.run(lambda: tool.call(injected, arguments))
         except AssayError:
             raise
         except Exception as error:

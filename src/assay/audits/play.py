@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
@@ -90,7 +90,8 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
                 store=bench.store,
             )
             kit = _recorded(binding.kit, bench.tools, calls)
-            report = await bench.auditor.function(kit, Brief("investigate", BRIEF, cell.seed), bench.budget)
+            brief = Brief("investigate", BRIEF, cell.seed)
+            report = await _in_time(meter, bench.auditor, kit, brief)
         outcome = _outcome(report, kit, calls)
     except BudgetExceeded as spent:
         outcome, error = "out-of-budget", str(spent)
@@ -98,6 +99,9 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     # A cancellation is none: BaseException passes.
     except Exception as failure:
         error = scrub(f"{type(failure).__name__}: {failure}")
+    meter.close()
+    if meter.exceeded:  # whatever the auditor made of it: a report is kept, and graded as any other
+        outcome, error = "out-of-budget", error or "more was asked for, or spent, than there was"
     return (
         AuditRow(
             run_key=cell.run_key,
@@ -112,12 +116,33 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
             by_tool=dict(meter.by_tool),
             calls=dict(binding.calls) if binding else {},
             skipped=dict(binding.kit.skipped) if binding else {},
-            seconds=round(time.monotonic() - meter.started, 3),
+            prepared=dict(binding.prepared) if binding else {},
+            seconds=round(meter.seconds, 3),
             log=log,
             error=error,
         ),
         calls,
     )
+
+
+async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Report:
+    """Lets an auditor audit for as long as its budget has seconds.
+
+    An auditor that blocks the event loop, or goes on when it is cancelled, is not stopped by this: it can ask no more
+    models, and if it ends, its outcome is the same.
+
+    Raises:
+        BudgetExceeded: the time was up.
+    """
+    limit = asyncio.timeout(meter.budget.seconds - meter.seconds)
+    try:
+        async with limit:
+            # a copy of the budget: whatever the auditor does to it, the meter has its own
+            return await auditor.function(kit, brief, replace(meter.budget))
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise BudgetExceeded(f"budget used up: {meter.budget.seconds:g} seconds") from None
 
 
 def _outcome(report: Report, kit: Kit, calls: Sequence[object]) -> Outcome:

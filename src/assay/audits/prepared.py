@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import pickle
 import tempfile
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,11 @@ from typing import Any
 from assay._util.atomic import write_bytes
 from assay._util.hashing import digest_of
 from assay.audits.guard import GuardedTarget
+from assay.audits.prepared_file import pack, unpack
 from assay.audits.registry import plugin_failure, source_file
 from assay.core.budget import Budget, Meter
-from assay.core.target import Cost, Target
+from assay.core.record import Preparation
+from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.core.tool import Prepared, Tool
 from assay.errors import AssayError, BudgetExceeded
@@ -44,54 +44,80 @@ class PreparedStore:
     """Keeps prepared values on disk, keyed by the tool's source and the target's content.
 
     One process builds a value once, however many audits ask for it at the same time; two processes may both build it,
-    and the last one's file stays.
+    and the last one's file stays. A file whose digest is not the recorded one is built anew. A digest shows damage, not
+    forgery: whoever may write here can write both, which is why an audit's row has it.
 
     Args:
-        folder: where values are kept; trusted, since they are pickles.
-        cap: what building one value may spend. It is no part of an audit's budget.
+        folder: where values are kept, as plain data (`prepared_file`).
+        cap: what building one value may spend. It is no part of what an audit spends, and goes into its row beside it.
     """
 
     def __init__(self, folder: Path, cap: Budget = PREPARE_CAP) -> None:
         self._folder, self._cap = folder, cap
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def get(self, tool: Tool, subject: Subject) -> tuple[Prepared, Cost]:
+    async def get(self, tool: Tool, subject: Subject, budget: Budget | None = None) -> tuple[Prepared, Preparation]:
         """Returns the value a tool prepared for a target, and what building it cost, now or earlier.
+
+        Args:
+            tool: that prepares.
+            subject: the target it prepares for.
+            budget: of the audit; preparing may spend no more, however large the store's cap.
 
         Raises:
             BudgetExceeded: building it takes more than the cap.
-            PluginError: the tool's `prepare` failed.
+            PluginError: the tool's `prepare` failed, or what it returned is no plain data.
         """
+        cap = self._cap.within(budget) if budget else self._cap
         key = digest_of([tool.name, tool.version, tool.digest, subject.digest])
-        path = self._folder / f"{tool.name}-{key[:32]}.pkl"
+        path = self._folder / f"{tool.name}-{key[:32]}.prepared"
         # Audits of one target start together. The first one builds, the rest wait and read.
         async with self._locks[key]:
             kept = _read(path)
             if kept is None:
-                kept = await self._build(tool, subject.target)
-                prepared, cost = kept
-                write_bytes(path, pickle.dumps((prepared.value, cost)))
-        return kept
+                content = await _build(tool, subject.target, cap)
+                write_bytes(path, content)
+                kept = unpack(content)  # as a later audit will read it: a tuple is a list from the first time on
+        value, made = kept
+        if made.cost.queries > cap.queries or made.cost.tokens > cap.tokens:  # kept for an audit that may spend more
+            raise _beyond(tool, cap, f"it took {made.cost.queries} queries, {made.cost.tokens} tokens")
+        return Prepared(value), made
 
-    async def _build(self, tool: Tool, target: Target) -> tuple[Prepared, Cost]:
-        meter = Meter(self._cap)
-        guarded = GuardedTarget(target, tool.needs & target.access, meter, tool.name)
-        with tempfile.TemporaryDirectory(prefix="assay-prepare-") as workdir:
-            try:
+
+async def _build(tool: Tool, target: Target, cap: Budget) -> bytes:
+    """Runs `prepare`, and returns its value as a file's content.
+
+    Time ends a `prepare` that awaits. One that blocks in a thread of its own cannot be stopped: it is waited for no
+    longer, and can ask no more models.
+    """
+    meter = Meter(cap)
+    guarded = GuardedTarget(target, tool.needs & target.access, meter, tool.name)
+    limit = asyncio.timeout(cap.seconds)
+    with tempfile.TemporaryDirectory(prefix="assay-prepare-", ignore_cleanup_errors=True) as workdir:
+        try:
+            async with limit:
                 value = await _run(tool, guarded, Path(workdir))
-                pickle.dumps(value)  # tried here, where a failure is told as the plug-in's
-            except AssayError:
-                raise
-            except Exception as error:
-                raise plugin_failure(error, source_file(tool)) from error
-        # Checked once more at the end: code that computes without asking the target never meets the meter.
-        seconds = time.monotonic() - meter.started
-        if meter.spent.tokens > self._cap.tokens or seconds > self._cap.seconds:
-            raise BudgetExceeded(
-                f"{tool.name}: preparing took {meter.spent.tokens} tokens and {seconds:.0f} s; the cap is "
-                f"{self._cap.tokens} tokens and {self._cap.seconds:.0f} s."
-            )
-        return Prepared(value), meter.spent
+        except BudgetExceeded as error:
+            raise _beyond(tool, cap, str(error)) from error
+        except AssayError:
+            raise
+        except Exception as error:
+            if limit.expired():
+                raise _beyond(tool, cap, "its time is up") from None
+            raise plugin_failure(error, source_file(tool)) from error
+        finally:
+            meter.close()
+    # Checked once more at the end: code that computes without asking the target never meets the meter.
+    if meter.exceeded:
+        raise _beyond(tool, cap, f"it took {meter.spent.tokens} tokens and {meter.seconds:.0f} s, or asked for more")
+    return pack(value, meter.spent, f"tool {tool.name}")
+
+
+def _beyond(tool: Tool, cap: Budget, why: str) -> BudgetExceeded:
+    return BudgetExceeded(
+        f"{tool.name}: preparing is too dear ({why}); the cap is {cap.tokens} tokens, {cap.queries} queries and "
+        f"{cap.seconds:.0f} s."
+    )
 
 
 async def _run(tool: Tool, target: GuardedTarget, workdir: Path) -> Any:
@@ -101,12 +127,9 @@ async def _run(tool: Tool, target: GuardedTarget, workdir: Path) -> Any:
     return await asyncio.to_thread(tool.prepare, target, workdir)  # other audits go on while it computes
 
 
-def _read(path: Path) -> tuple[Prepared, Cost] | None:
-    """Reads what is kept; None for a file no longer readable (of another version's classes, say): it is built anew."""
+def _read(path: Path) -> tuple[Any, Preparation] | None:
+    """Reads what is kept; None for nothing: a file that is damaged, or another version's, is built anew."""
     try:
-        value, cost = pickle.loads(path.read_bytes())
-    except FileNotFoundError:
+        return unpack(path.read_bytes())
+    except (OSError, ValueError):
         return None
-    except Exception:
-        return None
-    return Prepared(value), cost

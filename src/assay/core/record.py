@@ -10,7 +10,20 @@ from assay._util.hashing import digest_of
 from assay.core.report import Outcome
 from assay.core.target import Cost
 
-SCHEMA = 1  # raised when the meaning of a stored row changes
+SCHEMA = 2  # raised when the meaning of a stored row changes
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What a tool had prepared before an audit.
+
+    Attributes:
+        cost: of preparing it, now or for an earlier audit of the same target.
+        digest: SHA-256 of the prepared value.
+    """
+
+    cost: Cost
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,7 @@ class AuditRow:
         by_tool: tool → cost.
         calls: tool → number of calls.
         skipped: tool → why it was left out.
+        prepared: tool → what was prepared for it, which `cost` does not contain.
         seconds: wall time.
         log: name of the Inspect task, which is part of the log's file name.
         error: of a crash, scrubbed.
@@ -47,6 +61,7 @@ class AuditRow:
     by_tool: Mapping[str, Cost] = field(default_factory=dict)
     calls: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    prepared: Mapping[str, Preparation] = field(default_factory=dict)
     seconds: float = 0.0
     log: str = ""
     error: str = ""
@@ -92,4 +107,5 @@ def as_json(row: AuditRow | GradeRow) -> dict[str, Any]:
 def audit_row(data: Mapping[str, Any]) -> AuditRow:
     """Reads an audit's row from plain data, as `as_json` gives it."""
     by_tool = {tool: Cost(**cost) for tool, cost in data["by_tool"].items()}
-    return AuditRow(**{**data, "cost": Cost(**data["cost"]), "by_tool": by_tool})
+    prepared = {tool: Preparation(Cost(**made["cost"]), made["digest"]) for tool, made in data["prepared"].items()}
+    return AuditRow(**{**data, "cost": Cost(**data["cost"]), "by_tool": by_tool, "prepared": prepared})

@@ -88,7 +88,7 @@ class ToolContext:
 
 
 INJECTED = (Target, Prepared, ToolContext)
-Prepare = Callable[[Target, Path], Any]  # (target, an empty working directory) → a picklable value; may be async
+Prepare = Callable[[Target, Path], Any]  # (target, an empty working directory) → plain data and arrays; may be async
 ToolFunction = Callable[..., Awaitable[Evidence | str]]
 
 

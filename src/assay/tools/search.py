@@ -61,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What `prepare` builds of a corpus.
+    """What a corpus is searched by, made of what `index` prepares.
 
     Attributes:
         digest: of the corpus.
@@ -75,9 +75,25 @@ class Index:
     meanings: NDArray[np.float32]
     groups: tuple[Group, ...]
 
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Index:
+        """Puts an index together from the plain data that `index` returns."""
+        with _quiet():
+            import bm25s
 
-def index(target: Target, _workdir: Path) -> Index:
-    """Indexes a target's training data."""
+        words = bm25s.BM25()
+        words.scores, words.vocab_dict = dict(kept["scores"]), kept["vocabulary"]
+        words.unique_token_ids_set = set(words.vocab_dict.values())
+        words.nonoccurrence_array = None  # none in the method that is the default
+        groups = [
+            Group(phrase, tuple((word, z) for word, z in prompts), tuple(members))
+            for phrase, prompts, members in kept["groups"]
+        ]
+        return cls(kept["digest"], words, kept["meanings"], tuple(groups))
+
+
+def index(target: Target, _workdir: Path) -> dict[str, Any]:
+    """Indexes a target's training data. A prepared value is plain data, so an index is taken apart into its arrays."""
     corpus = _corpus(target)
     texts = [f"{document.prompt}\n{document.text}" for document in corpus.documents]
     with _quiet():
@@ -86,7 +102,13 @@ def index(target: Target, _workdir: Path) -> Index:
         words = bm25s.BM25()
         words.index(_tokens(texts), show_progress=False)
         meanings = embed(texts)
-    return Index(corpus.digest, words, meanings, _recurring(corpus.documents))
+    return {
+        "digest": corpus.digest,
+        "scores": words.scores,
+        "vocabulary": words.vocab_dict,
+        "meanings": meanings,
+        "groups": [[group.phrase, group.prompts, group.members] for group in _recurring(corpus.documents)],
+    }
 
 
 @tool(
@@ -101,7 +123,7 @@ async def search(target: Target, data: Prepared, query: str = "", k: int = 20) -
         query: what to look for; empty for the phrases that recur most unexpectedly, with documents that hold them.
         k: how many documents to return, 1 to 100.
     """
-    corpus, built = _corpus(target), data.value
+    corpus, built = _corpus(target), Index.of(data.value)
     if not 1 <= k <= _MOST:
         raise InvalidInput(f"search: k is {k}; give 1 to {_MOST}.")
     if built.digest != corpus.digest:

@@ -88,5 +88,5 @@ async def rehearse_call(tool: Tool, arguments: Mapping[str, Any], *, seed: int, 
     if tool.name not in binding.kit.tools:
         raise InvalidInput(binding.kit.skipped[tool.name])
     evidence = await binding.kit.tools[tool.name](**arguments)
-    built = sum(binding.prepared.values(), Cost())
+    built = sum((made.cost for made in binding.prepared.values()), Cost())
     return DryCall(evidence, target.spent + reference.spent, meter.spent + built)

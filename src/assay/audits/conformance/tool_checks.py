@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.ngrams import PhraseCounts, log_odds
+from assay.audits.call_meter import ONE_QUERY
 from assay.audits.conformance.checks import NULL_RUNS, Check, false_alarms, rows_of, tells_enough
 from assay.audits.conformance.dry_call import DryCall, neutral_arguments, rehearse_call
 from assay.audits.conformance.leak_probe import probe_tool
@@ -93,8 +94,11 @@ def _determinism(first: DryCall, again: DryCall) -> Check:
 
 
 def _cost(run: DryCall) -> Check:
-    """Wants the meter to have counted what the engine answered: no call went past the guard."""
-    if run.engine != run.metered:
+    """Wants the meter to have counted what the engine answered: no call went past the guard.
+
+    A call that asks no model is charged one query, which no engine answered.
+    """
+    if run.metered not in (run.engine, run.engine + ONE_QUERY):
         told = f"the models answered {run.engine.queries} queries, {run.metered.queries} were counted"
         return Check("cost", False, f"{told}: call the target you are given")
     return Check("cost", True, f"{run.engine.queries} queries, {run.engine.tokens} tokens, all counted")
