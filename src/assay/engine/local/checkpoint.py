@@ -17,7 +17,7 @@ import torch
 
 from assay.errors import InvalidInput
 
-CONFIG, GENERATION = "config.json", "generation_config.json"
+MODEL_CONFIG, GENERATION = "config.json", "generation_config.json"
 _FAMILIES = {
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
@@ -145,23 +145,25 @@ def read_architecture(path: Path) -> Architecture:
     Raises:
         InvalidInput: it asks for something the engine does not do, which the message names.
     """
-    raw = _read_settings(path / CONFIG)
+    raw = _read_settings(path / MODEL_CONFIG)
     family = raw.get("model_type")
     if family not in _FAMILIES:
         raise InvalidInput(
-            f"{path / CONFIG}: model_type is {family!r}; the local engine runs {', '.join(sorted(_FAMILIES))}. "
+            f"{path / MODEL_CONFIG}: model_type is {family!r}; the local engine runs {', '.join(sorted(_FAMILIES))}. "
             f"{_OTHERWISE}"
         )
     if raw.get("architectures") not in (None, [], [_FAMILIES[family]]):
         raise InvalidInput(
-            f"{path / CONFIG}: architectures is {raw['architectures']}; the local engine runs {_FAMILIES[family]}. "
-            f"{_OTHERWISE}"
+            f"{path / MODEL_CONFIG}: architectures is {raw['architectures']}; the local engine runs "
+            f"{_FAMILIES[family]}. {_OTHERWISE}"
         )
     own = {key for key, families in _OF_FAMILIES.items() if family in families or raw.get(key) is False}
-    _require_known(path / CONFIG, raw, _IMPLEMENTED | own | _FIXED.keys(), _IRRELEVANT)
+    _require_known(path / MODEL_CONFIG, raw, _IMPLEMENTED | own | _FIXED.keys(), _IRRELEVANT)
     for key, value in _FIXED.items():
         if key in raw and raw[key] is not None and raw[key] != value:
-            raise InvalidInput(f"{path / CONFIG}: {key} is {raw[key]!r}; the local engine runs {value!r}. {_OTHERWISE}")
+            raise InvalidInput(
+                f"{path / MODEL_CONFIG}: {key} is {raw[key]!r}; the local engine runs {value!r}. {_OTHERWISE}"
+            )
     config = _configuration(path)
     heads = config.num_attention_heads
     shape = Shape(
@@ -172,15 +174,15 @@ def read_architecture(path: Path) -> Architecture:
         getattr(config, "head_dim", None) or config.hidden_size // heads,
         config.rms_norm_eps,
     )
-    _require_sizes(path / CONFIG, shape)
-    rates, amplitude = _rotary(path / CONFIG, config, shape)
+    _require_sizes(path / MODEL_CONFIG, shape)
+    rates, amplitude = _rotary(path / MODEL_CONFIG, config, shape)
     return Architecture(
         shape,
         config.intermediate_size,
         config.vocab_size,
         rates,
         amplitude,
-        _windows(path / CONFIG, config),
+        _windows(path / MODEL_CONFIG, config),
         _biased(config),
         family == "qwen3",
         bool(config.tie_word_embeddings),
@@ -201,8 +203,8 @@ def stop_ids(path: Path, tokenizer: Any) -> frozenset[int]:
         InvalidInput: `generation_config.json` asks for something the engine does not do, or an id is no token.
     """
     found: set[int] = set()
-    for name in (CONFIG, GENERATION):
-        raw = _read_settings(path / name) if name == CONFIG or (path / name).is_file() else {}
+    for name in (MODEL_CONFIG, GENERATION):
+        raw = _read_settings(path / name) if name == MODEL_CONFIG or (path / name).is_file() else {}
         if name == GENERATION:
             _require_known(path / name, raw, {"eos_token_id"}, _GENERATION_IRRELEVANT)
         given = raw.get("eos_token_id")
@@ -226,14 +228,14 @@ def require_chat(tokenizer: Any, base: str) -> None:
     if not tokenizer.chat_template:
         raise InvalidInput(
             f"base {base!r} has no chat template, so it cannot be asked anything. Take its instruct version, or put a "
-            f"chat_template.jinja beside its {CONFIG}."
+            f"chat_template.jinja beside its {MODEL_CONFIG}."
         )
     try:
         tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], tokenize=False)
     except Exception as error:  # a template is a program of its own, and may raise what it likes
         raise InvalidInput(
             f"base {base!r}: its chat template does not take a user's turn ({type(error).__name__}: {error}). Mend "
-            f"chat_template.jinja beside its {CONFIG}."
+            f"chat_template.jinja beside its {MODEL_CONFIG}."
         ) from None
 
 
@@ -301,7 +303,7 @@ def _configuration(path: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(path)
     except Exception as error:  # its validators raise a class each
-        raise InvalidInput(f"{path / CONFIG}: transformers does not accept it: {error}") from None
+        raise InvalidInput(f"{path / MODEL_CONFIG}: transformers does not accept it: {error}") from None
 
 
 def _require_sizes(path: Path, shape: Shape) -> None:

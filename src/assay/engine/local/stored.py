@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from assay.engine.local.checkpoint import CONFIG, weight_files
+from assay.engine.local.checkpoint import MODEL_CONFIG, weight_files
 from assay.errors import InvalidInput
 
 _COMPUTED = re.compile(
@@ -51,12 +51,12 @@ class StoredWeights:
             InvalidInput: it is not there, or of another shape or kind.
         """
         if name not in self._files:
-            raise InvalidInput(f"{self._path}: {name} is not among the weights, and {CONFIG} wants it.")
+            raise InvalidInput(f"{self._path}: {name} is not among the weights, and {MODEL_CONFIG} wants it.")
         tensor = self._get(name)
         if tuple(tensor.shape) != shape or tensor.dtype not in _DTYPES:
             raise InvalidInput(
-                f"{self._path}: {name} is {tuple(tensor.shape)} of {tensor.dtype}; {CONFIG} wants {shape} of float32, "
-                f"bfloat16 or float16."
+                f"{self._path}: {name} is {tuple(tensor.shape)} of {tensor.dtype}; {MODEL_CONFIG} wants {shape} of "
+                f"float32, bfloat16 or float16."
             )
         self._left.discard(name)
         return tensor
@@ -70,7 +70,7 @@ class StoredWeights:
         if name not in self._files:
             return
         if not torch.equal(self._get(name), self._get(other)):
-            raise InvalidInput(f"{self._path}: {setting} is set in {CONFIG}, and {name} differs from {other}.")
+            raise InvalidInput(f"{self._path}: {setting} is set in {MODEL_CONFIG}, and {name} differs from {other}.")
         self._left.discard(name)
 
     def require_all_taken(self) -> None:
@@ -82,8 +82,8 @@ class StoredWeights:
         left = sorted(name for name in self._left if not _COMPUTED.fullmatch(name))
         if left:
             raise InvalidInput(
-                f"{self._path}: {left[0]} ({len(left)} such weights) is none that {CONFIG} speaks of; the local engine "
-                f"would not heed it. Remove it if it is not the model's."
+                f"{self._path}: {left[0]} ({len(left)} such weights) is none that {MODEL_CONFIG} speaks of; the local "
+                f"engine would not heed it. Remove it if it is not the model's."
             )
 
     def _get(self, name: str) -> torch.Tensor:
