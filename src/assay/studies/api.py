@@ -140,7 +140,7 @@ def audit(
         say: told of long steps.
 
     Raises:
-        As `sweep`.
+        AssayError: as `sweep` does, in the same classes.
 
     Example:
         >>> found = assay.audit("flattery-td", kit="chat+search")  # doctest: +SKIP
