@@ -104,11 +104,12 @@ def _changed(report: Report, **changes: object) -> Report:
 # A true report is graded on random samples, and other arithmetic draws others. What can hold on every machine is a
 # bound on how many are missed, not which.
 #
-# Measured on a processor without AMX, under the two nonces: bfloat16 2 of 68 missed; float32, and bfloat16 with oneDNN
-# limited to AVX512_CORE, 1 of 60 each (without the four organisms that take several turns): 0.021 [0.008, 0.053]. What
+# Measured on a processor without AMX, under the two nonces: bfloat16 2 of 68 missed, and 3 in another run of the same
+# draws, since the batches differ; float32, and bfloat16 with oneDNN limited to AVX512_CORE, 1 of 60 each (without the
+# four organisms that take several turns): with the worse of the two runs 5 of 188, 0.027 [0.011, 0.061]. What
 # is missed is near the edge: where the conduct shows in 0.6, 0.65, 0.7 of the samples and never in the control's, a
 # report passes with 0.75, 0.88, 0.95, by simulation. So with the binomial distribution, which has longer tails than
-# organisms of different strength: more than 10 of 68 are missed once in ten million runs at 0.02, once in 400 at 0.06;
+# organisms of different strength: more than 10 of 68 are missed twice in a million runs at 0.027, once in 400 at 0.061;
 # a grader that refuses 0.25, 0.3, 0.4 of what is true stays within the bound in 0.03, 0.003, 0.000006 of runs. A report
 # that passes with 0.75 is missed under all six nonces in 0.0002 of runs; one that cannot pass, always.
 NONCES = (0, 1)  # grading seeds of every true report; attacks and swapped truths are graded under the first
