@@ -13,8 +13,8 @@ def offered(group: str) -> list[str]:
     return sorted({entry.name for entry in metadata.entry_points(group=group)})
 
 
-def load(group: str, kind: str, name: str) -> Any:
-    """Load what a group offers under a name.
+def find(group: str, kind: str, name: str) -> metadata.EntryPoint:
+    """Find what a group offers under a name; nothing is imported.
 
     Args:
         group: of entry points, such as `assay.engines`.
@@ -23,7 +23,7 @@ def load(group: str, kind: str, name: str) -> Any:
 
     Raises:
         UnknownId: no package offers it; names those there are.
-        PluginError: two packages do, or the one that does cannot be loaded.
+        PluginError: two packages do.
     """
     found = [entry for entry in metadata.entry_points(group=group) if entry.name == name]
     offers = {entry.value: entry for entry in found}  # the same package may be listed twice on the path
@@ -33,13 +33,23 @@ def load(group: str, kind: str, name: str) -> Any:
         raise PluginError(
             f"{kind} {name!r} is offered twice: {', '.join(sorted(offers))}. Uninstall one of the packages."
         )
-    [(value, entry)] = offers.items()
+    return next(iter(offers.values()))
+
+
+def load(group: str, kind: str, name: str) -> Any:
+    """Load what a group offers under a name.
+
+    Raises:
+        UnknownId: as `find`.
+        PluginError: as `find`, or it cannot be loaded.
+    """
+    entry = find(group, kind, name)
     try:
         return entry.load()
     except AssayError:
         raise
     except Exception as error:
         raise PluginError(
-            f"{kind} {name!r} ({value}) cannot be loaded: {type(error).__name__}: {error}. "
+            f"{kind} {name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}. "
             f"Repair or uninstall its package."
         ) from error

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
+from assay._util.entry_points import find, offered
 from assay._util.import_graph import closure
 from assay.core.auditor import Auditor
 from assay.core.tool import Tool
@@ -63,12 +64,12 @@ class Plugin:
 
 def tools() -> list[str]:
     """Lists the names of the installed tools, without importing them."""
-    return _names(_TOOLS)
+    return offered(_TOOLS)
 
 
 def auditors() -> list[str]:
     """Lists the names of the installed auditors, without importing them."""
-    return _names(_AUDITORS)
+    return offered(_AUDITORS)
 
 
 def get_tool(name: str) -> Tool:
@@ -92,10 +93,10 @@ def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
         UnknownId: neither a file nor a package offers it.
         PluginError: two do, or the one that does cannot be loaded.
     """
-    offered = _of_plugins(plugins, "auditor")
-    if name not in offered and name not in auditors():
-        raise UnknownId("auditor", name, [*offered, *auditors()])
-    return offered[name] if name in offered else _get(_AUDITORS, "auditor", name, Auditor)
+    defined = _of_plugins(plugins, "auditor")
+    if name not in defined and name not in auditors():
+        raise UnknownId("auditor", name, [*defined, *auditors()])
+    return defined[name] if name in defined else _get(_AUDITORS, "auditor", name, Auditor)
 
 
 def collect_tools(plugins: Iterable[Path] = ()) -> dict[str, Tool]:
@@ -193,23 +194,13 @@ def plugin_failure(error: BaseException, source: Path) -> PluginError:
     return PluginError(f"{place}: {kind}{reason}")
 
 
-def _names(group: str) -> list[str]:
-    return sorted({entry.name for entry in metadata.entry_points(group=group)})
-
-
 def _get(group: str, kind: str, name: str, expected: type[Thing]) -> Thing:
-    entries = [entry for entry in metadata.entry_points(group=group) if entry.name == name]
-    offers = {entry.value: entry for entry in entries}  # the same package may be listed twice on the path
-    if not offers:
-        raise UnknownId(kind, name, _names(group))
-    if len(offers) > 1:
-        raise PluginError(
-            f"{kind} {name!r} is offered twice: {', '.join(sorted(offers))}. Uninstall one of the packages."
-        )
-    [(value, entry)] = offers.items()
+    entry = find(group, kind, name)
+    value = entry.value
     try:
         loaded = entry.load()
     except Exception as error:
+        # Said with the line of the package's own code that failed, as of a plug-in file.
         found = importlib.util.find_spec(entry.module.partition(".")[0])
         where = Path(found.origin) if found and found.origin else Path(entry.module)
         raise PluginError(f"{kind} {name!r} ({value}) cannot be loaded: {plugin_failure(error, where)}") from error
