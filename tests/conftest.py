@@ -1,11 +1,15 @@
 """A tiny checkpoint and random adapters on it, so that what runs on real weights is tested in seconds."""
 
+import asyncio
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# pytest-asyncio asks for the current loop before its own: where none was ever set, that makes one which nobody closes
+asyncio.set_event_loop(None)
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEMPLATE = (

@@ -230,7 +230,7 @@ async def test_a_server_is_swept_by_name(
         cells=[Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0) for kit in ("ask", "ask+reference")],
         targets={alias: load_spec(alias)},
         auditor="explorer",
-        budget=(120, 400_000, 60.0),
+        budget=(2_000, 400_000, 60.0),  # enough for both kits: what is over a budget is refused
         plugins=[],
         plan="plan",
         logs=tmp_path / "logs",
