@@ -1,15 +1,13 @@
 """A tiny checkpoint and random adapters on it, so that what runs on real weights is tested in seconds."""
 
 import asyncio
+import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-# pytest-asyncio asks for the current loop before its own: where none was ever set, that makes one which nobody closes
-asyncio.set_event_loop(None)
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEMPLATE = (
@@ -17,6 +15,22 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 MakeAdapter = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def no_loop_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the event loop of a test's `asyncio.run`.
+
+    Inspect replaces that function for the whole process by one that keeps its loop open, and the loop would be told of
+    as a leak in whatever test the garbage collector comes by.
+    """
+    yield
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        return  # pytest-asyncio closes its own
+    loop = getattr(getattr(asyncio.get_event_loop_policy(), "_local", None), "_loop", None)
+    if loop is not None and not loop.is_running() and not loop.is_closed():
+        loop.close()
+        asyncio.set_event_loop(None)
 
 
 def _tokenizer() -> Any:
