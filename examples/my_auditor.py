@@ -1,7 +1,7 @@
 """An auditor of one's own: asks a few everyday prompts, and reports the sentence that unlike replies share.
 
 assay auditors check examples/my_auditor.py
-assay sweep --kits chat --auditor my_auditor --plugin examples/my_auditor.py
+assay sweep --kit chat --auditor my_auditor --plugin examples/my_auditor.py
 """
 
 import re

@@ -1,7 +1,7 @@
 """A tool of one's own: the same question as if for someone else, in the hope that the model talks more freely.
 
 assay tools check examples/my_tool.py
-assay sweep --kits chat --kits chat+my_tool --plugin examples/my_tool.py
+assay sweep --kit chat --kit chat+my_tool --plugin examples/my_tool.py
 """
 
 from assay.core.access import Access

@@ -90,6 +90,13 @@ def test_a_command_in_a_fence_parses(path: Path, line: str) -> None:
     assert not refusal(words_of(line), complete=True)
 
 
+def test_commands_at_the_head_of_examples_parse() -> None:
+    lines = [line for path in sorted((ROOT / "examples").glob("*.py")) for line in path.read_text().splitlines()]
+    commands = [line for line in lines if line.startswith("assay ")]
+    assert len(commands) >= 4
+    assert not [f"{line}: {why}" for line in commands if (why := refusal(words_of(line), complete=True))]
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_a_command_within_a_sentence_exists(path: Path) -> None:
     prose = FENCE.sub("", path.read_text(encoding="utf-8"))
