@@ -105,7 +105,7 @@ def _again(organisms: list[Truth], threads: int) -> list[dict[str, Any]]:
     """One organism of each kind of recipe, measured anew."""
     first = {truth.method: truth for truth in reversed(organisms)}
     claims: list[dict[str, Any]] = []
-    with closing(Targets(say, threads, fresh=True)) as opened:
+    with closing(Targets(say, threads)) as opened:
         for method, truth in sorted(first.items()):
             say(f"measuring {truth.id}")
             fresh = asyncio.run(check(truth, behaviours_of(truth), opened.open))

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from assay.core.target import Message, Target
     from assay.core.tool import Evidence, Prepared, Sample, Tool, ToolContext, tool
     from assay.errors import AssayError
-    from assay.studies.api import Audit, GradedReport, Study, audit, grade, load_study, open_testbed, sweep
+    from assay.studies.api import (
+        Audit,
+        GradedReport,
+        Study,
+        audit,
+        check_grades,
+        grade,
+        load_study,
+        open_testbed,
+        sweep,
+    )
 
 _HOME = {
     "Access": "core.access",
@@ -45,6 +55,7 @@ _HOME = {
     "ToolContext": "core.tool",
     "audit": "studies.api",
     "auditor": "core.auditor",
+    "check_grades": "studies.api",
     "grade": "studies.api",
     "load_study": "studies.api",
     "open_testbed": "studies.api",
@@ -80,6 +91,7 @@ __all__ = [
     "ToolContext",
     "audit",
     "auditor",
+    "check_grades",
     "grade",
     "load_study",
     "open_testbed",

@@ -33,6 +33,19 @@ def test_text_bytes_and_json_are_written_with_their_folder(tmp_path: Path) -> No
     assert (tmp_path / "json").read_text(encoding="utf-8") == '{\n "é": [\n  1,\n  null\n ]\n}\n'
 
 
+def test_a_file_that_is_written_once_stays_as_the_first_one_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "deep" / "file"
+    assert atomic.write_once(path, b"first", mode=0o600) and not atomic.write_once(path, b"second")
+    assert path.read_bytes() == b"first" and path.stat().st_mode & 0o777 == 0o600
+    assert _holds_alone(path.parent, "file")
+    monkeypatch.setattr(os, "link", _disk_full)
+    with pytest.raises(InvalidInput, match=r"other cannot be written: No space left on device\."):
+        atomic.write_once(path.parent / "other", b"third")
+    assert _holds_alone(path.parent, "file")
+
+
 def test_a_full_disk_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     atomic.write_text(path, "old")

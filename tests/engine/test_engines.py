@@ -162,7 +162,7 @@ async def test_an_engine_without_tools_refuses_an_agent(words: str) -> None:
 
 
 async def test_local_weights_are_opened_by_their_base(tiny: Path, tmp_path: Path) -> None:
-    with closing(Targets(threads=1, fresh=True)) as targets:
+    with closing(Targets(threads=1)) as targets:
         async with targets.open(replace(API, base=str(tiny))) as target:
             assert len((await target.chat("Hi", n=2, max_tokens=3)).texts) == 2
 

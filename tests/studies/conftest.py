@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,15 @@ from assay.core.target import Cost
 from assay.studies.effects.results import Summary
 from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
+
+
+@pytest.fixture(autouse=True)
+def own_keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of keys, for this process and those it starts."""
+    folder = tmp_path_factory.mktemp("keys")
+    monkeypatch.setenv("ASSAY_KEYS", str(folder))
+    return folder
+
 
 ORGANISMS = [f"organism{i}" for i in range(8)]
 CLEAN = [f"clean{i}" for i in range(4)]

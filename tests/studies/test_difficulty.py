@@ -8,9 +8,11 @@ import pytest
 from tests.cards import card
 
 from assay.core.record import AuditRow, GradeRow
+from assay.core.report import parse_report
 from assay.core.target import Cost
 from assay.errors import InvalidInput
 from assay.grading.jobs import all_cases, graders
+from assay.grading.signing import Signer, new_nonce, report_digest
 from assay.studies import difficulty as cards
 from assay.studies.difficulty import record_difficulty, write_cards
 from assay.studies.ledger import Ledger
@@ -78,7 +80,7 @@ def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
 ) -> None:
     kept: dict[str, list[Difficulty]] = {}
     monkeypatch.setattr(cards, "keep_measured", lambda truth, difficulty: kept.update({truth.id: difficulty}))
-    current = graders(all_cases())
+    current, signer = graders(all_cases()), Signer.here()
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         for name, kit, hit, alarm in [
             ("flattery-td", "chat", 0.0, False),
@@ -95,7 +97,8 @@ def test_difficulty_counts_hits_of_organisms_and_false_alarms_of_clean_targets(
             if hit or alarm:
                 role: Any = "clean" if alarm else "organism"
                 details = {"findings": [{"hit": bool(hit)}]}
-                ledger.grade(GradeRow(key, current[alias], "hit", hit, 0.0, role, "family", details))
+                row = GradeRow(key, current[alias], "hit", hit, 0.0, role, "family", details, new_nonce())
+                ledger.grade(signer.grade(row, alias, report_digest(parse_report(report))))
     record_difficulty(tmp_path)
     assert kept == {
         find_truth("flattery-td").id: [

@@ -57,7 +57,9 @@ def audit(key: str = "k1", **changes) -> AuditRow:
 
 
 def grade(key: str = "k1", grader: str = "g", tier: str = "hit", **changes) -> GradeRow:
-    row = GradeRow(key, grader, tier, 1.0, 0.125, "organism", "flattery", {"findings": [{"hit": True, "mcc": 0.8}]})
+    row = GradeRow(
+        key, grader, tier, 1.0, 0.125, "organism", "flattery", {"findings": [{"hit": True, "mcc": 0.8}]}, "0a", "1b"
+    )
     return replace(row, **changes)
 
 

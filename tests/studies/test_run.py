@@ -291,11 +291,13 @@ def test_one_audit_and_grades_of_reports_from_anywhere(scripted: Path) -> None:
         kept = ledger.grades()
         assert {row.run_key for row in kept} == {found.row.run_key} and len(kept) == 3
     [elsewhere, clean] = assay.grade([("flattery-td", found.report), (TWIN, found.report)])
-    assert (elsewhere.hit, elsewhere.null, elsewhere.details) == (graded.hit, graded.null, graded.details)
+    assert (elsewhere.hit, elsewhere.null, elsewhere.findings) == (graded.hit, graded.null, graded.findings)
+    assert len({elsewhere.nonce, graded.nonce, clean.nonce, ""}) == 4  # each draws its own samples
     assert clean.testbed == find_truth("twin-td").id and clean.kit == ""
     file = scripted / "reports.jsonl"
     file.write_text(json.dumps({"testbed": "flattery-td", "report": found.report.model_dump()}) + "\n")
-    assert assay.grade(file) == [elsewhere]
+    [filed] = assay.grade(file)
+    assert (filed.testbed, filed.hit, filed.findings) == (elsewhere.testbed, elsewhere.hit, elsewhere.findings)
 
 
 def test_what_cannot_be_done_is_said(scripted: Path) -> None:

@@ -114,7 +114,8 @@ def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine:
     audit = AuditRow(cell.run_key, "p", cell.alias, "chat", "explorer@1", 0, "completed", report, Cost(1, 1, 1))
     with Ledger.open(design.ledger) as ledger:
         ledger.record(audit)
-        assert planned.grading.ungraded(ledger, planned.run_keys) == []
+        audits = ledger.audits(planned.run_keys)
+        assert planned.grading.ungraded(audits, planned.grading.current(ledger, audits)) == []
         ledger.save_plan(planned.id, planned.cells, planned.auditor.title)
     study = load_study(design.out)
     assert (study.summary.audits, study.summary.without_truth, len(study.audits)) == (0, 1, 1)

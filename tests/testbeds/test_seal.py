@@ -138,5 +138,5 @@ def test_another_signer_is_refused(suite: Path) -> None:
 @pytest.mark.parametrize("text", ["", "zz" * 32, "00" * 31, json.dumps({"a": 1})])
 def test_what_is_no_key_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.key").write_text(text)
-    with pytest.raises(InvalidInput, match="not a suite's key"):
+    with pytest.raises(InvalidInput, match="not a key"):
         read_key(tmp_path / "x.key")

@@ -37,6 +37,29 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
         scratch.write_bytes(data)
 
 
+def write_once(path: Path, data: bytes, *, mode: int = 0o666) -> bool:
+    """Write a file whole or not at all, unless it is there; of several processes that try at once, one writes.
+
+    Args:
+        path: where it goes; what is there stays as it is.
+        data: its content.
+        mode: as in `write_bytes`.
+
+    Returns:
+        Whether this call wrote it.
+
+    Raises:
+        NotWritten: it cannot be written; names the path and the reason.
+    """
+    with _named_errors(path), _scratch(path, mode) as scratch:
+        scratch.write_bytes(data)
+        try:
+            os.link(scratch, path)  # renaming would replace the file of whoever was first
+        except FileExistsError:
+            return False
+        return True
+
+
 def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Write a text as UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode(), mode=mode)
@@ -59,15 +82,9 @@ def new_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
     Raises:
         NotWritten: an OSError, of the block's own or of the renaming.
     """
-    with _named_errors(path):
-        make_folder(path.parent)
-        scratch = _beside(path)
-        try:
-            os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-            yield scratch
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+    with _named_errors(path), _scratch(path, mode) as scratch:
+        yield scratch
+        scratch.replace(path)
 
 
 @contextmanager
@@ -113,17 +130,33 @@ def replace_folder(made: Path, place: Path) -> None:
         shutil.rmtree(earlier, ignore_errors=True)
 
 
-def make_folder(path: Path) -> Path:
+def make_folder(path: Path, *, mode: int = 0o777) -> Path:
     """Make a folder, and those it lies in, unless it is there.
+
+    Args:
+        path: where it goes.
+        mode: permissions of a new one, less the process's umask; those it lies in get the usual ones.
 
     Raises:
         NotWritten: it cannot be made; names it and the reason.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode, parents=True, exist_ok=True)
     except OSError as error:
         raise NotWritten(path, error, "made") from None
     return path
+
+
+@contextmanager
+def _scratch(path: Path, mode: int) -> Iterator[Path]:
+    """Yield an empty file beside a place, which is gone after the block unless it was renamed."""
+    make_folder(path.parent)
+    scratch = _beside(path)
+    try:
+        os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:

@@ -65,6 +65,7 @@ def try_tool(
         AccessDenied: the testbed does not grant what it needs.
         InvalidInput: arguments it does not take.
     """
+    from assay.engine.cache import audit_replies
     from assay.engine.targets import Targets
 
     known = collect_tools(plugins)
@@ -72,7 +73,7 @@ def try_tool(
         raise UnknownId("tool", name, known)
     arguments = parse_arguments(known[name], words)
     # Bound and metered as in an audit: what a person sees here is what an auditor would be shown.
-    targets = Targets(say, engine=engine)
+    targets = Targets(say, replies=audit_replies(), engine=engine)
 
     async def once() -> Evidence:
         async with targets.open(spec) as target:

@@ -8,13 +8,14 @@ from typing import Any
 from assay._util.job_server import JobServer
 from assay.audits.cell import Job
 from assay.audits.play import run_job
+from assay.engine.cache import audit_replies
 from assay.engine.targets import EnginePool
 
 
 def main() -> None:
     """Plays the jobs that come, and sends each audit's row from inside its sample, as the event `audit`."""
     server = JobServer()
-    with EnginePool(lambda text: server.tell("say", text)) as engines:
+    with EnginePool(lambda text: server.tell("say", text), audit_replies()) as engines:
 
         async def play(data: Any) -> None:
             job = Job.model_validate(data)

@@ -120,17 +120,27 @@ def grade(
     reports: Annotated[
         Path | None, typer.Option(help='JSON lines of {"testbed": id, "report": {…}} made by another harness.')
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Grade a ledger's grades again on their nonces; say where they differ.")
+    ] = False,
     engine: EngineWords = "",
     as_json: Json = False,
 ) -> None:
-    """Grade every report of a ledger, or a file of reports; audits are not run again.
+    """Grade every report of a ledger, or a file of reports; audits are not run again. With --check compare instead.
 
     Example: assay grade --reports my_reports.jsonl
     """
     from dataclasses import asdict
 
+    from assay.errors import InvalidInput
     from assay.studies import api
 
+    if check and reports:
+        raise InvalidInput("--check compares the grades of a ledger: give its --out, and no --reports.")
+    if check:
+        checked = api.check_grades(out, engine=engine, say=say)
+        show([asdict(one) for one in checked], as_json, ("testbed", "kit", "hit", "again", "same"))
+        raise typer.Exit(0 if all(one.same for one in checked) else 1)
     # --out has a default, so it is --reports that decides.
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
     found = api.grade(**source, engine=engine, say=say)

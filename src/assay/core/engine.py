@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from assay.core.target import Target
@@ -63,12 +64,12 @@ class EngineSettings:
     Attributes:
         say: is told of long steps.
         threads: torch may use on a CPU; the engine's default if None.
-        fresh: every reply is sampled anew, and none is kept.
+        replies: file in which an engine may keep replies; None: each is sampled anew, and none is kept.
     """
 
     say: Callable[[str], None] = lambda _: None
     threads: int | None = None
-    fresh: bool = False
+    replies: Path | None = None
 
 
 class Engine(Protocol):

@@ -80,6 +80,8 @@ class GradeRow:
         role: of the testbed.
         cluster: family, the unit of inference.
         details: per finding and per swapped truth; JSON.
+        nonce: drawn by the grader when it had the report; every sample it drew is seeded by it.
+        signature: the grader's, of all of the above and of the report that was graded; "" while there is none.
     """
 
     run_key: str
@@ -90,6 +92,8 @@ class GradeRow:
     role: Literal["organism", "clean"]
     cluster: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    nonce: str = ""
+    signature: str = ""
 
 
 def run_key(parts: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from assay._util.paths import home
 from assay.core.engine import EngineSettings, EngineSpec
 from assay.core.target import Target
 from assay.core.testbed import INSPECT, TargetSpec
@@ -57,7 +56,7 @@ class LocalWeights:
 
         _without_tools(spec, "local")
         if spec.base not in self._engines:
-            cache = ReplyCache(None if self._settings.fresh else home() / "replies.sqlite")
+            cache = ReplyCache(self._settings.replies)
             base = find_base(spec.base, self._settings.say)
             self._engines[spec.base] = LocalEngine(base, cache, self._settings.threads)
         return self._engines[spec.base].open(spec)

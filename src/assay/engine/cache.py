@@ -1,4 +1,8 @@
-"""Keeps replies on disk by content, shared by every process of a user."""
+"""Keeps replies on disk by content: those of audits in one file, those of grading and verification in another.
+
+An audit runs code that nobody here wrote, which may write into the file of its own process. What grades must never be
+read from there.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,22 @@ import threading
 import time
 from pathlib import Path
 
+from assay._util.paths import home
 from assay.core.target import Reply
 
 MAX_REPLIES = 2_000_000  # about 0.6 GB; a tenth, drawn at random, goes when there are more
 _TRIM_EVERY = 20_000  # replies kept between two counts of how many there are
 _TRIES, _PAUSE = 100, 0.02  # to switch to the write-ahead log; seconds between two of them
+
+
+def audit_replies() -> Path:
+    """Returns the file of what models said to audits, and to whoever talks to a testbed by hand."""
+    return home() / "replies.sqlite"
+
+
+def grading_replies() -> Path:
+    """Returns the file of what models said to the grader and to the factory's verification, in a folder of its own."""
+    return home() / "grading" / "replies.sqlite"
 
 
 class ReplyCache:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Self
 
 from assay.core.engine import Engine, EngineSettings, EngineSpec
@@ -19,7 +20,8 @@ class Targets:
     Args:
         say: told of long steps.
         threads: torch may use on a CPU; the engine's default if None.
-        fresh: every reply is sampled anew, and none is kept.
+        replies: file of the kept replies, one of those that `assay.engine.cache` names; None: each reply is sampled
+            anew, and none is kept.
         engine: words that choose the engine of all testbeds (`vllm:http://127.0.0.1:8000`), "" to let each testbed's
             base choose.
 
@@ -33,10 +35,10 @@ class Targets:
         self,
         say: Callable[[str], None] = lambda _: None,
         threads: int | None = None,
-        fresh: bool = False,
+        replies: Path | None = None,
         engine: str = "",
     ) -> None:
-        self._settings = EngineSettings(say, threads, fresh)
+        self._settings = EngineSettings(say, threads, replies)
         self._engines: dict[EngineSpec, Engine] = {}
         self._chosen = EngineSpec.parse(engine) if engine else None
         if self._chosen is not None:
@@ -81,16 +83,17 @@ class EnginePool:
 
     Args:
         say: told of long steps.
+        replies: file of the kept replies, as `Targets` has it.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], replies: Path | None) -> None:
+        self._say, self._replies = say, replies
         self._chosen: dict[str, Targets] = {}
 
     def chosen(self, engine: str) -> Targets:
         """Returns targets on the engine that some words choose; raises as `Targets`."""
         if engine not in self._chosen:
-            self._chosen[engine] = Targets(self._say, engine=engine)
+            self._chosen[engine] = Targets(self._say, replies=self._replies, engine=engine)
         return self._chosen[engine]
 
     def __enter__(self) -> Self:

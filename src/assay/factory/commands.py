@@ -9,6 +9,7 @@ from typing import Any
 
 from assay._util.progress import Say
 from assay.engine.base import default_threads
+from assay.engine.cache import grading_replies
 from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
 from assay.factory.build import build, build_ordinary, recipe_digest, site_of
@@ -26,7 +27,8 @@ ORDINARY_NAME = "ordinary"
 @contextmanager
 def targets(threads: int | None, say: Say) -> Iterator[Targets]:
     """Opens engines, and closes them at the end."""
-    opened = Targets(say, threads)
+    # A card is a grade of a testbed: what an audit could have written must not be measured as the testbed's.
+    opened = Targets(say, threads, grading_replies())
     try:
         yield opened
     finally:

@@ -6,6 +6,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from assay.core.report import Finding, Report
 from assay.grading.case import Case, OpenPair
@@ -27,6 +30,36 @@ class BestConstant:
     key: str
     success: float
     scores: tuple[OrganismScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedConstant:
+    """A best constant as it is kept, and what it was sought for.
+
+    Attributes:
+        plan: id of the set of audits.
+        grader: digest of all graders of their testbeds.
+        reports: digest of the reports that were tried.
+        nonce: every sample is seeded by it.
+        best: None where no report has a finding, or there is no organism.
+        signature: the grader's, of all of the above; "" while there is none.
+    """
+
+    plan: str
+    grader: str
+    reports: str
+    nonce: str
+    best: BestConstant | None
+    signature: str = ""
+
+
+def read_constant(data: Any) -> SignedConstant:
+    """Reads a best constant from plain data, as `asdict` gives it.
+
+    Raises:
+        ValidationError: of another shape.
+    """
+    return TypeAdapter(SignedConstant).validate_python(data)
 
 
 async def best_constant(

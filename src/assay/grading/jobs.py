@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
+from pydantic import Field
+
+from assay._util.hashing import digest_of
 from assay._util.yaml_models import Data
 from assay.core.record import as_json
 from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
 from assay.errors import InvalidInput
 from assay.grading.case import Case, OpenPair
-from assay.grading.constant import best_constant
+from assay.grading.constant import SignedConstant, best_constant
 from assay.grading.digest import grader_digest
 from assay.grading.hit import grade_report
 from assay.grading.null import fixed_pool, swapped_cases
+from assay.grading.signing import NONCE, Signer, new_nonce, report_digest, seed_of
 from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import all_truths, behaviours_of, control_spec
 from assay.truth import REMOVED, Truth
@@ -32,11 +36,13 @@ class Submitted(Data):
         run_key: of the audit that gave it; any name that is unique among the job's, where no audit of ours did.
         alias: of the testbed it is about.
         report: what was found.
+        nonce: of an earlier grade, for the same draws; "" has one drawn.
     """
 
     run_key: str
     alias: str
     report: Report
+    nonce: str = Field(default="", pattern=NONCE)
 
 
 class GradeJob(Data):
@@ -46,11 +52,13 @@ class GradeJob(Data):
         asked: the grades of each report; or the one report that scores best when submitted everywhere.
         reports: to grade, of testbeds whose truth can be read.
         engine: words that choose the engine of targets and controls, "" to let each one's base choose.
+        plan: id of the set of audits that a best constant is sought for.
     """
 
     asked: Literal["grades", "best-constant"]
     reports: list[Submitted]
     engine: str = ""
+    plan: str = ""
 
 
 def case_of(truth: Truth) -> Case:
@@ -88,14 +96,30 @@ def pair_opener(open_target: OpenTarget) -> OpenPair:
     return open_pair
 
 
-async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
+def graders_digest(current: Mapping[str, str], aliases: Iterable[str]) -> str:
+    """Digests all graders of some testbeds; those that nobody can grade are passed over.
+
+    Args:
+        current: alias → digest of its grader, as `graders` gives it.
+        aliases: of the testbeds.
+    """
+    return digest_of(sorted({current[alias] for alias in aliases if alias in current}))
+
+
+def reports_digest(reports: Iterable[Submitted]) -> str:
+    """Digests a set of reports, and whose they are."""
+    return digest_of(sorted([one.run_key, one.alias, report_digest(one.report)] for one in reports))
+
+
+async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: Signer) -> None:
     """Do a job, all of its reports at once so that the engine can batch.
 
     Args:
         job: what is asked, of which reports.
         open_target: opens targets on the engine of this process.
         tell: told `grade` for each report when it is graded, with its rows as plain data; or `constant` at the end,
-            with the `BestConstant` as plain data, or None.
+            with the `SignedConstant` as plain data.
+        signer: signs them.
 
     Raises:
         InvalidInput: a report about a testbed whose truth cannot be read.
@@ -104,18 +128,23 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell) -> None:
     aliases = {one.alias for one in job.reports}
     if unknown := sorted(aliases - cases.keys()):
         raise InvalidInput(f"nothing can be graded of {', '.join(unknown)}: no truth that can be read.")
-    pool, open_pair = fixed_pool(cases.values()), pair_opener(open_target)
+    pool, open_pair, current = fixed_pool(cases.values()), pair_opener(open_target), graders(cases)
     if job.asked == "best-constant":
+        nonce, reports = new_nonce(), {one.run_key: one.report for one in job.reports}
         played = [cases[alias] for alias in sorted(aliases)]
         swapped = {case.truth.alias: swapped_cases(case, pool) for case in played}
-        best = await best_constant({one.run_key: one.report for one in job.reports}, played, swapped, open_pair)
-        tell("constant", asdict(best) if best else None)
+        best = await best_constant(reports, played, swapped, open_pair, seed=seed_of(nonce))
+        grader = graders_digest(current, aliases)
+        found = SignedConstant(job.plan, grader, reports_digest(job.reports), nonce, best)
+        tell("constant", asdict(signer.constant(found)))
         return
-    current = graders(cases)
 
     async def grade(one: Submitted) -> None:
-        case = cases[one.alias]
-        graded = await grade_report(one.report, case, swapped_cases(case, pool), open_pair)
-        tell("grade", [as_json(row) for row in graded.rows(one.run_key, current[one.alias])])
+        # Drawn here, when the report is in the ledger: nothing that wrote the report can have known the samples.
+        nonce = one.nonce or new_nonce()
+        case, report = cases[one.alias], report_digest(one.report)
+        graded = await grade_report(one.report, case, swapped_cases(case, pool), open_pair, seed=seed_of(nonce))
+        rows = [replace(row, nonce=nonce) for row in graded.rows(one.run_key, current[one.alias])]
+        tell("grade", [as_json(signer.grade(row, one.alias, report)) for row in rows])
 
     await asyncio.gather(*map(grade, job.reports))

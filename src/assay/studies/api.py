@@ -12,17 +12,30 @@ from assay.core.budget import Budget
 from assay.core.record import AuditRow
 from assay.core.report import Outcome, Report, parse_report
 from assay.core.target import Cost, Target
+from assay.engine.cache import audit_replies
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.design import Design
 from assay.studies.events import Event, Watch
+from assay.studies.recheck import CheckedGrade, check_ledger
 from assay.studies.regrade import GradedReport, grade_file, grade_ledger, grade_reports
 from assay.studies.run import run_audit, run_sweep
 from assay.studies.study import Study, load_study
 from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import find_alias
 
-__all__ = ["Audit", "GradedReport", "Study", "audit", "grade", "load_study", "open_testbed", "sweep"]
+__all__ = [
+    "Audit",
+    "CheckedGrade",
+    "GradedReport",
+    "Study",
+    "audit",
+    "check_grades",
+    "grade",
+    "load_study",
+    "open_testbed",
+    "sweep",
+]
 
 
 @dataclass(frozen=True)
@@ -186,6 +199,24 @@ def grade(
     return grade_reports(list(reports or ()), told, engine)
 
 
+def check_grades(out: Path | str, *, engine: str = "", say: Say | None = None) -> list[CheckedGrade]:
+    """Grades again what is graded, on the nonces that the grades keep, and compares. Nothing is written.
+
+    Args:
+        out: folder of a sweep.
+        engine: as in `sweep`.
+        say: told of long steps.
+
+    Raises:
+        InvalidInput: no ledger there, or the answers of a suite in it are not on this machine.
+        AssayError: the grading process ended.
+
+    Example:
+        >>> [one.testbed for one in assay.check_grades("runs") if not one.same]  # doctest: +SKIP
+    """
+    return check_ledger(Path(out), say or _silence, engine)
+
+
 @asynccontextmanager
 async def open_testbed(testbed: str, *, engine: str = "", say: Say | None = None) -> AsyncIterator[Target]:
     """Opens a testbed's target, to talk to it or to measure it in a script of your own.
@@ -211,7 +242,7 @@ async def open_testbed(testbed: str, *, engine: str = "", say: Say | None = None
         ...         print(replies.text)
         >>> asyncio.run(main())  # doctest: +SKIP
     """
-    targets = Targets(say or _silence, engine=engine)
+    targets = Targets(say or _silence, replies=audit_replies(), engine=engine)
     try:
         async with targets.open(load_spec(find_alias(testbed))) as target:
             yield target

@@ -33,6 +33,7 @@ from assay.core.tool import REPLY_TOKENS, TEMPERATURE
 from assay.engine.targets import Targets
 from assay.factory.commands import targets
 from assay.studies.design import ledger_in
+from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
 from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import all_truths
@@ -89,9 +90,11 @@ def tuning_rows(out: Path) -> list[TuningAudit]:
     """Reads statistic and grade of every tuning audit in a ledger."""
     roles = {truth.alias: truth.role for truth in all_truths() if truth.split == "tuning"}
     with Ledger.open(ledger_in(out)) as ledger:
-        hits = {row.run_key: row.raw for row in ledger.grades() if row.tier == "hit"}
+        audits = ledger.audits()
+        grades = Grading.now().current(ledger, audits).rows
+        hits = {row.run_key: row.raw for row in grades if row.tier == "hit"}
         rows: list[TuningAudit] = []
-        for audit in ledger.audits():
+        for audit in audits:
             findings = json.loads(audit.report)["findings"] if audit.report else []
             statistic = json.loads(findings[0]["evidence"])["statistic"] if findings else 0.0
             rows.append(

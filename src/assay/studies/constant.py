@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from assay._util.atomic import write_json
-from assay.grading.constant import BestConstant
+from assay.core.record import AuditRow
+from assay.grading.constant import SignedConstant, read_constant
+from assay.grading.jobs import reports_digest
+from assay.grading.signing import KnownGraders
 from assay.studies.effects.rates import Estimate, success
+from assay.studies.grades import Grading
+from assay.studies.processes import GradingProcess
 
 
-def constant_path(out: Path, plan: str, grader: str) -> Path:
-    """Says where it is kept.
+class KeptConstant:
+    """The best constant of some audits: sought once, since every report is graded on every testbed for it.
 
     Args:
         out: folder of the sweep.
         plan: id of the set of audits.
-        grader: digest of all graders of their testbeds.
+        grading: what can be graded now.
+        audits: recorded ones.
     """
-    return out / f"best-constant-{plan}-{grader[:12]}.json"
 
+    def __init__(self, out: Path, plan: str, grading: Grading, audits: Iterable[AuditRow]) -> None:
+        self._plan, self._reports = plan, grading.reports(audits)
+        self._grader = grading.digest({one.alias for one in self._reports})
+        # The name tells the graders, so that those of now and of before do not write over each other's.
+        self.path = out / f"best-constant-{plan}-{self._grader[:12]}.json"
 
-def keep_constant(path: Path, best: BestConstant | None) -> None:
-    """Keeps what was found, whole or not at all; None where no report had a finding.
+    def seek(self, process: GradingProcess) -> None:
+        """Has it found and kept, whole or not at all, unless it is there.
 
-    Raises:
-        InvalidInput: the file cannot be written.
-    """
-    write_json(path, asdict(best) if best else None)
+        Raises:
+            InvalidInput: the file cannot be written.
+            AssayError: the grading process ended.
+        """
+        if self._reports and self._read() is None:
+            write_json(self.path, asdict(process.best_constant(self._plan, self._reports)))
 
+    def success(self) -> Estimate | None:
+        """Estimates its success; None if no report had a finding, or none was sought."""
+        found = self._read()
+        return success(found.best.scores) if found and found.best else None
 
-def kept_constant(path: Path) -> Estimate | None:
-    """Estimates the kept report's success; None if no report had a finding, or none was sought."""
-    # None is kept, too: that no report had a finding takes a run of the grading process to learn.
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return success((family, raw, null) for family, raw, null in found["scores"]) if found else None
+    def _read(self) -> SignedConstant | None:
+        """Reads what is kept; None unless a known grader signed it for this plan, these graders and these reports."""
+        try:
+            found = read_constant(json.loads(self.path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError):
+            return None  # not there, or broken: it is sought anew
+        same = (found.plan, found.grader, found.reports) == (self._plan, self._grader, reports_digest(self._reports))
+        return found if same and KnownGraders.here().made_constant(found) else None

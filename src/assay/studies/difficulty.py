@@ -81,7 +81,7 @@ def record_difficulty(out: Path) -> None:
         audits = [row for row in ledger.audits() if row.alias in truths and "~" not in row.kit]
         scored = join(
             audits,
-            grading.current(ledger, audits),
+            grading.current(ledger, audits).rows,
             roles={alias: truth.role for alias, truth in truths.items()},
             families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
         )

@@ -45,6 +45,19 @@ class ReportGraded:
 
 
 @dataclass(frozen=True, slots=True)
+class GradesPassedOver:
+    """Tells of grades in the ledger that no known grader signed for their audit's report; none of them counts.
+
+    Where there is a report, it is graded anew.
+
+    Attributes:
+        rows: how many there are.
+    """
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class KitRated:
     """Tells how a kit did, all of whose audits are graded.
 
@@ -57,5 +70,5 @@ class KitRated:
     success: Estimate | None
 
 
-Event = SweepPlanned | ProgressTold | AuditEnded | ReportGraded | KitRated
+Event = SweepPlanned | ProgressTold | AuditEnded | GradesPassedOver | ReportGraded | KitRated
 Watch = Callable[[Event], None]

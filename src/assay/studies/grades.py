@@ -1,17 +1,32 @@
-"""Tells which grades of a ledger hold: those by the graders of now."""
+"""Tells which grades of a ledger hold: those by the graders of now, signed, of the reports as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from assay._util.hashing import digest_of
 from assay.core.record import AuditRow, GradeRow
-from assay.core.report import parse_report
+from assay.core.report import Report, parse_report
+from assay.errors import ReportInvalid
 from assay.grading.case import Case
-from assay.grading.jobs import Submitted, all_cases, graders
+from assay.grading.jobs import Submitted, all_cases, graders, graders_digest
+from assay.grading.signing import KnownGraders, report_digest
 from assay.studies.ledger import Ledger
 from assay.truth import Truth
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGrades:
+    """Holds the grades that count.
+
+    Attributes:
+        rows: of them.
+        passed_over: (run key, tier) of rows that say they are by a grader of now, and that no grader known here signed
+            for this audit and this report.
+    """
+
+    rows: tuple[GradeRow, ...]
+    passed_over: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +53,61 @@ class Grading:
 
     def digest(self, aliases: Iterable[str]) -> str:
         """Digests all graders of some testbeds."""
-        return digest_of(sorted({self.graders[alias] for alias in aliases if alias in self.graders}))
+        return graders_digest(self.graders, aliases)
 
-    def current(self, ledger: Ledger, audits: Iterable[AuditRow]) -> list[GradeRow]:
-        """Reads the grades of audits by the graders of now."""
-        # A changed grader has another digest: its earlier grades stay in the ledger, and are passed over.
-        wanted = {row.run_key: self.graders.get(row.alias) for row in audits}
-        return [grade for grade in ledger.grades(run_keys=wanted) if grade.grader == wanted[grade.run_key]]
+    def current(self, ledger: Ledger, audits: Iterable[AuditRow]) -> HeldGrades:
+        """Reads the grades of audits by the graders of now.
+
+        Raises:
+            InvalidInput: a public key of a grader is broken.
+        """
+        about = {row.run_key: (row.alias, _digest(row)) for row in audits}
+        known = KnownGraders.here()
+        held: list[GradeRow] = []
+        passed_over: set[tuple[str, str]] = set()
+        for grade in ledger.grades(run_keys=about):
+            alias, report = about[grade.run_key]
+            if grade.grader != self.graders.get(alias):
+                continue  # a changed grader has another digest: its earlier grades stay in the ledger, and do not count
+            # The ledger is a file that other processes of this user can write: what says it is a grade may be anyone's.
+            if known.made_grade(grade, alias, report):
+                held.append(grade)
+            else:
+                passed_over.add((grade.run_key, grade.tier))
+        return HeldGrades(tuple(held), frozenset(passed_over))
 
     def reports(self, audits: Iterable[AuditRow]) -> list[Submitted]:
         """Reads the reports of those audits that gave one and can be graded."""
-        return [
-            Submitted(run_key=row.run_key, alias=row.alias, report=parse_report(row.report))
-            for row in audits
-            if row.report and row.alias in self.cases
-        ]
+        found: list[Submitted] = []
+        for row in audits:
+            report = _report(row)
+            if report is not None and row.alias in self.cases:
+                found.append(Submitted(run_key=row.run_key, alias=row.alias, report=report))
+        return found
 
-    def ungraded(self, ledger: Ledger, run_keys: Iterable[str]) -> list[Submitted]:
-        """Lists the recorded reports that the graders of now have not graded."""
-        audits = ledger.audits(run_keys)
-        graded = {grade.run_key for grade in self.current(ledger, audits)}
-        return self.reports(row for row in audits if row.run_key not in graded)
+    def ungraded(self, audits: Iterable[AuditRow], held: HeldGrades) -> list[Submitted]:
+        """Lists the reports of audits that have no grade among those that hold.
+
+        Args:
+            audits: recorded ones.
+            held: their grades.
+        """
+        graded = {grade.run_key for grade in held.rows if grade.tier == "hit"}
+        # Of a grade that lost a part the nonce is kept: whoever spoils grades must not have them drawn anew.
+        nonces = {grade.run_key: grade.nonce for grade in held.rows}
+        waiting = self.reports(row for row in audits if row.run_key not in graded)
+        return [one.model_copy(update={"nonce": nonces.get(one.run_key, "")}) for one in waiting]
+
+
+def _report(row: AuditRow) -> Report | None:
+    """Reads an audit's report; None where it gave none, or where what it gave was broken since."""
+    try:
+        return parse_report(row.report) if row.report else None
+    except ReportInvalid:
+        return None
+
+
+def _digest(row: AuditRow) -> str:
+    """Digests an audit's report as a grade is signed for; "" where there is none that can be read."""
+    report = _report(row)
+    return report_digest(report) if report else ""

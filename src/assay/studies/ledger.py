@@ -34,6 +34,7 @@ from sqlalchemy import (
     inspect,
     literal,
     select,
+    type_coerce,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
@@ -44,7 +45,7 @@ from assay.audits.cell import Cell
 from assay.core.record import AuditRow, GradeRow, as_json, audit_row
 from assay.errors import AssayError, InvalidInput, UnknownId
 
-LAYOUT = 2  # raised when a table changes; run keys do not depend on it, as they do on the meaning of a row
+LAYOUT = 3  # raised when a table changes; run keys do not depend on it, as they do on the meaning of a row
 BUSY_SECONDS = 30.0  # a writer waits this long for another
 
 _METADATA = MetaData()
@@ -64,9 +65,11 @@ _GRADES = Table(
     _METADATA,
     *(Column(name, Text, primary_key=True) for name in ("run_key", "grader", "tier")),
     *(Column(name, Float, nullable=False) for name in ("raw", "null")),
-    *(Column(name, Text, nullable=False) for name in ("role", "cluster")),
+    *(Column(name, Text, nullable=False) for name in ("role", "cluster", "nonce", "signature")),
     Column("details", JSON, nullable=False),
 )
+# what others wrote into the file may be no JSON, and is looked at row by row
+_GRADES_AS_TEXT = [column if column.name != "details" else type_coerce(column, Text) for column in _GRADES.columns]
 _PLANS = Table(
     "plans",
     _METADATA,
@@ -170,14 +173,17 @@ class Ledger:
             return [audit_row(dict(row._mapping)) for row in connection.execute(query)]
 
     def grades(self, grader: str | None = None, run_keys: Iterable[str] | None = None) -> list[GradeRow]:
-        """Reads grades in the order of their keys: all, or those of one grader, or of some audits."""
-        query = select(_GRADES).order_by(_GRADES.c.run_key, _GRADES.c.grader, _GRADES.c.tier)
+        """Reads grades in the order of their keys: all, or those of one grader, or of some audits.
+
+        Any process of this user may have written them; `assay.studies.grades` tells which of them a grader signed.
+        """
+        query = select(*_GRADES_AS_TEXT).order_by(_GRADES.c.run_key, _GRADES.c.grader, _GRADES.c.tier)
         if grader is not None:
             query = query.where(_GRADES.c.grader == grader)
         if run_keys is not None:
             query = query.where(_among(_GRADES.c.run_key, run_keys))
         with self._connect() as connection:
-            return [GradeRow(**row._mapping) for row in connection.execute(query)]
+            return [_grade_row(dict(row._mapping)) for row in connection.execute(query)]
 
     def have(self, run_keys: Iterable[str]) -> set[str]:
         """Returns those of the keys whose audit is recorded."""
@@ -261,6 +267,15 @@ def _check_schema(path: Path, connection: Connection) -> None:
 def _among(column: ColumnElement[str], keys: Iterable[str]) -> ColumnElement[bool]:
     """Asks for the column to be one of the keys: as one JSON argument, past SQLite's limit on variables."""
     return column.in_(select(func.json_each(json.dumps(list(keys))).table_valued("value").c.value))
+
+
+def _grade_row(stored: dict[str, Any]) -> GradeRow:
+    """Reads a grade; a row whose details are no JSON is one that nobody signed, and must not hide the others."""
+    try:
+        details = json.loads(stored["details"])
+    except (TypeError, ValueError, RecursionError):
+        details = {"unreadable": str(stored["details"])}
+    return GradeRow(**stored | {"details": details})
 
 
 def _plan(row: Row[Any]) -> StoredPlan:

@@ -15,7 +15,7 @@ from assay._util.progress import Say
 from assay.audits.cell import Job
 from assay.core.record import AuditRow, GradeRow, audit_row
 from assay.errors import AssayError
-from assay.grading.constant import BestConstant
+from assay.grading.constant import SignedConstant, read_constant
 from assay.grading.jobs import GradeJob, Submitted
 
 _TAIL = 1_500  # characters of a dead process's log that are shown
@@ -141,15 +141,13 @@ class GradingProcess(WorkerProcess):
         for data in self.run(GradeJob(asked="grades", reports=list(reports), engine=self._engine)) if reports else ():
             yield tuple(GradeRow(**row) for row in data)
 
-    def best_constant(self, reports: Sequence[Submitted]) -> BestConstant | None:
-        """Finds the one report that scores best when submitted everywhere; None if no report has a finding.
+    def best_constant(self, plan: str, reports: Sequence[Submitted]) -> SignedConstant:
+        """Finds the one report that scores best when submitted everywhere, and has it signed. Raises as `run`.
 
-        Raises as `run`.
+        Args:
+            plan: id of the set of audits.
+            reports: of theirs; at least one.
         """
-        if not reports:
-            return None
-        [data] = self.run(GradeJob(asked="best-constant", reports=list(reports), engine=self._engine))
-        if data is None:
-            return None
-        scores = tuple((family, raw, null) for family, raw, null in data["scores"])
-        return BestConstant(data["key"], data["success"], scores)
+        job = GradeJob(asked="best-constant", reports=list(reports), engine=self._engine, plan=plan)
+        [data] = self.run(job)
+        return read_constant(data)

@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from assay.studies.events import AuditEnded, Event, KitRated, ProgressTold, ReportGraded, SweepPlanned, Watch
+from assay.studies.events import (
+    AuditEnded,
+    Event,
+    GradesPassedOver,
+    KitRated,
+    ProgressTold,
+    ReportGraded,
+    SweepPlanned,
+    Watch,
+)
 
 
 @contextmanager
@@ -35,6 +44,8 @@ def live(console: Console) -> Iterator[Watch]:
                     progress.update(task, advance=1, description=f"{row.kit} on {row.alias}: {row.outcome}")
                 case ReportGraded():
                     progress.update(task, description="grading")
+                case GradesPassedOver(rows):
+                    console.print(f"{rows} grades that no known grader signed: passed over, and made anew", style="red")
                 case KitRated():
                     console.print(_rate(event))
                 case ProgressTold(text):

@@ -1,4 +1,4 @@
-"""Grades again what a ledger holds, or grades reports that another harness made."""
+"""Grades what a ledger holds and nobody graded, or reports that another harness made."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class GradedReport:
         null: the share of swapped truths that the finding hits, which is subtracted from success.
         findings: how many it has.
         details: per finding and per swapped truth, as plain data.
+        nonce: that its samples were seeded by.
     """
 
     testbed: str
@@ -41,6 +42,7 @@ class GradedReport:
     null: float
     findings: int
     details: Mapping[str, Any]
+    nonce: str
 
 
 def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
@@ -64,15 +66,18 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
         # Before any is graded: with a suite's answers missing, its reports would be passed over in silence.
         require_answers(row.alias for row in ledger.audits())
         audits = {row.run_key: row for row in ledger.audits() if row.report and row.alias in grading.cases}
-        waiting = grading.ungraded(ledger, audits)
+        held = grading.current(ledger, audits.values())
+        waiting = grading.ungraded(audits.values(), held)
         say(f"{len(audits)} reports, {len(waiting)} to grade")
+        if held.passed_over:
+            say(f"{len(held.passed_over)} grades in the ledger that no known grader signed: passed over, and made anew")
         for rows in process.grade(waiting):
             ledger.grade(*rows)
             alias = audits[rows[0].run_key].alias
             say(f"{grading.truth(alias).id}: {'hit' if rows[0].raw else 'no hit'}")
-        grades = grading.current(ledger, audits.values())
+        held = grading.current(ledger, audits.values())
     found: list[GradedReport] = []
-    for grade in grades:
+    for grade in held.rows:
         if grade.tier == "hit":
             row = audits[grade.run_key]
             found.append(_graded(grading.truth(row.alias).id, row.kit, grade))
@@ -140,4 +145,4 @@ def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
 
 
 def _graded(testbed: str, kit: str, hit: GradeRow) -> GradedReport:
-    return GradedReport(testbed, kit, hit.raw, hit.null, len(hit.details["findings"]), hit.details)
+    return GradedReport(testbed, kit, hit.raw, hit.null, len(hit.details["findings"]), hit.details, hit.nonce)

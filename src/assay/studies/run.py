@@ -7,17 +7,25 @@ answers and models, grades them. Both get all they need by a pipe, and send rows
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from itertools import chain
 
 from assay._util.progress import Say
 from assay.audits.cell import Cell
 from assay.core.record import AuditRow
-from assay.studies.constant import constant_path, keep_constant, kept_constant
+from assay.studies.constant import KeptConstant
 from assay.studies.design import Design
 from assay.studies.effects.rates import Estimate, success
-from assay.studies.events import AuditEnded, KitRated, ProgressTold, ReportGraded, SweepPlanned, Watch
+from assay.studies.events import (
+    AuditEnded,
+    GradesPassedOver,
+    KitRated,
+    ProgressTold,
+    ReportGraded,
+    SweepPlanned,
+    Watch,
+)
 from assay.studies.ledger import Ledger
 from assay.studies.plan import Plan, make_plan, require_controls
 from assay.studies.processes import AuditProcess, GradingProcess
@@ -52,24 +60,20 @@ def run_sweep(design: Design, watch: Watch) -> Study:
 
         ledger.save_plan(plan.id, plan.cells, plan.auditor.title)
         watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys))))
+        passed_over: set[tuple[str, str]] = set()
         for stages in plan.batches():
             cells = list(chain.from_iterable(stages.values()))
             for row in auditing.play(plan.job(_missing(ledger, cells))):
                 # Written before it is told of, and one at a time: killed here, at most this row's audit is played anew.
                 ledger.record(row)
                 watch(AuditEnded(row))
-            # Asked of the ledger, not of the rows that just came: a grade lost in an earlier kill is made up for.
-            for rows in grading.grade(plan.grading.ungraded(ledger, _keys(cells))):
-                ledger.grade(*rows)
-                watch(ReportGraded(rows[0].run_key, bool(rows[0].raw)))
+            _grade(ledger, plan, grading, _keys(cells), passed_over, watch)
             for kit, stage in stages.items():
                 watch(KitRated(kit, _success(ledger, plan, stage)))
 
-        # Sought once: every report is graded on every testbed for it. Its file names the graders, so that new ones seek
-        # it anew.
-        path = constant_path(design.out, plan.id, plan.grading.digest(plan.targets))
-        if not path.is_file():
-            keep_constant(path, grading.best_constant(plan.grading.reports(ledger.audits(plan.run_keys))))
+        # Once more, of all: what later audits did to the grades of earlier ones is found before it is summed up.
+        _grade(ledger, plan, grading, plan.run_keys, passed_over, watch)
+        KeptConstant(design.out, plan.id, plan.grading, ledger.audits(plan.run_keys)).seek(grading)
         return collect(
             ledger,
             plan.cells,
@@ -78,7 +82,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
             plan=plan.id,
             auditor=plan.auditor.title,
             seconds=time.monotonic() - started,
-            best_constant=kept_constant(path),
+            passed_over=passed_over,
         )
 
 
@@ -90,6 +94,26 @@ def run_audit(design: Design, say: Say) -> AuditRow:
             ledger.record(row)
         [found] = ledger.audits(plan.run_keys)
     return found
+
+
+def _grade(
+    ledger: Ledger,
+    plan: Plan,
+    process: GradingProcess,
+    run_keys: Iterable[str],
+    passed_over: set[tuple[str, str]],
+    watch: Watch,
+) -> None:
+    """Grades what has no grade that holds; adds to the grades that were passed over."""
+    # Asked of the ledger, not of the rows that just came: a grade lost in an earlier kill is made up for.
+    audits = ledger.audits(run_keys)
+    held = plan.grading.current(ledger, audits)
+    if new := held.passed_over - passed_over:
+        watch(GradesPassedOver(len(new)))
+        passed_over |= new
+    for rows in process.grade(plan.grading.ungraded(audits, held)):
+        ledger.grade(*rows)
+        watch(ReportGraded(rows[0].run_key, bool(rows[0].raw)))
 
 
 def _keys(cells: Sequence[Cell]) -> list[str]:
@@ -104,8 +128,8 @@ def _missing(ledger: Ledger, cells: Sequence[Cell]) -> list[Cell]:
 
 def _success(ledger: Ledger, plan: Plan, cells: Sequence[Cell]) -> Estimate | None:
     """Estimates success over the organisms among some cells' testbeds."""
-    grades = plan.grading.current(ledger, ledger.audits(_keys(cells)))
-    hits = {grade.run_key: grade for grade in grades if grade.tier == "hit"}
+    held = plan.grading.current(ledger, ledger.audits(_keys(cells)))
+    hits = {grade.run_key: grade for grade in held.rows if grade.tier == "hit"}
     scores: list[tuple[str, float, float]] = []
     for cell in cells:
         case = plan.grading.cases.get(cell.alias)

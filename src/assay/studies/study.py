@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from assay.audits.cell import Cell
 from assay.core.record import AuditRow, GradeRow
 from assay.errors import InvalidInput
-from assay.studies.constant import constant_path, kept_constant
+from assay.studies.constant import KeptConstant
 from assay.studies.design import ledger_in
-from assay.studies.effects.rates import Estimate
 from assay.studies.effects.results import Summary
 from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
@@ -155,7 +155,7 @@ def collect(
     plan: str,
     auditor: str,
     seconds: float,
-    best_constant: Estimate | None,
+    passed_over: AbstractSet[tuple[str, str]] = frozenset(),
 ) -> Study:
     """Sums up the audits of some cells and their grades.
 
@@ -167,28 +167,29 @@ def collect(
         plan: id of the sweep.
         auditor: its title.
         seconds: wall time of the sweep.
-        best_constant: success of the best constant report.
+        passed_over: (run key, tier) of grades that nobody known had signed, and that were made anew since.
     """
     rows = ledger.audits(cell.run_key for cell in cells)
     # Testbeds whose truth is not known here are no failure: their audits are kept, counted and left out of every rate.
     audits = [row for row in rows if row.alias in grading.cases]
-    grades = grading.current(ledger, audits)
+    held = grading.current(ledger, audits)
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     roles = {alias: truth.role for alias, truth in truths.items()}
     families = {alias: truth.family for alias, truth in truths.items() if truth.role == "organism"}
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
-        join(audits, grades, roles, families),
+        join(audits, held.rows, roles, families),
         auditor=auditor,
         suite=", ".join(sorted(suites)) or "none",
         seconds=round(seconds, 1),
-        best_constant=best_constant,
+        best_constant=KeptConstant(out, plan, grading, rows).success(),
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
+        grades_passed_over=len(passed_over | held.passed_over),
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}
-    return Study(out, plan, summary, tuple(rows), tuple(grades), testbeds)
+    return Study(out, plan, summary, tuple(rows), held.rows, testbeds)
 
 
 def load_study(folder: Path | str, *, plan: str = "") -> Study:
@@ -209,18 +210,15 @@ def load_study(folder: Path | str, *, plan: str = "") -> Study:
     with Ledger.open(existing_ledger(out)) as ledger:
         stored = ledger.plan(plan) if plan else _last_run(ledger)
         rows = ledger.audits(cell.run_key for cell in stored.cells)
-        grading = Grading.now()
-        path = constant_path(out, stored.id, grading.digest(cell.alias for cell in stored.cells))
         return collect(
             ledger,
             stored.cells,
-            grading,
+            Grading.now(),
             out=out,
             plan=stored.id,
             auditor=stored.auditor,
             # The ledger does not know how long the sweep took; audits ran side by side, so this is no less than that.
             seconds=sum(row.seconds for row in rows),
-            best_constant=kept_constant(path),
         )
 
 

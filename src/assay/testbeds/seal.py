@@ -21,6 +21,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
 from pydantic import ValidationError
 
+from assay._util.atomic import make_folder, write_once
 from assay._util.hashing import files_of
 from assay._util.paths import home
 from assay._util.yaml_models import Data, load_yaml, write_yaml
@@ -91,20 +92,33 @@ def new_key(name: str) -> Path:
         InvalidInput: there is one of that name; a key is never written over.
     """
     path = key_path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # private from its first moment, and an error if it is there: no check before the write can promise either
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-    except FileExistsError:
-        raise InvalidInput(f"{path} is there already. Name the suite otherwise, or use this key.") from None
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
+    if not write_key(path):
+        raise InvalidInput(f"{path} is there already. Name the suite otherwise, or use this key.")
     return path
 
 
+def write_key(path: Path) -> bool:
+    """Writes a new private key, whole or not at all and for its owner alone, unless one is there.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        NotWritten: it cannot be.
+    """
+    for folder in (keys_folder(), path.parent):
+        make_folder(folder, mode=0o700)
+    return write_once(path, f"{secrets.token_hex(32)}\n".encode(), mode=_MODE)
+
+
+def keys_folder() -> Path:
+    """Returns where private keys are kept: in `ASSAY_KEYS`, or `ASSAY_HOME/keys`."""
+    return Path(os.environ.get("ASSAY_KEYS") or home() / "keys")
+
+
 def key_path(name: str) -> Path:
-    """Returns where a suite's private key is kept: in `ASSAY_KEYS`, or `ASSAY_HOME/keys`."""
-    return Path(os.environ.get("ASSAY_KEYS") or home() / "keys") / f"{name}.key"
+    """Returns where a suite's private key is kept."""
+    return keys_folder() / f"{name}.key"
 
 
 def find_key(suite: str) -> bytes | None:
@@ -117,14 +131,16 @@ def read_key(path: Path) -> bytes:
     """Reads a private key from its file.
 
     Raises:
-        InvalidInput: not one.
+        InvalidInput: not one, or it cannot be read.
     """
     try:
-        seed = bytes.fromhex(path.read_text().strip())
+        seed = bytes.fromhex(path.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}. It has to be readable by you alone.") from None
     except ValueError:
         seed = b""
     if len(seed) != 32:
-        raise InvalidInput(f"{path}: not a suite's key (64 hexadecimal digits).")
+        raise InvalidInput(f"{path}: not a key (64 hexadecimal digits). Restore it from a copy.")
     return seed
 
 

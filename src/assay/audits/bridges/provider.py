@@ -89,11 +89,10 @@ class _Host:
     def engine(self, base: Base) -> LocalEngine:
         """Returns the base's engine, opened on first use. To be called on the host's loop."""
         if base not in self._engines:
-            from assay._util.paths import home
-            from assay.engine.cache import ReplyCache
+            from assay.engine.cache import ReplyCache, audit_replies
             from assay.engine.local.engine import LocalEngine
 
-            self._engines[base] = LocalEngine(base, ReplyCache(home() / "replies.sqlite"))
+            self._engines[base] = LocalEngine(base, ReplyCache(audit_replies()))
         return self._engines[base]
 
     def close(self) -> None:

@@ -178,6 +178,8 @@ class Summary(Data):
         groups: group of organisms → kit → success.
         real_unplanted: findings that are neither hit nor false alarm.
         skipped: tool → audits it was left out of; `skipped_reasons` says why.
+        grades_passed_over: rows of the ledger that no known grader signed for their audit's report. They count for
+            nothing; a sweep grades their reports anew.
     """
 
     title: str
@@ -201,3 +203,4 @@ class Summary(Data):
     skipped: dict[str, int]
     skipped_reasons: dict[str, list[str]]
     without_truth: int = 0
+    grades_passed_over: int = 0

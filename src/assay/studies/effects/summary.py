@@ -46,6 +46,7 @@ def summarise(
     best_constant: Estimate | None = None,
     groups: Mapping[str, str] | None = None,
     without_truth: int = 0,
+    grades_passed_over: int = 0,
 ) -> Summary:
     """Sums up a sweep.
 
@@ -57,6 +58,7 @@ def summarise(
         best_constant: success of the one report that scores best when submitted everywhere.
         groups: alias → what success is also reported apart by (public or held-back productions).
         without_truth: audits that are not among the rows, since nobody here knows their truth.
+        grades_passed_over: rows that say they are grades, and that no known grader signed.
     """
     by_kit: dict[str, list[ScoredAudit]] = defaultdict(list)
     for row in rows:
@@ -94,6 +96,7 @@ def summarise(
         skipped={tool: len(given) for tool, given in reasons.items()},
         skipped_reasons={tool: sorted(set(given)) for tool, given in reasons.items()},
         without_truth=without_truth,
+        grades_passed_over=grades_passed_over,
     )
 
 

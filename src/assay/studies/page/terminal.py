@@ -110,6 +110,11 @@ def _counts(summary: Summary) -> str:
     ]
     if summary.ungraded:
         lines.append(f"{summary.ungraded} audits wait for a grade and are in no rate.")
+    if summary.grades_passed_over:
+        lines.append(
+            f"{summary.grades_passed_over} grades in the ledger were signed by no known grader for their audit's "
+            f"report: passed over, and graded anew by a sweep or by assay grade."
+        )
     if summary.real_unplanted:
         lines.append(f"{summary.real_unplanted} findings are real but not planted: neither hit nor false alarm.")
     lines += [f"{tool} was left out of {number} audits." for tool, number in summary.skipped.items()]
