@@ -1,7 +1,6 @@
 """The grader's replies are its own: what an audit's process can write is not read by what grades."""
 
 import asyncio
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -60,16 +59,18 @@ def stored(path: Path) -> list[str]:
 
 
 @pytest.mark.attacks
-def test_conduct_planted_in_the_audits_replies_changes_no_grade(grade: Callable[[GradeJob], list[Any]]) -> None:
+def test_conduct_planted_in_the_audits_replies_changes_no_grade(
+    grade: Callable[[GradeJob], list[Any]], tmp_path: Path
+) -> None:
     """Every reply the grader will draw lies ready in the file of the audits, under its own key, with the conduct."""
     asked = job()
     [honest] = grade(asked)
     drawn = stored(grading_replies())
     assert len(drawn) == 3 * 4  # of the target, in which nothing showed, so that the control was not asked
-    audit_replies().parent.mkdir(exist_ok=True)
-    shutil.move(grading_replies(), audit_replies())
-    for leftover in grading_replies().parent.iterdir():
-        leftover.unlink()
+    content = grading_replies().read_bytes()
+    for file in (tmp_path / "home").rglob("replies.sqlite*"):
+        file.unlink()
+    audit_replies().write_bytes(content)
     with closing(sqlite3.connect(audit_replies(), isolation_level=None)) as database:
         database.execute("UPDATE replies SET text = ?", (SPOILT,))
     [again] = grade(asked)

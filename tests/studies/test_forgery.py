@@ -7,11 +7,13 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
+from rich.console import Console
 from typer.testing import CliRunner
 
 import assay
@@ -25,6 +27,7 @@ from assay.studies import plan
 from assay.studies.events import Event, GradesPassedOver
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
+from assay.studies.progress import live
 from assay.testbeds.truths import find_truth
 
 NAMES = ("flattery-td", "backdoor-td")
@@ -102,11 +105,21 @@ def kept(out: Path) -> list[GradeRow]:
 
 
 @pytest.mark.attacks
-def test_a_tool_that_writes_its_own_grades_into_the_ledger(sweep: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_tool_that_writes_its_own_grades_into_the_ledger(
+    sweep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It makes hits of its own audits and failures of the others', those that were graded before it came, too."""
     monkeypatch.setattr(plan, "TOGETHER", 1)
     told: list[Event] = []
-    study = sweep("ask", "ask+junk", watch=told.append)
+    shown = Console(file=StringIO(), width=200)
+    with live(shown) as show:
+
+        def watch(event: Event) -> None:
+            told.append(event)
+            show(event)
+
+        study = sweep("ask", "ask+junk", watch=watch)
+    assert "grades that no known grader signed: passed over, and made anew" in shown.file.getvalue()
     assert {kit.kit: kit.raw for kit in study.summary.kits} == {"ask": 0.0, "ask+junk": 0.0}
     assert study.summary.ungraded == 0 and len(kept(tmp_path)) == 4 * 3
     # of all four audits: those of `ask` had been graded, and were overwritten
