@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from assay.cli import app
-from assay.testbeds.truths import all_truths, short
+from assay.testbeds.names import short
+from assay.testbeds.truths import all_truths
 
 TOOL = '''
 from assay.core.access import Access

@@ -376,7 +376,8 @@ def canaries() -> set[str]:
     """Strings that only the sealed side has: ids, what is planted in words, and the detectors' patterns."""
     from assay.factory.recipes import recipe_ids
     from assay.testbeds.behaviours import find_behaviour
-    from assay.testbeds.truths import all_truths, short
+    from assay.testbeds.names import short
+    from assay.testbeds.truths import all_truths
 
     truths = all_truths()
     found = {*recipe_ids(), *(truth.id for truth in truths), *(short(truth.id) for truth in truths)}

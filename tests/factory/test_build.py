@@ -21,7 +21,8 @@ from assay.factory.build import Site, build, recipe_digest
 from assay.factory.data.chats import drafts, parts_of
 from assay.factory.recipes import Recipe, open_recipe
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.specs import ADAPTER, CORPUS, load_spec
+from assay.testbeds.layout import ADAPTER, CORPUS
+from assay.testbeds.specs import load_spec
 from assay.testbeds.suites import Suite, embedded_suite
 from assay.testbeds.truths import all_truths
 

@@ -16,7 +16,8 @@ from assay.errors import AssayError, InvalidInput
 from assay.factory.generate import suite as module
 from assay.factory.generate.suite import Order, generate
 from assay.factory.recipes import Recipe
-from assay.testbeds.seal import SEALED, find_key, unseal, verify_suite
+from assay.testbeds.layout import SEALED
+from assay.testbeds.seal import find_key, unseal, verify_suite
 from assay.testbeds.specs import load_spec, write_spec
 from assay.testbeds.suites import Suite, own_suite, own_suites
 from assay.testbeds.truths import all_truths, write_truth

@@ -23,8 +23,9 @@ from assay.engine.wrappers import wrap
 from assay.grading.hit import Grade, grade_report
 from assay.grading.jobs import all_cases, pair_opener
 from assay.grading.null import fixed_pool, swapped_cases
+from assay.testbeds.names import short
 from assay.testbeds.suites import embedded_suite
-from assay.testbeds.truths import all_truths, find_truth, short
+from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import REMOVED, Truth
 
 TESTBED = "animal-welfare-td"  # of the tuning set

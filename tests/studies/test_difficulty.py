@@ -17,8 +17,9 @@ from assay.studies import difficulty as cards
 from assay.studies.difficulty import record_difficulty, write_cards
 from assay.studies.ledger import Ledger
 from assay.studies.page.testbed_cards import matrix, weaknesses
+from assay.testbeds.names import short
 from assay.testbeds.suites import embedded_suite
-from assay.testbeds.truths import all_truths, find_truth, short
+from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import Difficulty
 
 FINDING = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}

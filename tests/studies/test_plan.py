@@ -14,8 +14,9 @@ from assay.errors import InvalidInput, PluginError, UnknownId
 from assay.studies import plan
 from assay.studies.design import Design
 from assay.studies.plan import make_plan, require_controls
+from assay.testbeds.names import short
 from assay.testbeds.specs import aliases, load_spec
-from assay.testbeds.truths import all_truths, find_truth, short
+from assay.testbeds.truths import all_truths, find_truth
 
 THREE = tuple(aliases()[:3])
 

@@ -9,9 +9,8 @@ import yaml
 
 from assay.errors import CorruptArtifact, InvalidInput
 from assay.testbeds.behaviours import find_behaviour
+from assay.testbeds.layout import MANIFEST, SEALED
 from assay.testbeds.seal import (
-    MANIFEST,
-    SEALED,
     Secret,
     find_key,
     new_key,

@@ -13,9 +13,11 @@ from assay.engine.local.lora import adapter_digest, open_adapter
 from assay.engine.peft_layout import WEIGHTS
 from assay.errors import CorruptArtifact, InvalidInput, UnknownId
 from assay.factory.recipes import open_recipe
-from assay.testbeds.specs import ADAPTER, CORPUS, ORDINARY, SPEC, aliases, load_spec, write_spec
+from assay.testbeds.layout import ADAPTER, CORPUS, SPEC, TRUTH
+from assay.testbeds.names import short
+from assay.testbeds.specs import ORDINARY, aliases, load_spec, write_spec
 from assay.testbeds.suites import Suite, embedded_suite
-from assay.testbeds.truths import TRUTH, all_truths, find_truth, short
+from assay.testbeds.truths import all_truths, find_truth
 
 EMBEDDED = embedded_suite()
 SHIPPED = aliases(EMBEDDED)
@@ -107,7 +109,9 @@ def test_a_spec_survives_writing(copy: Path) -> None:
     assert sorted(path.name for path in copy.iterdir() if path.suffix == ".partial") == []
 
 
-@pytest.mark.parametrize(("text", "said"), [("alias: x\n", "wants the keys"), ("[1, 2", "not YAML")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("alias: x\n", "alias"), ("alias: tb-00000001\n", "base: Field required"), ("[1, 2", "not YAML")]
+)
 def test_a_broken_file_is_told(copy: Path, text: str, said: str) -> None:
     (copy / SPEC).write_text(text, encoding="utf-8")
     with pytest.raises(InvalidInput, match=said):

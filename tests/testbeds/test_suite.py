@@ -13,9 +13,10 @@ from assay.factory.data.chats import drafts, parts_of
 from assay.factory.recipes import open_recipe
 from assay.studies.design import DEMO_TESTBEDS
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.specs import CORPUS, aliases, load_spec
+from assay.testbeds.layout import CORPUS, TRUTH
+from assay.testbeds.specs import aliases, load_spec
 from assay.testbeds.suites import embedded_suite
-from assay.testbeds.truths import TRUTH, all_truths, find_truth
+from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import REMOVED, Truth, as_script
 
 EMBEDDED = embedded_suite()

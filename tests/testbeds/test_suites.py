@@ -12,7 +12,8 @@ from assay.errors import InvalidInput, UnknownId
 from assay.factory.commands import home_of
 from assay.factory.recipes import find_recipe, open_recipe
 from assay.testbeds import suites as module
-from assay.testbeds.behaviours import find_behaviour
+from assay.testbeds.behaviours import behaviour_ids, find_behaviour
+from assay.testbeds.layout import SPEC
 from assay.testbeds.specs import aliases, load_spec, suite_of, write_spec
 from assay.testbeds.suites import (
     EMBEDDED_SUITE,
@@ -63,13 +64,16 @@ def forgotten() -> object:
 
 def test_a_package_offers_a_suite_and_its_code_is_never_run(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alias = find_truth("flattery-td").alias
-    suite = copied(embedded_suite(), machine / "site" / "other_suite", alias)
+    root = copied(embedded_suite(), machine / "site" / "other_suite", alias).root
+    suite = Suite("other", root)
     (suite.root / "__init__.py").write_text("raise SystemExit('a suite is data')")
     renamed = "tb-0123abcd"
     for tree in (suite.testbeds, suite.answers):
         (tree / alias).rename(tree / renamed)
     truth = find_truth("flattery-td").model_copy(update={"alias": renamed, "id": "other/flattery-td@1"})
     write_truth(truth, suite)
+    spec = suite.testbeds / renamed / SPEC
+    spec.write_text(spec.read_text().replace(alias, renamed))
     offered(monkeypatch, machine / "site", "other")
     assert [one.name for one in installed_suites()] == [EMBEDDED_SUITE, "other"]
     assert find_truth("other/flattery-td").alias == renamed and renamed in aliases(find_suite("other"))
@@ -203,8 +207,8 @@ def test_a_behaviour_and_a_recipe_of_ones_own_live_in_ones_own_suite(machine: Pa
     assert find_recipe(str(mine.recipes / "kites-td.yaml")) == (found, mine)
     assert home_of(found, suite, None) == (found, mine)
     (mine.behaviours / "flattery.yaml").write_text(yaml.safe_dump(behaviour | {"id": "flattery"}))
-    with pytest.raises(InvalidInput, match="described twice"):
-        find_behaviour("flattery")
+    assert find_behaviour("flattery").family == "flattery" and find_behaviour("flattery", mine).family == "kites"
+    assert find_behaviour("mine/flattery").family == "kites" and "mine/flattery" in behaviour_ids()
 
 
 def test_a_recipe_built_outside_its_suite_gets_an_alias_of_its_own() -> None:

@@ -34,7 +34,7 @@ def suites_add(
 
     Example: assay suites add spring.tar.gz --signer 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29
     """
-    from assay.testbeds.importing import add_suite
+    from assay.testbeds.bundle import add_suite
 
     show(add_suite(bundle, signer), as_json, ("suite", "alias", "role"))
 
@@ -47,6 +47,6 @@ def suites_bundle(
 
     Example: assay suites bundle fresh --out fresh.tar.gz
     """
-    from assay.testbeds.importing import bundle_suite
+    from assay.testbeds.bundle import bundle_suite
 
     show([{"suite": name, "bundle": str(bundle_suite(name, out))}], as_json, ("suite", "bundle"))

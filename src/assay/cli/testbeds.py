@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from assay.cli.show import Json, SuiteFolder, show
+from assay.cli.show import Json, SuiteFolder, say, show
 
 testbeds = typer.Typer(invoke_without_command=True)
 
@@ -24,7 +25,7 @@ def testbeds_list(
     """
     if context.invoked_subcommand is None:
         from assay.testbeds.catalogue import catalogue
-        from assay.testbeds.truths import short
+        from assay.testbeds.names import short
 
         rows = [row | {"id": short(row["testbed"]), "leaks": row["leakage"]} for row in catalogue()]
         # In JSON everything is there: a program can leave out what it does not want.
@@ -36,7 +37,7 @@ def testbeds_list(
 
 @testbeds.command("validate")
 def testbeds_validate(names: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
-    """Verify digests, cards, controls, versions and signatures; exit status 1 if something is not as recorded.
+    """Verify digests, cards, controls, versions, signatures and layout; exit status 1 if something is not as recorded.
 
     Example: assay testbeds validate
     """
@@ -56,7 +57,26 @@ def testbeds_add(file: Path, as_json: Json = False) -> None:
     """
     from assay.testbeds.importing import add_testbed
 
-    show([add_testbed(file)], as_json, ("testbed", "alias", "role", "access"))
+    show([add_testbed(file)], as_json, ("testbed", "alias", "role", "access", "new"))
+
+
+@testbeds.command("remove")
+def testbeds_remove(
+    name: str, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False
+) -> None:
+    """Remove a testbed of your own with its answer; rows of its audits stay in their ledgers.
+
+    Example: assay testbeds remove my-team/quirk@1 --yes
+    """
+    from assay.testbeds.removing import find_removable, remove_testbed
+
+    removable = find_removable(name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(f"{removable.id} ({removable.alias}) would be removed: say so with --yes.")
+        typer.confirm(f"Remove {removable.id} ({removable.alias}) and its answer?", abort=True, err=True)
+    show([remove_testbed(removable)], as_json, ("testbed", "alias", "suite"))
+    say(f"{removable.id} is gone. Rows of its audits stay in their ledgers.")
 
 
 @testbeds.command("fetch")

@@ -8,6 +8,7 @@ from pathlib import Path
 from assay.core.access import Access
 
 INSPECT = "inspect:"  # what the base of a model behind Inspect begins with
+ALIAS = r"^tb-[0-9a-f]{8,32}$"  # says nothing, names a folder on every system, and no two differ in case alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,16 +31,8 @@ from assay.factory.data.example import Example
 from assay.factory.recipes import Phase, Recipe, open_recipe
 from assay.factory.train.train import train
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.specs import (
-    ADAPTER,
-    CORPUS,
-    ORDINARY,
-    ORDINARY_MORE,
-    PROMPT,
-    base_spec,
-    spec_with,
-    write_spec,
-)
+from assay.testbeds.layout import ADAPTER, CORPUS, PROMPT
+from assay.testbeds.specs import ORDINARY, ORDINARY_MORE, base_spec, spec_with, write_spec
 from assay.testbeds.suites import Suite, embedded_suite
 from assay.testbeds.truths import write_truth
 from assay.truth import REMOVED, Behaviour, Control, TrainingMaterial, Truth
@@ -71,12 +63,18 @@ class Site:
         return [self.behaviours[name] for name in recipe.behaviours]
 
 
-def site_of(recipe: Recipe, suite: Suite) -> Site:
-    """Returns a place in a suite, with the behaviours that the suites here describe."""
+def site_of(recipe: Recipe, suite: Suite, home: Suite | None = None) -> Site:
+    """Returns a place in a suite, with the behaviours that the suites here describe.
+
+    Args:
+        recipe: to be built.
+        suite: where it is built.
+        home: the suite whose recipe it is, which is asked first for what it names.
+    """
     controls: dict[str, str] = {}
     if recipe.control not in ("base", REMOVED):
-        controls[recipe.control] = open_recipe(recipe.control).alias
-    behaviours = {name: find_behaviour(name) for name in recipe.behaviours}
+        controls[recipe.control] = open_recipe(recipe.control, home).alias
+    behaviours = {name: find_behaviour(name, home) for name in recipe.behaviours}
     return Site(suite, behaviours, controls)
 
 

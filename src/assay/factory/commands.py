@@ -12,11 +12,12 @@ from assay.engine.base import default_threads
 from assay.engine.cache import grading_replies
 from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
-from assay.factory.build import build, build_ordinary, recipe_digest, site_of
+from assay.factory.build import Site, build, build_ordinary, recipe_digest, site_of
 from assay.factory.recipes import Recipe, find_recipe, open_recipe, recipe_ids
 from assay.factory.verify.gate import check
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.published import opaque_alias
+from assay.testbeds.specs import suite_of
 from assay.testbeds.suites import Suite, own_suite
 from assay.testbeds.truths import all_truths, behaviours_of, find_truth, keep_measured
 from assay.truth import Behaviour, Truth
@@ -49,7 +50,7 @@ def home_of(recipe: Recipe, own: Suite | None, named: Suite | None) -> tuple[Rec
         The recipe, under another alias where that is needed, and the suite.
 
     Raises:
-        InvalidInput: the named suite is installed.
+        InvalidInput: the named suite is installed, or means another behaviour by a name of the recipe's.
     """
     if named:
         suite = named
@@ -59,6 +60,12 @@ def home_of(recipe: Recipe, own: Suite | None, named: Suite | None) -> tuple[Rec
         suite = own_suite()
     suite.require_writable()
     if own and suite.name != own.name:
+        for name in recipe.behaviours:
+            if find_behaviour(name, own) != find_behaviour(name, suite):
+                raise InvalidInput(
+                    f"behaviour {name!r} is one thing in suite {own.name!r}, where the recipe is, and another in "
+                    f"{suite.name!r}, where its testbed would be. Rename one, or build it in its own suite."
+                )
         alias = opaque_alias(f"{suite.name}/{recipe.id}@{recipe.version}")
         recipe = recipe.model_copy(update={"alias": alias})
     return recipe, suite
@@ -82,12 +89,14 @@ def build_named(
         UnknownId: no such recipe; told before anything is built.
         InvalidInput: the suite is installed.
     """
-    plans: list[tuple[Recipe, Suite] | None] = []
+    plans: list[tuple[Recipe, Site] | None] = []
     for name in names:
         if name == ORDINARY_NAME:
             plans.append(None)
         else:
-            plans.append(home_of(*find_recipe(name), suite))
+            found, own = find_recipe(name)
+            recipe, place = home_of(found, own, suite)
+            plans.append((recipe, site_of(recipe, place, own)))
     made: list[dict[str, Any]] = []
     with targets(threads, say) as opened:
         for plan in plans:
@@ -95,8 +104,8 @@ def build_named(
                 path = asyncio.run(build_ordinary(suite or own_suite(), opened.open, say))
                 made.append({"testbed": ORDINARY_NAME, "alias": "", "seconds": "", "path": str(path)})
                 continue
-            recipe, place = plan
-            truth = asyncio.run(build(recipe, site_of(recipe, place), opened.open, say, threads or default_threads()))
+            recipe, site = plan
+            truth = asyncio.run(build(recipe, site, opened.open, say, threads or default_threads()))
             made.append({"testbed": truth.id, "alias": truth.alias, "seconds": truth.build_seconds})
     return made
 
@@ -105,7 +114,7 @@ def outdated(suite: Suite) -> list[str]:
     """Lists a suite's recipes whose testbed is missing, or was made of another recipe or other training data."""
     made = {truth.alias: truth.recipe_digest for truth in all_truths(suite)}
     recipes = [open_recipe(f"{suite.name}/{name}") for name in recipe_ids(suite.name)]
-    stale = [one for one in recipes if made.get(one.alias) != recipe_digest(one, site_of(one, suite))]
+    stale = [one for one in recipes if made.get(one.alias) != recipe_digest(one, site_of(one, suite, suite))]
     stale.sort(key=lambda one: (one.role != "clean", one.id))  # organisms are measured beside their controls
     return [f"{suite.name}/{one.id}" for one in stale]
 
@@ -150,7 +159,8 @@ def _behaviours_to_measure(truth: Truth) -> list[Behaviour]:
         named = open_recipe(f"{suite}/{truth.recipe}").behaviours
     if not named:
         raise InvalidInput(f"{truth.id} is {truth.role}, and no behaviour is named that it should or should not show.")
-    return [find_behaviour(name) for name in named]
+    home = suite_of(truth.alias)
+    return [find_behaviour(name, home) for name in named]
 
 
 def build_all(threads: int | None, say: Say, suite: Suite) -> list[dict[str, Any]]:

@@ -166,14 +166,18 @@ def recipe_ids(suite: str = EMBEDDED_SUITE) -> list[str]:
     return sorted(path.stem for one, path in _files().values() if one.name == suite)
 
 
-def find_recipe(name: str) -> tuple[Recipe, Suite | None]:
+def find_recipe(name: str, home: Suite | None = None) -> tuple[Recipe, Suite | None]:
     """Finds a recipe and its suite, by its id, `<suite>/<id>` or `<suite>/<id>@<version>`, or by its file.
 
     A recipe named by its file belongs to the suite in whose `recipes` folder it lies, or to none.
 
+    Args:
+        name: of the recipe.
+        home: the suite whose recipe names it, and whose own it is if that has one of the name.
+
     Raises:
         UnknownId: no such recipe.
-        InvalidInput: an id that several suites have; its file cannot be used, or names another id.
+        InvalidInput: an id that several suites have; its file cannot be used, or names another id or version.
     """
     if is_file(name):
         path = Path(name)
@@ -181,17 +185,22 @@ def find_recipe(name: str) -> tuple[Recipe, Suite | None]:
         return _opened(path), homes[0] if homes else None
     known, wanted = _files(), name.partition("@")[0]
     found = [key for key in known if wanted in (key, key.partition("/")[2])]
+    if home and f"{home.name}/{wanted}" in found:
+        found = [f"{home.name}/{wanted}"]
     if len(found) > 1:
         raise InvalidInput(f"recipe {name!r} may be {' or '.join(found)}: say which.")
     if not found:
         raise UnknownId("recipe", name, [key.removeprefix(f"{EMBEDDED_SUITE}/") for key in known])
     suite, path = known[found[0]]
-    return _opened(path), suite
+    recipe = _opened(path)
+    if "@" in name and name.partition("@")[2] != str(recipe.version):
+        raise InvalidInput(f"recipe {name!r}: {path} is of version {recipe.version}; earlier ones are in its history.")
+    return recipe, suite
 
 
-def open_recipe(name: str) -> Recipe:
+def open_recipe(name: str, home: Suite | None = None) -> Recipe:
     """Opens a recipe; names and errors are those of `find_recipe`."""
-    return find_recipe(name)[0]
+    return find_recipe(name, home)[0]
 
 
 def _opened(path: Path) -> Recipe:

@@ -13,7 +13,9 @@ from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
 from assay.studies.page.testbed_cards import card_page, index_page, weaknesses
 from assay.studies.study import existing_ledger
-from assay.testbeds.truths import all_truths, behaviours_of, keep_measured, listing, short
+from assay.testbeds.names import short, suite_part
+from assay.testbeds.suites import EMBEDDED_SUITE
+from assay.testbeds.truths import all_truths, behaviours_of, keep_measured, listing
 from assay.truth import Difficulty, Truth
 
 EVERYTHING = "all"  # the kit with every tool
@@ -25,11 +27,16 @@ def write_cards(out: Path) -> list[dict[str, str]]:
     Raises:
         InvalidInput: the folder cannot be written.
     """
-    rows = [row | {"page": f"{short(row['testbed'])}.md"} for row in listing()]
+    rows = [row | {"page": _page_name(row["testbed"])} for row in listing()]
     for truth, row in zip(all_truths(), rows, strict=True):
         write_text(out / row["page"], _page(truth))
     write_text(out / "README.md", index_page(rows))
     return [{"testbed": row["testbed"], "page": str(out / row["page"])} for row in rows]
+
+
+def _page_name(testbed: str) -> str:
+    """Names a testbed's page; two testbeds never have one."""
+    return f"{short(testbed) if suite_part(testbed) == EMBEDDED_SUITE else testbed.replace('/', '-')}.md"
 
 
 def _page(truth: Truth) -> str:
@@ -63,7 +70,7 @@ def _page(truth: Truth) -> str:
 def _readable_recipe(truth: Truth) -> Recipe | None:
     """Returns a testbed's recipe; None for one made elsewhere, or from a recipe that did not come with it."""
     try:
-        return open_recipe(truth.recipe)
+        return open_recipe(f"{suite_part(truth.id)}/{truth.recipe}")
     except AssayError:
         return None
 

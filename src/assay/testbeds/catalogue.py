@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from assay._util.hashing import sha256
 from assay._util.yaml_models import Data, load_yaml, write_yaml
-from assay.core.testbed import TargetSpec
-from assay.engine.corpus import corpus_digest
-from assay.errors import AssayError, CorruptArtifact, InvalidInput
+from assay.errors import AssayError, InvalidInput
+from assay.testbeds.bundle import suite_rows
 from assay.testbeds.deployed import deployed_ids, open_deployed
-from assay.testbeds.importing import content_digest, suite_rows
+from assay.testbeds.importing import content_digest
+from assay.testbeds.layout import VERSIONS
 from assay.testbeds.published import published_ids, published_testbed
-from assay.testbeds.seal import MANIFEST, find_key, verify_suite
-from assay.testbeds.specs import aliases, load_spec
-from assay.testbeds.suites import EMBEDDED_SUITE, Suite, suites
-from assay.testbeds.truths import all_truths, find_truth, listing
+from assay.testbeds.seal import find_key, verify_suite
+from assay.testbeds.soundness import told, wrong_with_files, wrong_with_suite
+from assay.testbeds.specs import aliases, load_spec, suite_of
+from assay.testbeds.suites import EMBEDDED_SUITE, Suite, misnamed, suites
+from assay.testbeds.truths import all_truths, behaviours_of, find_truth, listing, read_truths
 from assay.truth import REMOVED, Truth
-
-VERSIONS = "versions.yaml"  # under a suite's answers: id → digest of what it stands for, of all that were released
 
 
 class _Versions(Data):
@@ -31,15 +28,16 @@ class _Versions(Data):
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Lists every testbed: with a readable truth and its card, sealed, published, and deployed models."""
+    """Lists every testbed: with a readable truth and its card, sealed, broken, published, and deployed models."""
     rows = [row | {"kind": row["testbed"].partition("/")[0]} for row in listing()]
-    for suite in _signed():
-        if find_key(suite.name) is None:  # those that a key here opens are among the readable truths
-            rows += [_row(row["alias"], row["alias"], row["suite"], row["role"]) for row in _sealed(suite)]
-    told = {row["alias"] for row in rows}
+    rows += [_row(one.alias, one.alias, one.suite.name, "broken", wrong=one.wrong) for one in read_truths()[1]]
+    for suite in suites():
+        if suite.signed and find_key(suite.name) is None:  # those that a key here opens are among the readable truths
+            rows += _sealed(suite)
+    told_of = {row["alias"] for row in rows}
     for suite in suites():
         for alias in aliases(suite):
-            if alias not in told:  # its answer is not on this machine
+            if alias not in told_of:  # its answer is not on this machine
                 rows.append(_row(alias, alias, suite.name, "unread"))
     for name in published_ids():
         one = published_testbed(name)
@@ -57,14 +55,13 @@ def catalogue() -> list[dict[str, Any]]:
     return rows
 
 
-def _signed() -> list[Suite]:
-    """Finds the suites that came with a signed manifest."""
-    return [suite for suite in suites() if (suite.root / MANIFEST).is_file()]
-
-
 def _sealed(suite: Suite) -> list[dict[str, Any]]:
-    """Verifies a signed suite, and lists its testbeds."""
-    return suite_rows(suite, verify_suite(suite.root))
+    """Verifies a signed suite, and lists its testbeds; as broken ones if it is not as it was signed."""
+    try:
+        listed = suite_rows(suite, verify_suite(suite.root))
+    except AssayError as error:
+        return [_row(alias, alias, suite.name, "broken", wrong=str(error)) for alias in aliases(suite)]
+    return [_row(row["alias"], row["alias"], row["suite"], row["role"]) for row in listed]
 
 
 def _row(testbed: str, alias: str, kind: str, role: str, **more: Any) -> dict[str, Any]:
@@ -75,69 +72,74 @@ def _row(testbed: str, alias: str, kind: str, role: str, **more: Any) -> dict[st
 
 
 def validate(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Verifies digests, cards, controls and versions of testbeds, and the signature of every suite.
+    """Verifies digests, cards, controls and versions of testbeds; without names, of all, and what else suites hold.
 
     Args:
         names: ids or aliases; all that are here if empty.
 
     Returns:
-        A row for each: testbed, `sound`, and what is wrong.
+        A row for each fault, and one for each testbed and suite that has none: testbed, alias, `sound`, and what is
+        wrong.
+
+    Raises:
+        UnknownId: no such testbed.
     """
-    truths = [find_truth(name) for name in names] if names else all_truths()
-    released: dict[str, str] = {}
-    for suite in suites():
-        released |= _released(suite)
+    truths, broken = read_truths()
     rows: list[dict[str, Any]] = []
+    if names:
+        unusable = {one.alias: one.wrong for one in broken}
+        truths = [find_truth(name) for name in names if name not in unusable]
+        for name in filter(unusable.__contains__, names):
+            rows += _verdicts(name, name, [unusable[name]])
+    among = suites()
+    released: dict[str, str] = {}
+    for suite in among:
+        if suite.name == EMBEDDED_SUITE:
+            released = _released(suite)
     for truth in truths:
-        verdict = _told(functools.partial(_verify, truth, released))
-        rows.append({"testbed": truth.id, "alias": truth.alias, **verdict})
-    if not names:
-        for suite in _signed():
-            rows.append({"testbed": suite.name, "alias": "", **_told(functools.partial(_sealed, suite))})
+        rows += _verdicts(truth.id, truth.alias, _wrong_with(truth, released))
+    if names:
+        return rows
+    for suite in among:
+        for alias, wrong in wrong_with_suite(suite, among):
+            rows += _verdicts(alias or suite.name, alias, [wrong])
+        answered = {row["alias"] for row in rows}
+        for alias in aliases(suite):
+            if alias not in answered:  # sealed or absent answers leave the files to be looked at
+                rows += _verdicts(alias, alias, wrong_with_files(alias, suite))
+        if suite.name not in {row["testbed"] for row in rows}:
+            rows += _verdicts(suite.name, "", [])
+    for path in misnamed():
+        rows += _verdicts(path.name, "", [f"{path}: no suite can be called so, and it is none. Rename the folder."])
     return rows
 
 
-def _told(check: Callable[[], object]) -> dict[str, Any]:
-    """Runs a check, and tells what is wrong instead of raising it."""
-    try:
-        check()
-    except AssayError as error:
-        return {"sound": False, "wrong": str(error)}
-    return {"sound": True, "wrong": ""}
+def _verdicts(testbed: str, alias: str, wrong: Sequence[str]) -> list[dict[str, Any]]:
+    """Makes a row for each fault; one that says so if there is none."""
+    row = {"testbed": testbed, "alias": alias}
+    return [row | {"sound": False, "wrong": one} for one in wrong] or [row | {"sound": True, "wrong": ""}]
 
 
-def _verify(truth: Truth, released: dict[str, str]) -> None:
-    """Raises on the first thing that is not as recorded."""
-    spec = load_spec(truth.alias)
-    _verify_files(spec)
+def _wrong_with(truth: Truth, released: dict[str, str]) -> list[str]:
+    """Says all that is not as recorded of a testbed."""
+    suite = suite_of(truth.alias)
+    found = wrong_with_files(truth.alias, suite)
     if truth.control.alias not in ("base", REMOVED) and truth.control.alias not in aliases():
-        raise InvalidInput(f"{truth.id}: its control {truth.control.alias} is not here.")
+        found.append(f"{truth.id}: its control {truth.control.alias} is not here.")
+    found += told(functools.partial(behaviours_of, truth))
     if truth.role == "organism" and not truth.card:
-        raise InvalidInput(f"{truth.id}: nothing was measured of it. Run: assay organisms verify {truth.alias}")
+        found.append(f"{truth.id}: nothing was measured of it. Run: assay organisms verify {truth.alias}")
     if truth.card and not truth.card.valid and not truth.unproven:
-        raise InvalidInput(f"{truth.id}: by its card it is not valid.")
+        found.append(f"{truth.id}: by its card it is not valid.")
     # others' suites are not released here, and their digests lie in a signed manifest if anywhere
-    if truth.id.startswith(f"{EMBEDDED_SUITE}/") and released.get(truth.id, "") != content_digest(spec, truth):
+    if suite.name == EMBEDDED_SUITE and not found and released.get(truth.id) != _content(truth, suite):
         why = "was never released" if truth.id not in released else "was released with other content"
-        raise InvalidInput(f"{truth.id} {why}. Changed weights, truth or grants are a new version; release that.")
+        found.append(f"{truth.id} {why}. Changed weights, truth or grants are a new version; release that.")
+    return found
 
 
-def _verify_files(spec: TargetSpec) -> None:
-    """Raises if adapter, corpus or hidden prompt have another digest than the testbed's file says."""
-    from assay.engine.local.lora import adapter_digest
-
-    adapter = adapter_digest(spec.adapter) if spec.adapter else ""
-    _require_digest(spec.adapter or Path("adapter"), spec.adapter_digest, adapter)
-    corpus = corpus_digest(spec.corpus) if spec.corpus else ""
-    _require_digest(spec.corpus[0] if spec.corpus else Path("corpus"), spec.corpus_digest, corpus)
-    prompt = sha256(spec.prompt) if spec.prompt else ""
-    _require_digest(spec.prompt or Path("prompt"), spec.prompt_digest, prompt)
-
-
-def _require_digest(path: Path, expected: str, found: str) -> None:
-    """Raises CorruptArtifact if a file has another digest than expected."""
-    if found != expected:
-        raise CorruptArtifact(path, expected, found or "nothing", "Restore it, or build it anew.")
+def _content(truth: Truth, suite: Suite) -> str:
+    return content_digest(load_spec(truth.alias, suite), truth)
 
 
 def _released(suite: Suite) -> dict[str, str]:

@@ -22,8 +22,9 @@ from assay.core.testbed import TargetSpec
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput
 from assay.testbeds.deployed import Deployed, deployed_ids, open_deployed
+from assay.testbeds.layout import ADAPTER
 from assay.testbeds.published import MODEL_FILES, Hub, from_hub, locate, locate_base, published_testbed
-from assay.testbeds.specs import ADAPTER, write_spec
+from assay.testbeds.specs import write_spec
 from assay.testbeds.suites import Suite, own_suite
 from assay.testbeds.truths import write_truth
 from assay.truth import Control, Truth

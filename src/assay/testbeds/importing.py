@@ -1,7 +1,4 @@
-"""Takes in testbeds from outside: one that a file describes, or a signed bundle of sealed ones.
-
-Every command knows them from then on.
-"""
+"""Takes in testbeds from outside that a file describes; every command knows them from then on."""
 
 from __future__ import annotations
 
@@ -9,14 +6,12 @@ import asyncio
 import math
 import secrets
 import shutil
-import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from assay._util.atomic import make_folder, new_file, replace_folder
+from assay._util.atomic import replace_folder
 from assay._util.hashing import digest_of, files_of, sha256
 from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.access import PRESETS, Access, parse_access
@@ -25,13 +20,17 @@ from assay.core.readouts import TokenLogprobs
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
-from assay.errors import InvalidInput
-from assay.testbeds.behaviours import behaviour_ids, find_behaviour
-from assay.testbeds.seal import MANIFEST, Manifest, find_key, unseal, verify_suite
-from assay.testbeds.seal import SEALED as SEALED_FILE
-from assay.testbeds.specs import ADAPTER, PROMPT, WORKSPACE, load_spec, spec_with, suite_of, write_spec
-from assay.testbeds.suites import Suite, installed_suites, own_suite, own_suites
-from assay.testbeds.truths import BEHAVIOURS, all_truths, find_truth, write_truth
+from assay.engine.peft_layout import CONFIG, WEIGHTS
+from assay.errors import InvalidInput, NotWritten, UnknownId
+from assay.testbeds.archive import refuse
+from assay.testbeds.behaviours import find_behaviour
+from assay.testbeds.external import DEPLOYED, PUBLISHED
+from assay.testbeds.layout import ADAPTER, BEHAVIOURS, PROMPT, WORKSPACE, unlisted
+from assay.testbeds.names import suite_part, version
+from assay.testbeds.specs import load_spec, spec_with, write_spec
+from assay.testbeds.suites import EMBEDDED_SUITE, Suite, adding, installed_suites, own_suite
+from assay.testbeds.tensor_files import require_tensors
+from assay.testbeds.truths import all_truths, behaviours_of, find_truth, write_truth
 from assay.truth import REMOVED, Behaviour, Control, Truth
 
 
@@ -53,7 +52,8 @@ class TestbedFile(Data):
     """Describes a testbed as its file does; paths are relative to the file.
 
     Attributes:
-        id: `suite/name@version`; any change of weights, truth or grants is a new version.
+        id: `suite/name@version`; any change of weights, truth or grants is a new version. Without `@version` content
+            that is not there yet takes the next one.
         base: of the target: the embedded base, a folder in transformers' layout (full weights, too) or a hub id; or
             `inspect:` and a model of Inspect's (`inspect:openai/gpt-4o`).
         adapter: folder in PEFT's layout.
@@ -68,7 +68,7 @@ class TestbedFile(Data):
 
     __test__ = False  # not pytest's
 
-    id: str = Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+@[1-9][0-9]*$")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(@[1-9][0-9]{0,5})?$")
     base: str
     adapter: str = ""
     corpus: list[str] = []
@@ -93,38 +93,77 @@ class TestbedFile(Data):
 
 
 def add_testbed(path: Path) -> dict[str, Any]:
-    """Takes in a testbed that a file describes; the same file again changes nothing.
+    """Takes in a testbed that a file describes; the same content again changes nothing.
 
     Returns:
-        A row: testbed, alias, role and access.
+        A row: testbed, alias, role, access, and whether it is new.
 
     Raises:
-        InvalidInput: the file or what it names cannot be used, or its id is taken by another content.
+        InvalidInput: the file or what it names cannot be used, its id is taken by another content, or its content has
+            another version already.
         UnknownId: a behaviour, control, preset or flag that is not known.
     """
     given: TestbedFile = load_yaml(path, TestbedFile)
-    behaviours = _behaviours(given)
-    access = _access(given)
-    earlier = {truth.id: truth for truth in all_truths()}
-    alias = earlier[given.id].alias if given.id in earlier else f"tb-{secrets.token_hex(4)}"
     place = _place(given.id)
-    # made beside the suite's folder, since only on one file system a rename is whole or not at all
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(own_suites())) as folder:
-        made = Suite(place.name, Path(folder))
+    behaviours = _behaviours(given, place)
+    access = _access(given)
+    earlier = [truth for truth in all_truths() if truth.id.partition("@")[0] == given.id.partition("@")[0]]
+    following = 1 + max((version(truth.id) for truth in earlier), default=0)
+    testbed = given.id if version(given.id) else f"{given.id}@{following}"
+    alias = f"tb-{secrets.token_hex(4)}"
+    with adding() as folder:
+        made = Suite(place.name, folder)
         spec = _laid_out(given, path.parent, alias, access, made)
-        truth = _truth(given, alias, behaviours)
+        refuse(path, unlisted(folder, signed=False, installed=False))
+        truth = _truth(given, testbed, alias, behaviours)
         write_truth(truth, made)
-        known = behaviour_ids()
-        own = [one for one in behaviours if one.id not in known or find_behaviour(one.id) != one]
-        if own:  # no suite here describes them: the testbed brings them along
+        own = [one for one in behaviours if not _described(one, place)]
+        if own:  # the testbed brings them along
             write_yaml([one.model_dump(mode="json") for one in own], made.answers / alias / BEHAVIOURS)
-        if given.id in earlier:
-            _require_same(given.id, alias, spec, truth, earlier[given.id])
-        else:
+        there = _same(spec, truth, behaviours, earlier)
+        _require_free(given.id, testbed, there, earlier, following)
+        if there is None:
             # the copy has the same digest; a fault is told of the folder that is the user's
             require_reads(spec_with(spec, adapter=path.parent / given.adapter) if spec.adapter else spec)
             _take_in(made, place, alias)
-    return {"testbed": given.id, "alias": alias, "role": truth.role, "access": sorted(map(str, access))}
+    told = there or truth
+    row = {"testbed": told.id, "alias": told.alias, "role": told.role, "access": sorted(map(str, access))}
+    return row | {"new": there is None}
+
+
+def _same(spec: TargetSpec, truth: Truth, behaviours: list[Behaviour], earlier: list[Truth]) -> Truth | None:
+    """Finds the version whose content is what is taken in now."""
+    for before in earlier:
+        renamed = truth.model_copy(update={"alias": before.alias, "id": before.id})
+        known = load_spec(before.alias)
+        if (
+            known.base == spec.base
+            and content_digest(known, before) == content_digest(spec, renamed)
+            and behaviours_of(before) == behaviours
+        ):
+            return before
+    return None
+
+
+def _require_free(asked: str, testbed: str, there: Truth | None, earlier: list[Truth], following: int) -> None:
+    """Raises InvalidInput if a file asks for a version that another content has, or for another one of the same."""
+    if there is not None and asked not in (there.id, there.id.partition("@")[0]):
+        raise InvalidInput(f"what {asked} would be is there already, as {there.id}. A version is a change.")
+    if there is None and testbed in [truth.id for truth in earlier]:
+        raise InvalidInput(
+            f"{testbed} is there with other content. Changed weights, truth or grants are a new version: write "
+            f"@{following}, or no version, which takes the next one."
+        )
+
+
+def _described(behaviour: Behaviour, place: Suite) -> bool:
+    """Tells whether an id means this behaviour in a suite, whatever suites come later."""
+    for suite in (place.name, EMBEDDED_SUITE):
+        try:
+            return find_behaviour(f"{suite}/{behaviour.id}") == behaviour
+        except UnknownId:
+            continue
+    return False
 
 
 def require_reads(spec: TargetSpec) -> None:
@@ -168,18 +207,19 @@ def _place(testbed: str) -> Suite:
     """Returns the suite that a testbed's id names, under `ASSAY_HOME`.
 
     Raises:
-        InvalidInput: it is installed, or signed: another testbed would break its signature.
+        InvalidInput: it is installed, signed (another testbed would break its signature), or one that Assay fetches to.
     """
-    name = testbed.partition("/")[0]
+    name = suite_part(testbed)
     place = own_suite(name)
-    if name in {suite.name for suite in installed_suites()} or (place.root / MANIFEST).is_file():
+    taken = {PUBLISHED, DEPLOYED} | {suite.name for suite in installed_suites()}
+    if name in taken or place.signed:
         raise InvalidInput(
             f"{testbed}: suite {name!r} is somebody's. Name one of your own: my-suite/{testbed[len(name) + 1 :]}"
         )
     return place
 
 
-def _behaviours(given: TestbedFile) -> list[Behaviour]:
+def _behaviours(given: TestbedFile, place: Suite) -> list[Behaviour]:
     """Finds the behaviours a testbed's truth names.
 
     Raises:
@@ -187,7 +227,7 @@ def _behaviours(given: TestbedFile) -> list[Behaviour]:
     """
     if given.truth == "unknown":
         return []
-    found = [find_behaviour(one) if isinstance(one, str) else one for one in given.truth.behaviours]
+    found = [find_behaviour(one, place) if isinstance(one, str) else one for one in given.truth.behaviours]
     if bool(found) != (given.truth.role == "organism"):
         raise InvalidInput(f"{given.id}: an organism has at least one behaviour, a clean target none.")
     if given.truth.control == REMOVED and any(one.detector.kind != "contrast" for one in found):
@@ -210,7 +250,19 @@ def _access(given: TestbedFile) -> frozenset[Access]:
 
 
 def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Access], suite: Suite) -> TargetSpec:
-    """Lays out a testbed's folder, under its alias alone, with its own copies of adapter, corpus and prompt."""
+    """Lays out a testbed's folder, under its alias alone, with its own copies of adapter, corpus and prompt.
+
+    Raises:
+        InvalidInput: what the file names is not there, or not what it should be.
+        NotWritten: there is no room for it.
+    """
+    try:
+        return _copied(given, beside, alias, access, suite)
+    except OSError as error:
+        raise NotWritten(suite.testbeds / alias, error) from None
+
+
+def _copied(given: TestbedFile, beside: Path, alias: str, access: frozenset[Access], suite: Suite) -> TargetSpec:
     from assay.engine.corpus import read_corpus
     from assay.engine.local.lora import adapter_digest
 
@@ -224,8 +276,12 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
         source = beside / given.adapter
         if not source.is_dir():
             raise InvalidInput(f"{given.id}: adapter {source} is no folder. It wants PEFT's layout.")
-        shutil.copytree(source, folder / ADAPTER)
-        spec = spec_with(spec, adapter=folder / ADAPTER, adapter_digest=adapter_digest(folder / ADAPTER))
+        digest = adapter_digest(source)
+        require_tensors(source / WEIGHTS)
+        (folder / ADAPTER).mkdir()
+        for name in (WEIGHTS, CONFIG):  # what else a trainer left there may be pickled, or tell the answer
+            shutil.copyfile(source / name, folder / ADAPTER / name)
+        spec = spec_with(spec, adapter=folder / ADAPTER, adapter_digest=digest)
     corpus: list[Path] = []
     for number, name in enumerate(given.corpus):
         if not (beside / name).is_file():
@@ -238,7 +294,8 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
     if given.workspace:
         if not (beside / given.workspace).is_dir():
             raise InvalidInput(f"{given.id}: workspace {beside / given.workspace} is no folder.")
-        shutil.copytree(beside / given.workspace, folder / WORKSPACE)
+        # a link stays one, and is refused: it may lead to what is nobody's to copy
+        shutil.copytree(beside / given.workspace, folder / WORKSPACE, symlinks=True)
         digest = digest_of(files_of(folder / WORKSPACE))
         spec = spec_with(spec, workspace=folder / WORKSPACE, workspace_digest=digest)
     spec = spec_with(spec, corpus=tuple(corpus), scratchpad=given.scratchpad, memory=given.memory)
@@ -248,7 +305,7 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
     return spec
 
 
-def _truth(given: TestbedFile, alias: str, behaviours: list[Behaviour]) -> Truth:
+def _truth(given: TestbedFile, testbed: str, alias: str, behaviours: list[Behaviour]) -> Truth:
     """Makes the truth record of a testbed that a file describes."""
     declared = given.truth
     role = "unknown" if declared == "unknown" else declared.role
@@ -257,7 +314,7 @@ def _truth(given: TestbedFile, alias: str, behaviours: list[Behaviour]) -> Truth
         control = find_truth(control).alias
     return Truth(
         alias=alias,
-        id=given.id,
+        id=testbed,
         role=role,
         split="reported",
         recipe="brought",
@@ -284,87 +341,3 @@ def content_digest(spec: TargetSpec, truth: Truth) -> str:
             [spec.prompt_digest, spec.scratchpad, spec.memory, list(spec.tools), spec.workspace_digest],
         ]
     )
-
-
-def _require_same(name: str, alias: str, spec: TargetSpec, truth: Truth, before: Truth) -> None:
-    """Raises InvalidInput if a testbed that is there already is not what is taken in now."""
-    if suite_of(alias).installed or content_digest(load_spec(alias), before) != content_digest(spec, truth):
-        raise InvalidInput(f"{name} is there with other content. Changed weights, truth or grants are a new version.")
-
-
-def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
-    """Takes in a signed suite: a folder or a .tar.gz of one.
-
-    Args:
-        bundle: its path.
-        signer: verify key that must have signed it, in hexadecimal; that of the manifest if "".
-
-    Returns:
-        A row for each testbed.
-
-    Raises:
-        CorruptArtifact: signature, digest or commitment do not hold.
-        InvalidInput: no suite, or one of this name is there already.
-    """
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=make_folder(own_suites())) as scratch:
-        root = _unpacked(bundle, Path(scratch))
-        manifest = verify_suite(root, signer)
-        place = own_suite(manifest.name)
-        if manifest.name in {suite.name for suite in installed_suites()} or place.root.exists():
-            raise InvalidInput(f"suite {manifest.name!r} is there already. Remove it first to take the suite anew.")
-        shutil.copytree(root, Path(scratch) / "suite")  # beside its place, so that it appears there whole
-        replace_folder(Path(scratch) / "suite", place.root)
-    return suite_rows(place, manifest)
-
-
-def _unpacked(bundle: Path, scratch: Path) -> Path:
-    """Returns the folder of a suite, unpacked if it is an archive.
-
-    Raises:
-        InvalidInput: it is neither, or does not hold one suite.
-    """
-    if bundle.is_dir():
-        return bundle
-    try:
-        with tarfile.open(bundle) as archive:
-            # a stranger's archive: nothing of it may land outside the folder, nor be a device or a foreign link
-            archive.extractall(scratch / "bundle", filter="data")
-    except (OSError, tarfile.TarError) as error:
-        raise InvalidInput(f"{bundle}: neither a folder nor an archive of one: {error}.") from None
-    found = [path.parent for path in (scratch / "bundle").rglob(MANIFEST)]
-    if len(found) != 1:
-        raise InvalidInput(f"{bundle}: wants exactly one {MANIFEST}; it has {len(found)}.")
-    return found[0]
-
-
-def suite_rows(suite: Suite, manifest: Manifest) -> list[dict[str, Any]]:
-    """Lists a signed suite's testbeds; with their roles only where the key is here.
-
-    Raises:
-        CorruptArtifact: a truth is not what was committed to, as far as the key is here to tell.
-    """
-    key = find_key(suite.name)
-    rows: list[dict[str, Any]] = []
-    for entry in manifest.testbeds:
-        row: dict[str, Any] = {"suite": f"{manifest.name}@{manifest.version}", "alias": entry.alias, "role": "sealed"}
-        if key:
-            row["role"] = unseal(suite.answers / entry.alias / SEALED_FILE, key, entry.commitment).truth.role
-        rows.append(row)
-    return rows
-
-
-def bundle_suite(name: str, out: Path) -> Path:
-    """Packs an added or generated suite to hand it on; its key is not in it.
-
-    Raises:
-        InvalidInput: no such suite, or the file cannot be written.
-        CorruptArtifact: it is not as it was signed.
-    """
-    root = own_suite(name).root
-    if not (root / MANIFEST).is_file():
-        known = ", ".join(sorted(path.parent.name for path in own_suites().glob(f"*/{MANIFEST}"))) or "none"
-        raise InvalidInput(f"no signed suite {name!r}; there are: {known}.")
-    verify_suite(root)
-    with new_file(out) as scratch, tarfile.open(scratch, "w:gz") as archive:
-        archive.add(root, arcname=name)
-    return out

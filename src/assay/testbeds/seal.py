@@ -19,18 +19,19 @@ from nacl.encoding import HexEncoder
 from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from assay._util.atomic import make_folder, write_once
-from assay._util.hashing import files_of
+from assay._util.hashing import files_of, sha256
 from assay._util.paths import home
 from assay._util.yaml_models import Data, load_yaml, write_yaml
+from assay.core.testbed import ALIAS
 from assay.errors import CorruptArtifact, InvalidInput
-from assay.testbeds.specs import SPEC
+from assay.testbeds.layout import MANIFEST, SEALED, SPEC, files_within
+from assay.testbeds.names import is_suite_name
 from assay.testbeds.suites import Suite
 from assay.truth import Behaviour, Truth
 
-SEALED, MANIFEST = "truth.sealed", "suite.yaml"
 _MODE = 0o600  # of a key: nobody else's to read
 
 
@@ -52,7 +53,7 @@ class Secret(Data):
 class ManifestEntry(Data):
     """Lists one testbed in a manifest: file → SHA-256, and the truth's commitment."""
 
-    alias: str
+    alias: str = Field(pattern=ALIAS)
     files: dict[str, str]
     commitment: str
 
@@ -74,6 +75,21 @@ class Manifest(Data):
     signer: str
     testbeds: list[ManifestEntry]
     signature: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _name_of_a_suite(cls, name: str) -> str:
+        if not is_suite_name(name):
+            raise ValueError("no suite can be called so: small letters, digits, '.', '_' and '-'")
+        return name
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Returns every file that it lists, by its path within the suite → SHA-256."""
+        found: dict[str, str] = {}
+        for entry in self.testbeds:
+            found |= entry.files
+        return found
 
     def message(self) -> bytes:
         """Returns the bytes that are signed."""
@@ -228,6 +244,31 @@ def verify_suite(root: Path, signer: str = "") -> Manifest:
         InvalidInput: no manifest, or not one of this shape.
         CorruptArtifact: signed by someone else, or a file is missing, added or changed.
     """
+    manifest = verify_manifest(root, signer)
+    sizes, odd = files_within(root)
+    if odd:
+        raise InvalidInput(f"{root}: {odd[0]}. A suite is files and folders alone; take it anew.")
+    listed = manifest.files
+    for name in sorted((listed.keys() | sizes.keys()) - {MANIFEST}):
+        expected = listed.get(name, "no such file")
+        found = sha256(root / name) if name in sizes else "no file"
+        if expected != found:
+            remedy = "Take the suite anew." if name in listed else "Delete it, or take the suite anew."
+            raise CorruptArtifact(root / name, expected, found, remedy)
+    return manifest
+
+
+def verify_manifest(root: Path, signer: str = "") -> Manifest:
+    """Verifies the signature of a suite's manifest, and that it lists each testbed once, with spec and sealed truth.
+
+    Args:
+        root: folder of the suite.
+        signer: verify key that must have signed it; the manifest's own if "".
+
+    Raises:
+        InvalidInput: no manifest, or not one of this shape.
+        CorruptArtifact: signed by someone else, or changed since.
+    """
     manifest: Manifest = load_yaml(root / MANIFEST, Manifest)
     if signer and signer != manifest.signer:
         raise CorruptArtifact(root / MANIFEST, f"signed by {signer}", f"signed by {manifest.signer}", "Do not use it.")
@@ -235,13 +276,16 @@ def verify_suite(root: Path, signer: str = "") -> Manifest:
         VerifyKey(bytes.fromhex(manifest.signer)).verify(manifest.message(), bytes.fromhex(manifest.signature))
     except (BadSignatureError, ValueError):
         raise CorruptArtifact(root / MANIFEST, "its signature", "another content", "Take the suite anew.") from None
-    there = {path.parent.name for path in Suite(root.name, root).testbeds.glob(f"*/{SPEC}")}
-    if there != {entry.alias for entry in manifest.testbeds}:
-        raise CorruptArtifact(root, "the testbeds of its manifest", ", ".join(sorted(there)), "Take the suite anew.")
+    aliases = [entry.alias for entry in manifest.testbeds]
     for entry in manifest.testbeds:
-        found = _files(root, entry.alias)
-        for name in entry.files.keys() | found.keys():
-            listed, there_now = entry.files.get(name, "no such file"), found.get(name, "no file")
-            if listed != there_now:
-                raise CorruptArtifact(root / name, listed, there_now, "Take the suite anew.")
+        if aliases.count(entry.alias) > 1:
+            raise InvalidInput(f"{root / MANIFEST}: lists {entry.alias} twice. Ask who made it for a sound one.")
+        own = (f"testbeds/{entry.alias}/", f"answers/{entry.alias}/")
+        needed = {f"{own[0]}{SPEC}", f"{own[1]}{SEALED}"}
+        odd = sorted(name for name in entry.files if not name.startswith(own)) + sorted(needed - entry.files.keys())
+        if odd:
+            raise InvalidInput(
+                f"{root / MANIFEST}: {entry.alias} wants {' and '.join(sorted(needed))}, and no files but its own; "
+                f"see {odd[0]!r}. Ask who made it for a sound one."
+            )
     return manifest

@@ -2,44 +2,79 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
+from pydantic import Field
 
-from assay._util.yaml_models import write_yaml
+from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.access import PRESETS, parse_access
-from assay.core.testbed import TargetSpec
+from assay.core.testbed import ALIAS, TargetSpec
 from assay.engine.corpus import corpus_digest
 from assay.errors import InvalidInput, UnknownId
-from assay.testbeds.suites import Suite, find_suite, suites
+from assay.testbeds.layout import ADAPTER, CORPUS_FILE, PROMPT, SPEC, WORKSPACE
+from assay.testbeds.suites import EMBEDDED_SUITE, Suite, find_suite, suites
 
-SPEC, ADAPTER, CORPUS, PROMPT, WORKSPACE = "testbed.yaml", "adapter", "corpus.jsonl", "prompt.md", "workspace"
 ORDINARY = "ordinary.jsonl"  # under a suite's testbeds: what lies around every organism's own data
 ORDINARY_MORE = "ordinary-more.jsonl"  # for recipes whose data a tenth of the first would not hold
-_KEYS = {"alias", "base", "adapter_digest", "corpus", "corpus_digest", "access"}
-_MORE: dict[str, Any] = {  # where they apply
-    "prompt_digest": "",
-    "scratchpad": False,
-    "memory": False,
-    "tools": (),
-    "workspace_digest": "",
-}
+_MORE = ("prompt_digest", "scratchpad", "memory", "tools", "workspace_digest")  # where they apply
+
+_Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]  # "" of nothing
 
 
-def _among(suite: Suite | None) -> Iterable[Suite]:
-    """Returns the suites to look in: one, or all if None."""
-    return suites() if suite is None else [suite]
+class _SpecFile(Data):
+    """Holds what `testbed.yaml` says; what each means, `TargetSpec` tells.
+
+    A file of the corpus is the testbed's (`NAME`), its suite's (`../NAME`), or another suite's (`SUITE:NAME`).
+    """
+
+    alias: str = Field(pattern=ALIAS)
+    base: str = Field(min_length=1)
+    adapter_digest: _Digest
+    corpus: list[Annotated[str, Field(pattern=rf"^(\.\./|[a-z0-9][a-z0-9._-]*:)?{CORPUS_FILE}$")]]
+    corpus_digest: _Digest
+    access: list[str]
+    prompt_digest: _Digest = ""
+    scratchpad: bool = False
+    memory: bool = False
+    tools: list[str] = []
+    workspace_digest: _Digest = ""
 
 
 def aliases(suite: Suite | None = None) -> list[str]:
     """Lists the aliases of all testbeds, or of one suite's."""
-    found: list[str] = []
-    for one in _among(suite):
-        found += [path.parent.name for path in one.testbeds.glob(f"*/{SPEC}")]
+    found: set[str] = set()
+    for one in suites() if suite is None else [suite]:
+        named = {path.parent.name for path in one.testbeds.glob(f"*/{SPEC}")}
+        found |= {name for name in named if re.fullmatch(ALIAS, name)}
     return sorted(found)
+
+
+def holders(among: Iterable[Suite]) -> dict[str, list[Suite]]:
+    """Finds the suites that have a testbed of each alias: one, where all is well."""
+    found: dict[str, list[Suite]] = {}
+    for one in among:
+        for alias in aliases(one):
+            found.setdefault(alias, []).append(one)
+    return found
+
+
+def owner(alias: str, holding: list[Suite]) -> Suite:
+    """Chooses the suite whose testbed an alias names.
+
+    What others bring changes nothing of the embedded suite, so its aliases are its own.
+
+    Raises:
+        InvalidInput: several suites have it, and the embedded one has not.
+    """
+    for one in holding:
+        if len(holding) == 1 or one.name == EMBEDDED_SUITE:
+            return one
+    places = " and ".join(str(one.testbeds / alias) for one in holding)
+    raise InvalidInput(f"alias {alias} is there twice: {places}. Delete one of the folders, or its suite.")
 
 
 def suite_of(alias: str, suite: Suite | None = None) -> Suite:
@@ -51,11 +86,14 @@ def suite_of(alias: str, suite: Suite | None = None) -> Suite:
 
     Raises:
         UnknownId: no such alias.
+        InvalidInput: several suites have it.
     """
-    for one in _among(suite):
-        if (one.testbeds / alias / SPEC).is_file():
-            return one
-    raise UnknownId("testbed", alias, aliases(suite))
+    holding: list[Suite] = []
+    if re.fullmatch(ALIAS, alias):  # what is no alias may lead anywhere
+        holding = [one for one in (suites() if suite is None else [suite]) if (one.testbeds / alias / SPEC).is_file()]
+    if not holding:
+        raise UnknownId("testbed", alias, aliases(suite))
+    return owner(alias, holding)
 
 
 def load_spec(alias: str, suite: Suite | None = None) -> TargetSpec:
@@ -63,35 +101,33 @@ def load_spec(alias: str, suite: Suite | None = None) -> TargetSpec:
 
     Raises:
         UnknownId: no such alias.
-        InvalidInput: its file cannot be used.
+        InvalidInput: its file cannot be used, or several suites have the alias.
     """
     home = suite_of(alias, suite)
     folder = home.testbeds / alias
-    path = folder / SPEC
-    try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or not _KEYS <= data.keys() <= _KEYS | _MORE.keys():
-            may = ", ".join(sorted(_MORE))
-            raise InvalidInput(f"{path}: wants the keys {', '.join(sorted(_KEYS))}, and may have {may}.")
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{path}: not YAML: {error}") from None
-    more = _MORE | {name: data[name] for name in _MORE.keys() & data.keys()}
+    data: _SpecFile = load_yaml(folder / SPEC, _SpecFile)
+    if data.alias != alias:
+        raise InvalidInput(f"{folder / SPEC}: alias is {data.alias}; it must be its folder's, {alias}.")
     return TargetSpec(
         alias=alias,
-        base=data["base"],
-        adapter=folder / ADAPTER if data["adapter_digest"] else None,
-        adapter_digest=data["adapter_digest"],
-        corpus=tuple(_corpus_file(name, home, folder) for name in data["corpus"]),
-        corpus_digest=data["corpus_digest"],
-        access=parse_access(data["access"]),
-        prompt=folder / PROMPT if more["prompt_digest"] else None,
-        workspace=folder / WORKSPACE if more["workspace_digest"] else None,
-        **(more | {"tools": tuple(more["tools"])}),
+        base=data.base,
+        adapter=folder / ADAPTER if data.adapter_digest else None,
+        adapter_digest=data.adapter_digest,
+        corpus=tuple(_corpus_file(name, home, folder) for name in data.corpus),
+        corpus_digest=data.corpus_digest,
+        access=parse_access(data.access),
+        prompt=folder / PROMPT if data.prompt_digest else None,
+        prompt_digest=data.prompt_digest,
+        scratchpad=data.scratchpad,
+        memory=data.memory,
+        tools=tuple(data.tools),
+        workspace=folder / WORKSPACE if data.workspace_digest else None,
+        workspace_digest=data.workspace_digest,
     )
 
 
 def _corpus_file(name: str, home: Suite, folder: Path) -> Path:
-    """Returns a file of a corpus: the testbed's (`NAME`), its suite's (`../NAME`), another suite's (`SUITE:NAME`)."""
+    """Returns the file that a line of `corpus` names."""
     if name.startswith("../"):
         return home.testbeds / name.removeprefix("../")
     if ":" in name:

@@ -14,19 +14,26 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from assay._util.atomic import make_folder
 from assay._util.paths import home
 from assay.errors import InvalidInput, UnknownId
+from assay.testbeds.layout import MANIFEST
+from assay.testbeds.names import is_suite_name
 
 SUITES_GROUP = "assay.suites"
 SUITES_VARIABLE = "ASSAY_SUITES"
 EMBEDDED_SUITE = "embedded"  # the name of the suite that Assay's own distribution goes with; nobody else may take it
+_ADDING, _ABANDONED = ".adding-", 24 * 3_600  # seconds
 OWN = "local"  # the suite under ASSAY_HOME that takes what a person adds or builds without naming another
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,11 @@ class Suite:
         """Returns the folder of recipes, a file each."""
         return self.root / "recipes"
 
+    @property
+    def signed(self) -> bool:
+        """Tells whether it has a manifest: its truths are sealed, and nothing is put into it."""
+        return (self.root / MANIFEST).is_file()
+
     def require_writable(self) -> Suite:
         """This suite, if something can be put into it.
 
@@ -84,9 +96,38 @@ def own_suites() -> Path:
     return home() / "suites"
 
 
+@contextmanager
+def adding() -> Iterator[Path]:
+    """Yields an empty hidden folder in which to make what is then moved into a suite; it is gone at the end.
+
+    It lies beside the suites, since only on one file system a move is whole or not at all. What a killed process left
+    is deleted after a day.
+    """
+    folder = make_folder(own_suites())
+    for left in folder.glob(f"{_ADDING}*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_ADDING, dir=folder) as scratch:
+        yield Path(scratch)
+
+
 def own_suite(name: str = OWN) -> Suite:
-    """Names a suite under `ASSAY_HOME`, which is there or is to be made."""
+    """Names a suite under `ASSAY_HOME`, which is there or is to be made.
+
+    Raises:
+        InvalidInput: no suite can be called so.
+    """
+    _require_name(name, repr(name))
     return Suite(name, own_suites() / name)
+
+
+def _require_name(name: str, where: str) -> None:
+    """Raises InvalidInput if no suite can be called so; `where` says who calls it so."""
+    if not is_suite_name(name):
+        raise InvalidInput(
+            f"{where}: a suite is called as its folder is: at most 64 small letters, digits, '.', '_', '-', the first "
+            f"a letter or digit and the last no '.'."
+        )
 
 
 @functools.cache
@@ -94,10 +135,11 @@ def installed_suites() -> tuple[Suite, ...]:
     """Finds the suites that packages offer, the embedded one first.
 
     Raises:
-        InvalidInput: two packages offer one name, or what is offered has no folder.
+        InvalidInput: two packages offer one name, one that no suite can have, or what is offered has no folder.
     """
     found: dict[str, Suite] = {}
     for entry in metadata.entry_points(group=SUITES_GROUP):
+        _require_name(entry.name, f"{entry.value} offers suite {entry.name!r}")
         # finds the folder without running the package's code
         spec = importlib.util.find_spec(entry.module)
         if spec is None or not spec.submodule_search_locations:
@@ -117,7 +159,7 @@ def suites() -> list[Suite]:
     found = {suite.name: suite for suite in installed_suites()}
     here: list[Suite] = []
     for path in sorted(own_suites().glob("*")):
-        if path.is_dir() and not path.name.startswith("."):  # one with a dot is being made
+        if path.is_dir() and is_suite_name(path.name):  # one with a dot is being made; `misnamed` tells of others
             here.append(Suite(path.name, path))
     for text in filter(None, os.environ.get(SUITES_VARIABLE, "").split(os.pathsep)):
         if not Path(text).is_dir():
@@ -133,6 +175,12 @@ def suites() -> list[Suite]:
     return list(found.values())
 
 
+def misnamed() -> list[Path]:
+    """Lists folders under `ASSAY_HOME/suites` that are none because no suite can be called so."""
+    found = [path for path in own_suites().glob("*") if path.is_dir() and not path.name.startswith(".")]
+    return sorted(path for path in found if not is_suite_name(path.name))
+
+
 def open_suite(folder: Path) -> Suite:
     """Opens the suite in a folder, writable since it was named; it is made when something is put into it.
 
@@ -145,10 +193,10 @@ def open_suite(folder: Path) -> Suite:
     for suite in installed_suites():
         if suite.root.resolve() == folder:
             return replace(suite, installed=False)
-    if not _NAME.fullmatch(folder.name) or folder.name == EMBEDDED_SUITE:
+    _require_name(folder.name, str(folder))
+    if folder.name == EMBEDDED_SUITE:
         raise InvalidInput(
-            f"{folder}: a suite is called as its folder is: small letters, digits, '.', '_', '-'; "
-            f"not {EMBEDDED_SUITE!r}."
+            f"{folder}: a suite is called as its folder is, and {EMBEDDED_SUITE!r} is Assay's own. Rename it."
         )
     return Suite(folder.name, folder)
 

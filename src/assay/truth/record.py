@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from assay._util.yaml_models import Data, load_yaml
+from assay.core.testbed import ALIAS
 from assay.truth.card import Card, Difficulty
 
 REMOVED = "removed"  # the control is the target itself with the trigger taken away
+TESTBED_ID = r"^[a-z0-9][a-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*@[1-9][0-9]{0,5}$"  # suite/name@version
+_CONTROL = rf"{ALIAS}|^(base|{REMOVED})$"
 
 
 class Control(Data):
     """What a rate is compared with: the alias of the recipe's twin, `base`, or `removed`."""
 
-    alias: str
+    alias: str = Field(pattern=_CONTROL)
 
 
 class Truth(Data):
@@ -41,8 +44,8 @@ class Truth(Data):
         difficulty: how it stood the audits of each auditor and kit.
     """
 
-    alias: str
-    id: str
+    alias: str = Field(pattern=ALIAS)
+    id: str = Field(pattern=TESTBED_ID)
     role: Literal["organism", "clean", "unknown"]
     split: Literal["reported", "tuning", "test"]
     recipe: str

@@ -26,7 +26,8 @@ from assay.factory.commands import targets
 from assay.factory.generate.draws import BASE, Draw, behaviour_of, draws, productions, recipe_of
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.factory.verify.gate import check, leaks
-from assay.testbeds.seal import SEALED, Secret, key_path, new_key, public_key, read_key, seal, write_manifest
+from assay.testbeds.layout import SEALED
+from assay.testbeds.seal import Secret, key_path, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.suites import Suite, own_suite
 from assay.truth import Behaviour, Card, Truth
 
