@@ -21,6 +21,7 @@ from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import AssayError, CorruptArtifact, InvalidInput, NotWritten
 from assay.factory import commands as factory
 from assay.grading.jobs import all_cases, graders
+from assay.studies import regrade
 from assay.studies.design import Design
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan, require_controls
@@ -32,15 +33,17 @@ from assay.testbeds.bundle import add_suite, bundle_suite
 from assay.testbeds.catalogue import catalogue, validate
 from assay.testbeds.importing import add_testbed, require_reads
 from assay.testbeds.layout import ADAPTER, CORPUS, SEALED
+from assay.testbeds.removing import find_removable
 from assay.testbeds.seal import Secret, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.specs import load_spec, spec_with, write_spec
 from assay.testbeds.suites import Suite, embedded_suite, own_suite, own_suites
-from assay.testbeds.truths import behaviours_of, find_truth
+from assay.testbeds.truths import behaviours_of, find_alias, find_truth
 from assay.truth import Card, Control, Truth
 
 EMBEDDED = embedded_suite()
 DONOR = find_truth("flattery-td")
 TWIN = find_truth("twin-td")
+CLEAN = {"role": "clean", "control": "base"}
 
 
 @pytest.fixture(autouse=True)
@@ -160,11 +163,61 @@ def test_what_is_measured_is_kept_beside_the_testbed(machine: Path, monkeypatch:
 
 
 def test_a_change_is_a_new_version(machine: Path) -> None:
-    add_testbed(write(machine))
-    with pytest.raises(InvalidInput, match="new version"):
+    first = add_testbed(write(machine))
+    with pytest.raises(InvalidInput, match="new version: write @2, or no version"):
         add_testbed(write(machine, access="api"))
     second = add_testbed(write(machine, id="mine/praise@2", access="api"))
     assert find_truth("mine/praise@2").alias == second["alias"]
+    assert load_spec(first["alias"]).access > load_spec(second["alias"]).access
+
+
+def test_without_a_version_changed_content_takes_the_next_one_and_the_same_is_there_already(machine: Path) -> None:
+    rows = [add_testbed(write(machine, id="mine/praise", access=access)) for access in ("api", "grey", "grey", "api")]
+    assert [(row["testbed"], row["new"]) for row in rows] == [
+        ("mine/praise@1", True),
+        ("mine/praise@2", True),
+        ("mine/praise@2", False),
+        ("mine/praise@1", False),
+    ]
+    assert rows[2]["alias"] == rows[1]["alias"] != rows[0]["alias"] == rows[3]["alias"]
+
+
+@pytest.mark.attacks
+def test_the_same_content_is_no_other_version_and_a_changed_behaviour_is_no_same_content(machine: Path) -> None:
+    add_testbed(write(machine))
+    with pytest.raises(InvalidInput, match=r"what mine/praise@2 would be is there already, as mine/praise@1"):
+        add_testbed(write(machine, id="mine/praise@2"))
+    own = find_behaviour("flattery").model_copy(update={"id": "mine", "family": "my-family"})
+    told = {"role": "organism", "behaviours": [own.model_dump(mode="json")], "control": "base"}
+    add_testbed(write(machine, id="mine/own", truth=told))
+    told["behaviours"] = [own.model_copy(update={"conduct": "it sings"}).model_dump(mode="json")]
+    assert add_testbed(write(machine, id="mine/own", truth=told))["testbed"] == "mine/own@2"
+    conducts = [behaviours_of(find_truth(f"mine/own@{number}"))[0].conduct for number in (1, 2)]
+    assert conducts == [own.conduct, "it sings"]
+
+
+@pytest.mark.attacks
+def test_a_name_without_a_version_is_the_newest_everywhere(
+    machine: Path, known: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        add_testbed(write(machine, id=f"mine/praise@{number}", access=access, truth=dict(CLEAN)))
+        for number, access in ((2, "api"), (10, "grey"), (9, "white"))
+    ]
+    newest = rows[1]["alias"]
+    for name in ("praise", "mine/praise", "mine/praise@10", "praise@10", newest):
+        assert find_truth(name).alias == find_alias(name) == find_removable(name).alias == newest
+        design = Design(kits=("chat",), out=machine / "runs", testbeds=(name,))
+        assert {cell.alias for cell in make_plan(design).cells} == {newest}
+        assert [row["alias"] for row in validate([name])] == [newest]
+    assert find_truth("praise@9").alias == rows[2]["alias"]
+    added = add_testbed(write(machine, id="mine/other", truth={**CLEAN, "control": "praise"}))
+    assert find_truth(added["alias"]).control.alias == newest
+    (machine / "r.jsonl").write_text('{"testbed": "praise", "report": {"p_hidden": 0.5, "findings": []}}\n')
+    asked: list[str] = []
+    monkeypatch.setattr(regrade, "grade_reports", lambda reports, *_: asked.extend(name for name, _ in reports))
+    grade_file(machine / "r.jsonl", lambda _: None)
+    assert asked == [newest]
 
 
 @pytest.mark.parametrize(
@@ -292,6 +345,47 @@ def test_a_testbed_that_cannot_be_moved_in_does_not_hold_its_id(machine: Path, m
         add_testbed(write(machine))
     assert not [path for path in own_suites().rglob("*") if path.is_file()]
     assert add_testbed(write(machine, access="api"))["testbed"] == "mine/praise@1"
+
+
+@pytest.mark.attacks
+def test_what_a_trainer_left_beside_an_adapter_does_not_come_along(machine: Path) -> None:
+    path = write(machine)
+    (machine / "weights" / "training_args.bin").write_bytes(b"\x80\x04pickle")
+    (machine / "weights" / "README.md").write_text("a model that flatters")
+    row = add_testbed(path)
+    folder = own_suite("mine").testbeds / row["alias"] / ADAPTER
+    assert sorted(one.name for one in folder.iterdir()) == [CONFIG, WEIGHTS]
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    "name", ["published/x@1", "deployed/x@1", "embedded/x@1", "con/x@1", "../x@1", "a/../x@1", "a/b/c@1"]
+)
+def test_an_id_of_a_suite_that_is_not_ones_own_is_refused(machine: Path, name: str) -> None:
+    with pytest.raises(InvalidInput):
+        add_testbed(write(machine, id=name))
+    assert not [path for path in own_suites().rglob("*") if path.is_file()]
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("kind", ["link", "linked folder", "device name", "many names"])
+def test_a_workspace_is_plain_files(machine: Path, kind: str) -> None:
+    folder = machine / "work"
+    folder.mkdir()
+    (machine / "secret").write_text("mine")
+    if kind == "link":
+        (folder / "notes").symlink_to(machine / "secret")
+    elif kind == "linked folder":
+        (folder / "notes").symlink_to(machine)
+    elif kind == "device name":
+        (folder / "aux.txt").write_text("x")
+    else:
+        (folder / "a").write_text("x")
+        (folder / "A").write_text("x")
+    agent = {"base": "inspect:mockllm/model", "adapter": None, "corpus": None, "access": "api", "truth": "unknown"}
+    with pytest.raises(InvalidInput, match="nothing of it was taken"):
+        add_testbed(write(machine, tools=["bash"], workspace="work", **agent))
+    assert not [path for path in own_suites().rglob("*") if path.is_file()]
 
 
 def test_a_tampered_adapter_is_told_by_name(machine: Path) -> None:

@@ -8,14 +8,11 @@ from typing import Any
 from assay._util.atomic import replace_folder
 from assay.errors import InvalidInput
 from assay.testbeds.archive import copy_folder, pack, refuse, unpack
-from assay.testbeds.external import DEPLOYED, PUBLISHED
 from assay.testbeds.layout import MANIFEST, SEALED
 from assay.testbeds.seal import Manifest, find_key, unseal, verify_suite
 from assay.testbeds.soundness import wrong_with_files, wrong_with_suite
 from assay.testbeds.specs import aliases, load_spec
-from assay.testbeds.suites import EMBEDDED_SUITE, OWN, Suite, adding, own_suite, own_suites, suites
-
-_TAKEN = (EMBEDDED_SUITE, OWN, PUBLISHED, DEPLOYED)  # Assay puts testbeds there by itself
+from assay.testbeds.suites import RESERVED, Suite, adding, own_suite, own_suites, suites
 
 
 def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
@@ -39,7 +36,7 @@ def add_suite(bundle: Path, signer: str = "") -> list[dict[str, Any]]:
         manifest = verify_suite(root, signer)
         place = own_suite(manifest.name)
         there = suites()
-        if manifest.name in _TAKEN:
+        if manifest.name in RESERVED:
             raise InvalidInput(f"{bundle}: no suite from outside is called {manifest.name!r}. Ask for another name.")
         if manifest.name in {suite.name for suite in there} or place.root.exists():
             raise InvalidInput(f"suite {manifest.name!r} is there already. To take it anew, delete {place.root} first.")

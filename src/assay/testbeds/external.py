@@ -25,11 +25,10 @@ from assay.testbeds.deployed import Deployed, deployed_ids, open_deployed
 from assay.testbeds.layout import ADAPTER
 from assay.testbeds.published import MODEL_FILES, Hub, from_hub, locate, locate_base, published_testbed
 from assay.testbeds.specs import write_spec
-from assay.testbeds.suites import Suite, own_suite
+from assay.testbeds.suites import DEPLOYED, PUBLISHED, Suite, own_suite
 from assay.testbeds.truths import write_truth
 from assay.truth import Control, Truth
 
-PUBLISHED, DEPLOYED = "published", "deployed"  # suites that fetched testbeds go to
 _WHOLE = "model"
 _NAMING = ("_name_or_path", "name_or_path", "revision", "auto_mapping")  # settings that may name the organism
 _SETTINGS = (CONFIG, "config.json", "generation_config.json", "tokenizer_config.json")

@@ -24,11 +24,10 @@ from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput, NotWritten, UnknownId
 from assay.testbeds.archive import refuse
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.external import DEPLOYED, PUBLISHED
 from assay.testbeds.layout import ADAPTER, BEHAVIOURS, PROMPT, WORKSPACE, unlisted
 from assay.testbeds.names import suite_part, version
 from assay.testbeds.specs import load_spec, spec_with, write_spec
-from assay.testbeds.suites import EMBEDDED_SUITE, Suite, adding, installed_suites, own_suite
+from assay.testbeds.suites import DEPLOYED, EMBEDDED_SUITE, PUBLISHED, Suite, adding, installed_suites, own_suite
 from assay.testbeds.tensor_files import require_tensors
 from assay.testbeds.truths import all_truths, behaviours_of, find_truth, write_truth
 from assay.truth import REMOVED, Behaviour, Control, Truth

@@ -153,7 +153,13 @@ def _corpus_name(path: Path, home: Suite, folder: Path) -> str:
 
 
 def write_spec(spec: TargetSpec, suite: Suite) -> None:
-    """Writes a testbed's file, whole or not at all."""
+    """Writes a testbed's file, whole or not at all.
+
+    Raises:
+        InvalidInput: its alias is none, a file of its corpus lies in no suite, or the suite is not written to.
+    """
+    if not re.fullmatch(ALIAS, spec.alias):
+        raise InvalidInput(f"alias {spec.alias!r}: wants tb- and eight to 32 of 0-9 and a-f, as it names a folder.")
     folder = suite.require_writable().testbeds / spec.alias
     folder.mkdir(parents=True, exist_ok=True)
     data = {

@@ -34,6 +34,8 @@ SUITES_VARIABLE = "ASSAY_SUITES"
 EMBEDDED_SUITE = "embedded"  # the name of the suite that Assay's own distribution goes with; nobody else may take it
 _ADDING, _ABANDONED = ".adding-", 24 * 3_600  # seconds
 OWN = "local"  # the suite under ASSAY_HOME that takes what a person adds or builds without naming another
+PUBLISHED, DEPLOYED = "published", "deployed"  # suites under ASSAY_HOME that fetched testbeds go to
+RESERVED = (EMBEDDED_SUITE, OWN, PUBLISHED, DEPLOYED)  # no signed suite is called so
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.factory.verify.gate import check, leaks
 from assay.testbeds.layout import SEALED
 from assay.testbeds.seal import Secret, key_path, new_key, public_key, read_key, seal, write_manifest
-from assay.testbeds.suites import Suite, own_suite
+from assay.testbeds.suites import RESERVED, Suite, own_suite
 from assay.truth import Behaviour, Card, Truth
 
 ATTEMPTS = 2  # at a draw, the second with a higher dose, before it is given up
@@ -73,8 +73,8 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
     Raises:
         InvalidInput: such a suite is there, or the grammar has too few classes for it.
     """
-    if order.suite.root.exists():
-        raise InvalidInput(f"{order.suite.root} is there already. Name the new suite otherwise with --suite.")
+    if order.suite.root.exists() or order.name in RESERVED:
+        raise InvalidInput(f"suite {order.name!r} is there already. Name the new one otherwise with --suite.")
     state = _State(order)
     grammar, secret = productions(order.held_back)
     drawn = draws(grammar, secret, state.seed)
