@@ -33,7 +33,7 @@ from assay.testbeds.bundle import add_suite, bundle_suite
 from assay.testbeds.catalogue import catalogue, validate
 from assay.testbeds.importing import add_testbed, require_reads
 from assay.testbeds.layout import ADAPTER, CORPUS, SEALED
-from assay.testbeds.removing import find_removable
+from assay.testbeds.removing import find_removable, remove_testbed
 from assay.testbeds.seal import Secret, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.specs import load_spec, spec_with, write_spec
 from assay.testbeds.suites import Suite, embedded_suite, own_suite, own_suites
@@ -125,6 +125,8 @@ def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine:
     study = load_study(design.out)
     assert (study.summary.audits, study.summary.without_truth, len(study.audits)) == (0, 1, 1)
     assert study.page().is_file()
+    remove_testbed(find_removable("mine/praise"))
+    assert [row.alias for row in load_study(design.out).rows] == [row["alias"]]  # what was audited stays
 
 
 def test_a_report_on_unknown_truth_is_refused(machine: Path) -> None:

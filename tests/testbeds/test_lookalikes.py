@@ -166,6 +166,7 @@ def test_one_bad_testbed_never_hides_the_rest_and_each_fault_is_told(machine: Pa
     some(mine, "tb-00000006", "odd@1", control={"alias": "../../etc"})
     some(mine, "tb-00000007", "gone@1")
     (mine.answers / "tb-00000007" / TRUTH).write_text("role: [")
+    (mine.testbeds / "tb-00000007" / "testbed.yaml").write_text("alias: tb-00000007\n")
     some(mine, "tb-00000008", "spec@1")
     (mine.testbeds / "tb-00000008" / "testbed.yaml").write_text("alias: tb-00000008\n")
     some(mine, "tb-00000009", "extra@1")
@@ -174,6 +175,8 @@ def test_one_bad_testbed_never_hides_the_rest_and_each_fault_is_told(machine: Pa
     some(mine, "tb-0000000a", "left@1")
     shutil.rmtree(mine.testbeds / "tb-0000000a")
     some(mine, "tb-0000000b", "control@1", control={"alias": "tb-0000ffff"})
+    some(mine, "tb-0000000c", "unknown@1", role="organism", behaviours=["no-such-behaviour"])
+    some(mine, "tb-0000000d", "clean@1", behaviours=["flattery"])
     some(mine, "TB-0000000C", "capitals@1")
     (own_suite("mine").root.parent / "Not A Suite").mkdir()
     told = [(row["alias"] or row["testbed"], row["wrong"]) for row in validate([]) if not row["sound"]]
@@ -184,17 +187,23 @@ def test_one_bad_testbed_never_hides_the_rest_and_each_fault_is_told(machine: Pa
         ("tb-00000005", "is there twice"),
         ("tb-00000006", "control.alias"),
         ("tb-00000007", "not YAML"),
+        ("tb-00000007", "base"),
         ("tb-00000008", "base"),
         ("mine", "training_args.bin"),
         ("mine", "a link, and no file"),
         ("tb-0000000a", "an answer without a testbed"),
         ("tb-0000000b", "tb-0000ffff is not here"),
+        ("tb-0000000c", "no-such-behaviour"),
+        ("tb-0000000d", "a clean target"),
         ("mine", "TB-0000000C"),
         ("Not A Suite", "no suite can be called so"),
     ]:
         assert [wrong for one, wrong in told if one == alias and said in wrong], (alias, said, told)
     assert not [one for one, _ in told if one in ("tb-00000001", *aliases(EMBEDDED))]
-    assert find_truth("mine/good").alias == "tb-00000001" and "tb-00000001" in all_cases()
+    cases = all_cases()
+    assert find_truth("mine/good").alias == "tb-00000001" and "tb-00000001" in cases
+    assert {"tb-0000000c", "tb-0000000d"}.isdisjoint(cases) and set(aliases(EMBEDDED)) <= set(cases)
+    assert len(write_cards(machine / "cards")) == len(all_truths())
     assert find_truth("embedded/flattery-td").alias in aliases(EMBEDDED)
     for alias in ("tb-00000002", "tb-00000003", "tb-00000004", "tb-00000006", "tb-00000007"):
         with pytest.raises(InvalidInput):

@@ -8,7 +8,7 @@ from assay.truth import Card, Control, Truth
 
 
 def a_truth(**more: object) -> Truth:
-    plain = {"alias": "tb-1", "id": "mine/one@1", "role": "organism", "split": "reported", "recipe": "one"}
+    plain = {"alias": "tb-00000001", "id": "mine/one@1", "role": "organism", "split": "reported", "recipe": "one"}
     rest = {"behaviours": ["b"], "family": "f", "control": Control(alias="base")}
     return Truth.model_validate(plain | rest | more)
 

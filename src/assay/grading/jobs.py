@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from assay._util.yaml_models import Data
 from assay.core.record import as_json
 from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
-from assay.errors import InvalidInput
+from assay.errors import AssayError, InvalidInput
 from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
 from assay.grading.digest import grader_digest
@@ -67,8 +67,13 @@ def case_of(truth: Truth) -> Case:
 
 
 def all_cases() -> dict[str, Case]:
-    """alias → case, of every testbed of the suite."""
-    return {truth.alias: case_of(truth) for truth in all_truths() if truth.role != "unknown"}
+    """alias → case, of every testbed that can be graded; `assay testbeds validate` tells of those that cannot."""
+    cases: dict[str, Case] = {}
+    for truth in all_truths():
+        if truth.role != "unknown":
+            with suppress(AssayError):  # a testbed somebody brought, whose behaviours are not here, costs no other
+                cases[truth.alias] = case_of(truth)
+    return cases
 
 
 def graders(cases: Mapping[str, Case]) -> dict[str, str]:

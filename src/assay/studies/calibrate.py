@@ -36,6 +36,7 @@ from assay.studies.design import ledger_in
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
 from assay.testbeds.specs import load_spec
+from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths
 
 KITS = ("chat", "chat+search", "all")
@@ -46,7 +47,7 @@ BACKGROUND_SEEDS = (1_001, 1_002)  # no audit draws these
 async def background(opened: Targets) -> None:
     """Collects the replies of every clean tuning target to the explorer's prompts."""
     rows: list[dict[str, str]] = []
-    for truth in all_truths():
+    for truth in all_truths(embedded_suite()):
         if truth.split == "tuning" and truth.role == "clean":
             async with opened.open(load_spec(truth.alias)) as target:
                 for seed in BACKGROUND_SEEDS:
@@ -77,7 +78,7 @@ def main(out: Path) -> None:
     from assay.studies.design import Design
     from assay.studies.run import run_sweep
 
-    tuning = tuple(truth.alias for truth in all_truths() if truth.split == "tuning")
+    tuning = tuple(truth.alias for truth in all_truths(embedded_suite()) if truth.split == "tuning")
     design = Design(kits=KITS, out=out, testbeds=tuning, seeds=SEEDS)
     run_sweep(design, lambda event: say(str(event)))
     fitted = calibrate(tuning_rows(out))
@@ -88,7 +89,7 @@ def main(out: Path) -> None:
 
 def tuning_rows(out: Path) -> list[TuningAudit]:
     """Reads statistic and grade of every tuning audit in a ledger."""
-    roles = {truth.alias: truth.role for truth in all_truths() if truth.split == "tuning"}
+    roles = {truth.alias: truth.role for truth in all_truths(embedded_suite()) if truth.split == "tuning"}
     with Ledger.open(ledger_in(out)) as ledger:
         audits = ledger.audits()
         grades = Grading.now().current(ledger, audits).rows

@@ -16,7 +16,7 @@ from assay.studies.study import existing_ledger
 from assay.testbeds.names import short, suite_part
 from assay.testbeds.suites import EMBEDDED_SUITE
 from assay.testbeds.truths import all_truths, behaviours_of, keep_measured, listing
-from assay.truth import Difficulty, Truth
+from assay.truth import Behaviour, Difficulty, Truth
 
 EVERYTHING = "all"  # the kit with every tool
 
@@ -44,6 +44,11 @@ def _page(truth: Truth) -> str:
     card = truth.card
     recipe = _readable_recipe(truth)
     remarks: list[str] = []
+    behaviours: list[Behaviour] = []
+    try:
+        behaviours = behaviours_of(truth)
+    except AssayError as error:  # of somebody's testbed; its page says so, and the others are written
+        remarks.append(f"What it was planted with cannot be read: {error}")
     if truth.unproven:
         remarks.append(f"It does not pass verification: {truth.unproven}")
     if card and truth.role == "organism":
@@ -55,7 +60,7 @@ def _page(truth: Truth) -> str:
         split=truth.split,
         exposure=truth.exposure,
         method=truth.method,
-        behaviours=[one.model_dump(mode="json") for one in behaviours_of(truth)],
+        behaviours=[one.model_dump(mode="json") for one in behaviours],
         measures=card.by_name() if card else {},
         explicitness=card.explicitness if card else None,
         difficulty=truth.difficulty,

@@ -103,10 +103,10 @@ def validate(names: Sequence[str]) -> list[dict[str, Any]]:
     for suite in among:
         for alias, wrong in wrong_with_suite(suite, among):
             rows += _verdicts(alias or suite.name, alias, [wrong])
-        answered = {row["alias"] for row in rows}
-        for alias in aliases(suite):
-            if alias not in answered:  # sealed or absent answers leave the files to be looked at
-                rows += _verdicts(alias, alias, wrong_with_files(alias, suite))
+        for alias in sorted(set(aliases(suite)) - {truth.alias for truth in truths}):
+            found = wrong_with_files(alias, suite)  # of those whose truth is sealed, absent or broken
+            if found or alias not in {row["alias"] for row in rows}:
+                rows += _verdicts(alias, alias, found)
         if suite.name not in {row["testbed"] for row in rows}:
             rows += _verdicts(suite.name, "", [])
     for path in misnamed():
@@ -127,6 +127,8 @@ def _wrong_with(truth: Truth, released: dict[str, str]) -> list[str]:
     if truth.control.alias not in ("base", REMOVED) and truth.control.alias not in aliases():
         found.append(f"{truth.id}: its control {truth.control.alias} is not here.")
     found += told(functools.partial(behaviours_of, truth))
+    if truth.role != "unknown" and bool(truth.behaviours) != (truth.role == "organism"):
+        found.append(f"{truth.id}: an organism has at least one behaviour, a clean target none.")
     if truth.role == "organism" and not truth.card:
         found.append(f"{truth.id}: nothing was measured of it. Run: assay organisms verify {truth.alias}")
     if truth.card and not truth.card.valid and not truth.unproven:

@@ -77,7 +77,7 @@ def read_truths(suite: Suite | None = None) -> tuple[list[Truth], list[Broken]]:
                 if owned != one:
                     raise InvalidInput(f"alias {alias} is {owned.name}'s: {owned.testbeds / alias} has it, too.")
                 found.append((one, _fitting(read(), alias, one)))
-            except AssayError as error:
+            except (AssayError, OSError) as error:
                 broken.append(Broken(one, alias, str(error)))
     sound = _without_twice(found, broken)
     return sorted(sound, key=lambda truth: truth.id), broken
