@@ -21,6 +21,7 @@ from tests.signed import ALIAS, KEY, SIGNER, sign, signed_suite
 from assay.errors import AssayError, CorruptArtifact, InvalidInput, NotWritten
 from assay.testbeds import archive
 from assay.testbeds.bundle import add_suite, bundle_suite
+from assay.testbeds.catalogue import catalogue, validate
 from assay.testbeds.layout import MANIFEST, Limits
 from assay.testbeds.seal import ManifestEntry
 from assay.testbeds.suites import own_suite, own_suites, suites
@@ -55,6 +56,11 @@ def member(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, targ
     made = tarfile.TarInfo(name)
     made.type, made.linkname, made.size = kind, target, len(content)
     return made, content
+
+
+def entry(root: Path) -> dict:
+    """What a manifest says of its one testbed."""
+    return yaml.safe_load((root / MANIFEST).read_text())["testbeds"][0]
 
 
 def nothing_is_left(machine: Path) -> bool:
@@ -171,7 +177,7 @@ def test_a_manifests_name_is_no_place_to_write_to(machine: Path, name: str) -> N
 def test_a_manifest_lists_testbeds_and_nothing_else(
     spring: Path, machine: Path, entries: list[tuple[str, dict[str, str]]], said: str
 ) -> None:
-    own = yaml.safe_load((spring / MANIFEST).read_text())["testbeds"][0]["files"]
+    own = entry(spring)["files"]
     sign(
         spring,
         "spring",
@@ -188,11 +194,11 @@ def test_a_manifest_lists_testbeds_and_nothing_else(
 
 @pytest.mark.attacks
 def test_a_testbed_that_is_listed_twice_or_whose_files_are_missing_is_refused(spring: Path, machine: Path) -> None:
-    entry = ManifestEntry.model_validate(yaml.safe_load((spring / MANIFEST).read_text())["testbeds"][0])
-    sign(spring, "spring", [entry, entry])
+    listed = ManifestEntry.model_validate(entry(spring))
+    sign(spring, "spring", [listed, listed])
     with pytest.raises(InvalidInput, match="twice"):
         add_suite(packed(spring, machine / "bad.tar.gz"))
-    gone = entry.model_copy(update={"files": entry.files | {f"{HERE}/prompt.md": "0" * 64}})
+    gone = listed.model_copy(update={"files": listed.files | {f"{HERE}/prompt.md": "0" * 64}})
     sign(spring, "spring", [gone])
     with pytest.raises(CorruptArtifact, match=r"prompt\.md.*no file"):
         add_suite(packed(spring, machine / "bad.tar.gz"))
@@ -337,6 +343,30 @@ def test_a_key_that_is_here_shows_a_truth_of_another_testbed_before_the_suite_is
     with pytest.raises(InvalidInput, match="ids in this suite begin with summer/"):
         add_suite(root)
     assert nothing_is_left(machine)
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("change", ["file added", "file changed", "truth sealed anew", "folder renamed", "link"])
+def test_what_is_done_to_a_signed_suite_later_is_told(spring: Path, machine: Path, change: str) -> None:
+    sign(spring, "spring", [ManifestEntry.model_validate(entry(spring)).model_copy(update={"commitment": "0" * 64})])
+    add_suite(spring)
+    root = own_suite("spring").root
+    assert [row["testbed"] for row in validate([]) if not row["sound"]] == []
+    if change == "file added":
+        (root / HERE / "notes.txt").write_text("x")
+    elif change == "file changed":
+        (root / HERE / "testbed.yaml").write_text((root / HERE / "testbed.yaml").read_text() + "\n")
+    elif change == "truth sealed anew":  # told by who has the key: the commitment is of another content
+        (machine / "home" / "keys").mkdir()
+        (machine / "home" / "keys" / "spring.key").write_text(KEY.hex())
+    elif change == "folder renamed":
+        root.rename(own_suite("summer").root)
+    else:
+        (root / HERE / "corpus.jsonl").symlink_to("/etc/passwd")
+    assert [row for row in validate([]) if not row["sound"] and row["testbed"] in ("spring", "summer")]
+    assert find_truth("embedded/flattery-td")
+    if change not in ("truth sealed anew", "folder renamed"):
+        assert [row["role"] for row in catalogue() if row["alias"] == ALIAS] == ["broken"]
 
 
 @pytest.mark.attacks

@@ -8,8 +8,8 @@ from typing import Any
 from assay._util.atomic import replace_folder
 from assay.errors import InvalidInput
 from assay.testbeds.archive import copy_folder, pack, refuse, unpack
-from assay.testbeds.layout import MANIFEST, SEALED
-from assay.testbeds.seal import Manifest, find_key, unseal, verify_suite
+from assay.testbeds.layout import MANIFEST
+from assay.testbeds.seal import suite_rows, verify_suite
 from assay.testbeds.soundness import wrong_with_files, wrong_with_suite
 from assay.testbeds.specs import aliases, load_spec
 from assay.testbeds.suites import RESERVED, Suite, adding, own_suite, own_suites, suites
@@ -56,22 +56,6 @@ def _faults(made: Suite, there: list[Suite]) -> list[str]:
             wrong = [f"{alias}: its base is a folder, which is another one on each machine"]
         found += wrong
     return found
-
-
-def suite_rows(suite: Suite, manifest: Manifest) -> list[dict[str, Any]]:
-    """Lists a signed suite's testbeds; with their roles only where the key is here.
-
-    Raises:
-        CorruptArtifact: a truth is not what was committed to, as far as the key is here to tell.
-    """
-    key = find_key(suite.name)
-    rows: list[dict[str, Any]] = []
-    for entry in manifest.testbeds:
-        row: dict[str, Any] = {"suite": f"{manifest.name}@{manifest.version}", "alias": entry.alias, "role": "sealed"}
-        if key:
-            row["role"] = unseal(suite.answers / entry.alias / SEALED, key, entry.commitment).truth.role
-        rows.append(row)
-    return rows
 
 
 def bundle_suite(name: str, out: Path) -> Path:

@@ -8,12 +8,11 @@ from typing import Any
 
 from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.errors import AssayError, InvalidInput
-from assay.testbeds.bundle import suite_rows
 from assay.testbeds.deployed import deployed_ids, open_deployed
 from assay.testbeds.importing import content_digest
 from assay.testbeds.layout import VERSIONS
 from assay.testbeds.published import published_ids, published_testbed
-from assay.testbeds.seal import find_key, verify_suite
+from assay.testbeds.seal import find_key, suite_rows, verify_suite
 from assay.testbeds.soundness import told, wrong_with_files, wrong_with_suite
 from assay.testbeds.specs import aliases, load_spec, suite_of
 from assay.testbeds.suites import EMBEDDED_SUITE, Suite, misnamed, suites

@@ -289,3 +289,19 @@ def verify_manifest(root: Path, signer: str = "") -> Manifest:
                 f"see {odd[0]!r}. Ask who made it for a sound one."
             )
     return manifest
+
+
+def suite_rows(suite: Suite, manifest: Manifest) -> list[dict[str, Any]]:
+    """Lists a signed suite's testbeds; with their roles only where the key is here.
+
+    Raises:
+        CorruptArtifact: a truth is not what was committed to, as far as the key is here to tell.
+    """
+    key = find_key(suite.name)
+    rows: list[dict[str, Any]] = []
+    for entry in manifest.testbeds:
+        row: dict[str, Any] = {"suite": f"{manifest.name}@{manifest.version}", "alias": entry.alias, "role": "sealed"}
+        if key:
+            row["role"] = unseal(suite.answers / entry.alias / SEALED, key, entry.commitment).truth.role
+        rows.append(row)
+    return rows

@@ -12,7 +12,7 @@ from assay.engine.corpus import corpus_digest
 from assay.engine.peft_layout import WEIGHTS
 from assay.errors import AssayError, CorruptArtifact, InvalidInput
 from assay.testbeds.layout import ADAPTER, PROMPT, TRUTH, WORKSPACE, unlisted
-from assay.testbeds.seal import verify_suite
+from assay.testbeds.seal import suite_rows, verify_suite
 from assay.testbeds.specs import aliases, holders, load_spec
 from assay.testbeds.suites import Suite
 from assay.testbeds.tensor_files import require_tensors
@@ -76,6 +76,14 @@ def _require_digest(path: Path, expected: str, found: str) -> None:
         raise CorruptArtifact(path, expected or "no such file", found or "nothing", _RESTORE)
 
 
+def _as_signed(suite: Suite) -> None:
+    """Raises if a signed suite is not what was signed, or a truth not what was committed to."""
+    manifest = verify_suite(suite.root)
+    if manifest.name != suite.name:
+        raise InvalidInput(f"{suite.root}: its manifest calls it {manifest.name!r}. Name its folder so.")
+    suite_rows(suite, manifest)
+
+
 def wrong_with_suite(suite: Suite, among: list[Suite]) -> list[tuple[str, str]]:
     """Says what is wrong with a suite besides what its testbeds' own files are.
 
@@ -88,7 +96,7 @@ def wrong_with_suite(suite: Suite, among: list[Suite]) -> list[tuple[str, str]]:
     """
     found = [("", wrong) for wrong in unlisted(suite.root, suite.signed, suite.installed)]
     if suite.signed:
-        found += [("", wrong) for wrong in told(functools.partial(verify_suite, suite.root))]
+        found += [("", wrong) for wrong in told(functools.partial(_as_signed, suite))]
     here = set(aliases(suite))
     for alias, holding in sorted(holders(among).items()):
         if alias in here and len(holding) > 1:
