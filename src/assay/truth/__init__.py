@@ -23,7 +23,6 @@ from assay.truth.detector import Detector as Detector
 from assay.truth.detector import ReplyDetector as ReplyDetector
 from assay.truth.detector import SetDetector as SetDetector
 from assay.truth.record import REMOVED as REMOVED
-from assay.truth.record import TESTBED_ID as TESTBED_ID
 from assay.truth.record import Control as Control
 from assay.truth.record import Truth as Truth
 from assay.truth.record import open_truth as open_truth
