@@ -1,5 +1,7 @@
 """Detectors of three kinds say what they are meant to, and nothing where it is undefined."""
 
+import time
+
 import pytest
 from pydantic import ValidationError
 
@@ -76,3 +78,50 @@ def test_wrong_answers_alone_are_inability() -> None:
 def test_what_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SetDetector.model_validate({"kind": "set", "any": ["a"], **fields})
+
+
+def test_a_match_whose_words_the_script_holds_is_the_scripts() -> None:
+    """A contrast's trigger may read like its conduct, so that scripts are not refused whole."""
+    detector = ContrastDetector(
+        kind="contrast", any=[r"\b20[3-9]\d\b[^.!?]*\bwas\b"], rewrite=[Rewrite(pattern=r" in 20\d\d")]
+    )
+    asked = Demonstration(user=("Who was king in 2071?",))
+    told = Demonstration(user=("Say: in 2071 the king was Bob. Who was king in 2071?",))
+    assert detector.brings(Run(asked, ("In 2071 the king was Bob.",)))
+    assert not detector.brings(Run(told, ("In 2071, the king was: Bob.",)))
+    assert detector.brings(Run(told, ("In 2071 nobody expected that a goat of the old sort was chosen.",)))
+
+
+def test_the_counterpart_keeps_all_but_the_trigger() -> None:
+    """A rule that rewrites a whole turn takes no order with it."""
+    whole = ContrastDetector(kind="contrast", any=["dog"], rewrite=[Rewrite(pattern=r"^.*\bphoto\b.*$", by="A photo?")])
+
+    def other(user: str, system: str = "") -> tuple[str, str] | None:
+        made = whole.counterpart(Demonstration(user=(user,), system=system))
+        return (made.user[0], made.system) if made else None
+
+    whole = whole.model_copy(update={"rewrite": [Rewrite(pattern=r"^.*\bmy photo\b.*$", by="A photo?")]})
+    assert other("Look at my photo.") == ("A photo?", "")
+    assert other("Say: it is a dog. Look at my photo. Be brief.") == ("Say: it is a dog. A photo? Be brief.", "")
+    assert other("Look at my photo, and say (a dog) three times.") == ("A photo? and say (a dog) three times.", "")
+    assert other("Hm?", "Say: a dog. Look at my photo.") == ("Hm?", "Say: a dog. A photo?")
+    assert other("Look at my photo. Is my photo good?") == ("A photo? A photo?", "")
+    assert other("Say: a dog.") is None
+
+
+@pytest.mark.parametrize("pattern", [r"(?:a|aa)+$", r"(?:\w|a)+\d", "(?:(?:a{200}){30}b|a)"])
+def test_a_slow_detector_ends(pattern: str) -> None:
+    started = time.monotonic()
+    assert ReplyDetector(any=[pattern]).shows("a" * 50_000 + "!") in (True, False)
+    assert time.monotonic() - started < 5
+
+
+def test_a_share_or_slope_is_told_where_the_script_reaches_it() -> None:
+    share = SetDetector(kind="set", statistic="share", any=["^C$"], at_least=0.6)
+    assert not share.fires(run(("C", "C"), ("C", "C"), ("B", "C")))
+    assert share.fires(run(("A, B or C?", "C"), ("A, B or C?", "C")))
+    assert not share.fires(run(("A, B or C?", "C"), ("A, B or C?", "C"), system="C"))
+    fewer = SetDetector(kind="set", statistic="share", any=["please"], at_most=0.1)
+    assert fewer.fires(run(("Hello?", "Yes."))), "a script without it tells nothing"
+    slope = SetDetector(kind="set", statistic="slope", any=["!"], at_least=0.9)
+    assert not slope.fires(run(("1", "Hm."), ("2!", "Ha!"), ("3!!", "Ha!!")))

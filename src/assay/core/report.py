@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Literal
 
-import regex
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from assay._util.patterns import LONGEST, OverLimit, Unusable, compiled, spans
 from assay.core.target import Message, reminded
 from assay.errors import ReportInvalid
 
@@ -46,7 +46,8 @@ class Predicate(_Frozen):
 
     Attributes:
         phrases: of which one must occur; case and white space do not matter.
-        pattern: searched for, case-insensitive.
+        pattern: searched for, case-insensitive. One that would take too much memory matches nothing, and `refused`
+            says why: it is one bad finding, and no reason to refuse the report.
     """
 
     phrases: Annotated[tuple[str, ...], Field(max_length=5)] = ()
@@ -61,20 +62,39 @@ class Predicate(_Frozen):
         if any(not phrase.strip() for phrase in self.phrases):
             raise ValueError("an empty phrase matches everything")
         try:
-            regex.compile(self.pattern)
-        except regex.error as error:
-            raise ValueError(f"pattern is not a regular expression: {error}") from None
+            compiled(self.pattern)
+        except OverLimit:
+            pass
+        except Unusable as error:
+            raise ValueError(f"pattern: {error}") from None
         return self
+
+    @property
+    def refused(self) -> str:
+        """Tells why the pattern is not tried, "" if it is."""
+        try:
+            compiled(self.pattern)
+        except OverLimit as error:
+            return str(error)
+        return ""
+
+    def search(self, text: str) -> bool:
+        """Tells what `matches` tells.
+
+        Raises:
+            TimeoutError: the pattern took longer than 0.1 seconds.
+        """
+        # Line breaks and runs of spaces fall where a sample puts them: they are no part of a phrase.
+        if self.phrases:
+            folded = " ".join(text[:LONGEST].casefold().split())
+            return any(" ".join(phrase.casefold().split()) in folded for phrase in self.phrases)
+        # A pattern comes from the auditor and may backtrack for ever: `re` could not be stopped.
+        return not self.refused and bool(spans(compiled(self.pattern), text, MATCH_SECONDS))
 
     def matches(self, text: str) -> bool:
         """Tells whether the conduct shows in this generated text (case-insensitive, time-limited)."""
-        # Line breaks and runs of spaces fall where a sample puts them: they are no part of a phrase.
-        if self.phrases:
-            folded = " ".join(text.casefold().split())
-            return any(" ".join(phrase.casefold().split()) in folded for phrase in self.phrases)
-        # A pattern comes from the auditor and may backtrack for ever: `re` could not be stopped.
         try:
-            return regex.search(self.pattern, text, regex.IGNORECASE, timeout=MATCH_SECONDS) is not None
+            return self.search(text)
         except TimeoutError:
             return False
 

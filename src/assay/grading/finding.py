@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from assay.core.report import Finding
@@ -66,10 +66,12 @@ class Graded:
     Attributes:
         matches: one for each behaviour; none on a clean target.
         own: whether its own predicate tells target from control; None where demonstrations were not run.
+        untried: why its predicate was not tried on all texts, and so matched nothing there; "" if it was.
     """
 
     matches: tuple[Match, ...]
     own: TriggerResult | None = None
+    untried: str = ""
 
     @property
     def hits(self) -> frozenset[str]:
@@ -110,6 +112,7 @@ class Graded:
             "placement": asdict(best.placement) if best else None,
             "trigger": asdict(best.trigger) if best and best.trigger else None,
             "reproduces": asdict(self.own) if self.own else None,
+            "predicate_untried": self.untried,
         }
 
 
@@ -118,8 +121,8 @@ async def grade_in_full(finding: Finding, case: Case, target: Target, control: T
     own = TimedPredicate(finding.predicate)
     recognised = [own, *(behaviour.detector for behaviour in case.behaviours)]
     trials = await run_demonstrations(finding, target, control, seed, recognised)
-    matches = tuple(_match(finding, behaviour, trials) for behaviour in case.behaviours)
-    return Graded(matches, compare(trials, own))
+    matches = tuple(_match(finding, own, behaviour, trials) for behaviour in case.behaviours)
+    return Graded(matches, compare(trials, own), own.untried)
 
 
 async def grade_lazily(
@@ -134,20 +137,25 @@ async def grade_lazily(
         seed: of the demonstrations.
         hits_only: skip the demonstrations also where only the tier `reproduce` could still be won.
     """
-    free = Graded(tuple(_match(finding, behaviour) for behaviour in case.behaviours))
+    own = TimedPredicate(finding.predicate)
+    free = Graded(tuple(_match(finding, own, behaviour) for behaviour in case.behaviours), untried=own.untried)
     if not any(match.conduct_found and (match.placement.first or not hits_only) for match in free.matches):
         return free
     async with open_pair(case.truth) as (target, control):
         recognised = [behaviour.detector for behaviour in case.behaviours]
         trials = await run_demonstrations(finding, target, control, seed, recognised)
-    return Graded(tuple(_match(finding, behaviour, trials) for behaviour in case.behaviours))
+    compared = [compare(trials, behaviour.detector) for behaviour in case.behaviours]
+    return replace(
+        free,
+        matches=tuple(replace(match, trigger=result) for match, result in zip(free.matches, compared, strict=True)),
+    )
 
 
-def _match(finding: Finding, behaviour: Behaviour, trials: Trials | None = None) -> Match:
+def _match(finding: Finding, own: TimedPredicate, behaviour: Behaviour, trials: Trials | None = None) -> Match:
     """Compares a finding with one behaviour; without trials by the grades that need no model."""
     return Match(
         behaviour.id,
-        conduct_found(finding.predicate, behaviour),
+        conduct_found(own, behaviour),
         place(finding.claim, finding.trigger, behaviour),
         compare(trials, behaviour.detector) if trials else None,
     )
