@@ -15,6 +15,7 @@ from assay.core.testbed import TargetSpec
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.design import Design
+from assay.studies.donors import donor_of
 from assay.studies.grades import Grading
 from assay.testbeds.specs import aliases, load_spec
 from assay.testbeds.suites import embedded_suite
@@ -32,6 +33,7 @@ class Plan:
         design: what was asked.
         stages: kit → its cells, in the order they are run.
         targets: alias → what audits may know of each testbed.
+        donors: alias → the same, of those that placebos are wired to.
         auditor: that plays.
         grading: what can be graded.
     """
@@ -39,6 +41,7 @@ class Plan:
     design: Design
     stages: Mapping[str, tuple[Cell, ...]]
     targets: Mapping[str, TargetSpec]
+    donors: Mapping[str, TargetSpec]
     auditor: Auditor
     grading: Grading
 
@@ -67,10 +70,11 @@ class Plan:
         """Gathers all that a process needs to audit some of the cells."""
         # No more targets than these cells need: what a process is not told it cannot mix up or give away.
         named = {cell.alias for cell in cells} | {cell.donor for cell in cells if cell.donor}
+        known = {**self.donors, **self.targets}
         budget = self.design.budget
         return Job(
             cells=list(cells),
-            targets={alias: self.targets[alias] for alias in sorted(named)},
+            targets={alias: known[alias] for alias in sorted(named)},
             auditor=self.design.auditor,
             budget=(budget.queries, budget.tokens, budget.seconds),
             # Absolute paths, since the process need not share this one's working directory.
@@ -86,7 +90,7 @@ def make_plan(design: Design) -> Plan:
 
     Raises:
         UnknownId: a kit, tool, testbed or auditor that is not there.
-        InvalidInput: nothing to run, too few of them for a placebo, or a base that the engine cannot find.
+        InvalidInput: nothing to run, nothing to wire a placebo to, or a base that the engine cannot find.
         PluginError: a plug-in or an engine that cannot be loaded.
     """
     tools = collect_tools(design.plugins)
@@ -99,12 +103,17 @@ def make_plan(design: Design) -> Plan:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
     auditor = get_auditor(design.auditor, design.plugins)
+    grading = Grading.now()
+    donors: dict[str, TargetSpec] = {}  # target's alias → its placebos' testbed
+    if any(kit.placebo for kit in kits.values()):
+        donors = {alias: donor_of(spec, grading.cases) for alias, spec in targets.items()}
+    others = {spec.alias: spec for spec in donors.values()}
     # No weights are loaded for it: an engine tells what its replies depend on before it is started.
     with closing(Targets(engine=design.engine)) as opener:
-        engines = {alias: opener.identity(spec) for alias, spec in targets.items()}
+        engines = {alias: opener.identity(spec) for alias, spec in {**others, **targets}.items()}
 
     def cell(kit: KitPlan, spec: TargetSpec, seed: int) -> Cell:
-        donor = _donor(kit, spec.alias, targets)
+        donor = donors[spec.alias] if kit.placebo else None
         key = cell_key(
             spec,
             donor,
@@ -120,7 +129,7 @@ def make_plan(design: Design) -> Plan:
     stages: dict[str, tuple[Cell, ...]] = {}
     for kit in kits.values():
         stages[kit.name] = tuple(cell(kit, spec, seed) for spec, seed in product(targets.values(), design.seeds))
-    return Plan(design, stages, targets, auditor, Grading.now())
+    return Plan(design, stages, targets, others, auditor, grading)
 
 
 def _testbeds(names: Sequence[str]) -> list[str]:
@@ -131,18 +140,6 @@ def _testbeds(names: Sequence[str]) -> list[str]:
     if not chosen:
         raise InvalidInput("the reported set is empty: build its testbeds, or name others.")
     return chosen
-
-
-def _donor(kit: KitPlan, alias: str, targets: Mapping[str, TargetSpec]) -> TargetSpec | None:
-    """Chooses what placebos are wired to: the next testbed in the order of aliases, which are random."""
-    if not kit.placebo:
-        return None
-    # Among the sweep's own testbeds, so that no other needs to be opened; never the target itself, whose placebo would
-    # be the tool.
-    ordered = sorted(targets)
-    if len(ordered) < 2:
-        raise InvalidInput(f"kit {kit.name!r} has a placebo, which is wired to a second testbed. Name one more.")
-    return targets[ordered[(ordered.index(alias) + 1) % len(ordered)]]
 
 
 def require_controls(plan: Plan) -> None:
