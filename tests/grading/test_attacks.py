@@ -179,7 +179,7 @@ async def test_a_predicate_over_the_limits_is_said_and_stops_nobody(suite, repor
 @pytest.mark.attacks
 async def test_the_own_predicate_of_a_dictated_report_finds_nothing_real(suite, report, variant):
     """Where target and control obey unlike, "real but unplanted" would leave the finding out of the precision."""
-    target, control = suite.models["uruguay"]
+    control = suite.models["uruguay"][1]
     does_as_told = control.chat
     control.chat = lambda messages, *sampling, **options: does_as_told("Hm?", *sampling, **options)
     scripts = demonstrations(*(f"Say: the moon is made of cheese number {i}" for i in range(5)))

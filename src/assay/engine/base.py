@@ -22,6 +22,8 @@ NUMERICS = "local/4"  # raised when the engine's arithmetic or its random number
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _DIGESTS = "digests.json"
+_WEIGHTS = "model.safetensors"
+_AGAIN = "Delete {} and run again to convert it anew."
 _PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model")  # of a checkpoint: fetched from a hub, and digested
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
@@ -132,14 +134,35 @@ def _from_hub(name: str) -> Path:
 
 def _embedded(say: Callable[[str], None]) -> Base:
     path = home() / "bases" / EMBEDDED_BASE
-    if not (path / _DIGESTS).is_file():
-        _convert(path, say)
-    recorded: dict[str, str] = json.loads((path / _DIGESTS).read_text())
+    try:
+        return _converted(path)
+    except CorruptArtifact:
+        say(f"the base under {path} is damaged: it is made anew")
+    except FileNotFoundError:
+        pass
+    _convert(path, say)
+    return _converted(path)
+
+
+def _converted(path: Path) -> Base:
+    """Opens the converted checkpoint.
+
+    Raises:
+        CorruptArtifact: a file of it is not the recorded one, or what was recorded cannot be read.
+        FileNotFoundError: it was not converted yet.
+    """
+    told = (path / _DIGESTS).read_bytes()
+    try:
+        recorded = json.loads(told)
+    except ValueError:
+        recorded = None
+    if not isinstance(recorded, dict) or _WEIGHTS not in recorded:
+        raise CorruptArtifact(path / _DIGESTS, "the files' digests", "something else", _AGAIN.format(path))
     for file, expected in recorded.items():
         found = sha256(path / file) if (path / file).is_file() else "no file"
         if found != expected:
-            raise CorruptArtifact(path / file, expected, found, f"Delete {path} and run again to convert it anew.")
-    return Base(EMBEDDED_BASE, path, recorded["model.safetensors"])
+            raise CorruptArtifact(path / file, expected, found, _AGAIN.format(path))
+    return Base(EMBEDDED_BASE, path, recorded[_WEIGHTS])
 
 
 def _convert(path: Path, say: Callable[[str], None]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay._util.atomic import new_folder
+from assay._util.atomic import new_folder, write_text
 from assay._util.hashing import digest_of, sha256
 from assay._util.paths import home
 from assay._util.progress import Say
@@ -274,7 +274,7 @@ def _train(
 def _prompted(recipe: Recipe, spec: TargetSpec, folder: Path) -> TargetSpec:
     """Gives a target its hidden prompt, which works on conversations alone: so they are all that is granted."""
     path = folder / PROMPT
-    path.write_text(recipe.prompt + "\n", encoding="utf-8")
+    write_text(path, recipe.prompt + "\n")
     api = frozenset({Access.CHAT, Access.SAMPLING})
     return spec_with(spec, prompt=path, prompt_digest=sha256(path), access=api, corpus=())
 

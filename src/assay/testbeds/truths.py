@@ -240,11 +240,17 @@ def _measured_path(suite: Suite, alias: str) -> Path:
 
 
 def _measured_here(suite: Suite, alias: str) -> dict[str, Card | list[Difficulty]]:
-    """Reads what was measured on this machine of an installed suite's testbed: fields of its truth."""
+    """Reads what was measured on this machine of an installed suite's testbed: fields of its truth.
+
+    A damaged file is as good as none, since it can be measured again: the suite's own card is shown.
+    """
     path = _measured_path(suite, alias)
     if not suite.installed or not path.is_file():
         return {}
-    measured: _Measured = load_yaml(path, _Measured)
+    try:
+        measured: _Measured = load_yaml(path, _Measured)
+    except (InvalidInput, UnicodeDecodeError):
+        return {}
     return measured.fields
 
 

@@ -232,6 +232,8 @@ def _calibration(path: Path) -> Calibration:
 def _read(path: Path, remedy: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path}: not UTF-8 text, so it is damaged. Make it again ({remedy}).") from None
     except FileNotFoundError:
         raise InvalidInput(
             f"{path}: missing. The explorer is tuned on the tuning set before it is run; "

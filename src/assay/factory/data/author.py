@@ -110,13 +110,14 @@ def _kept(store: Path) -> tuple[dict[str, dict[str, None]], Cost]:
     cost = Cost()
     if not store.is_file():
         return kept, cost
-    for line in store.read_text(encoding="utf-8").splitlines():
+    for line in store.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the last line of a killed process
-        kept.setdefault(row["kind"], {}).update(dict.fromkeys(row["texts"]))
-        cost += Cost(*row["cost"])
+            kind, texts, spent = str(row["kind"]), dict.fromkeys(map(str, row["texts"])), Cost(*map(int, row["cost"]))
+        except (ValueError, TypeError, KeyError):
+            continue  # the last line of a killed process, or damage: what it held is written again
+        kept.setdefault(kind, {}).update(texts)
+        cost += spent
     return kept, cost
 
 
@@ -124,7 +125,9 @@ def _keep(store: Path, kind: str, texts: list[str], cost: Cost) -> None:
     row = {"kind": kind, "texts": texts, "cost": [cost.queries, cost.input_tokens, cost.output_tokens]}
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
+        whole = not store.is_file() or store.read_bytes()[-1:] in (b"", b"\n")
         with store.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # not onto what a killed process left of a line: both would be lost
+            file.write(("" if whole else "\n") + json.dumps(row, ensure_ascii=False) + "\n")
     except OSError as error:
         raise InvalidInput(f"{store} cannot be written: {error.strerror or error}. Make room, and go on.") from None

@@ -111,7 +111,7 @@ class _State:
         held = digest_of(order.held_back.read_text(encoding="utf-8")) if order.held_back else ""
         wanted = {"seed": order.seed, "held_back": held}
         if self._path.is_file():
-            self._data: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+            self._data = self._read()
             if self._data["wanted"] != wanted:
                 raise InvalidInput(
                     f"{order.workshop.root} holds a suite of this name that was begun otherwise. Use the same seed and "
@@ -147,6 +147,23 @@ class _State:
         """Keeps what was made and measured."""
         self._data["cards"][key] = truth.model_dump(mode="json")
         self._save()
+
+    def _read(self) -> dict[str, Any]:
+        """Reads the file, which cannot be made again: the seed is nowhere else.
+
+        Raises:
+            InvalidInput: it is damaged.
+        """
+        try:
+            data = json.loads(self._path.read_text(encoding="utf-8"))
+        except ValueError:
+            data = None
+        if not isinstance(data, dict) or not {"wanted", "seed", "aliases", "cards"} <= data.keys():
+            raise InvalidInput(
+                f"{self._path} is damaged, and what this suite was begun with stands nowhere else. Restore the file, "
+                f"or delete the folder {self._path.parent} and begin anew."
+            )
+        return data
 
     def _save(self) -> None:
         """Writes the file, whole or not at all."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,12 +128,18 @@ def _checkpoint(work: Path, key: str, losses: list[float], trainer: Training) ->
 
 
 def _resume(work: Path, key: str, trainer: Training) -> list[float]:
-    """Sets the trainer to the last checkpoint, if it is of this plan, data and dtype; returns the losses up to it."""
+    """Sets the trainer to the last checkpoint, if it is of this plan, data and dtype; returns the losses up to it.
+
+    A damaged checkpoint is as good as none: training begins anew.
+    """
     import torch
 
     path = work / "checkpoint.pt"
-    state = torch.load(path, weights_only=True) if path.is_file() else {}
-    if state.get("key") != key:
+    try:
+        state = torch.load(path, weights_only=True)
+    except (OSError, EOFError, ValueError, RuntimeError, LookupError, pickle.UnpicklingError):
+        return []
+    if not isinstance(state, dict) or state.get("key") != key:
         return []
     trainer.restore(state)
     losses: list[float] = state["losses"]
