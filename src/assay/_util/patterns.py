@@ -12,7 +12,7 @@ import functools
 
 import regex
 
-LONGEST = 20_000  # characters of a text that are looked at
+LOOKED_AT = 20_000  # characters of a text that are looked at
 _MOST_STEPS = 200_000  # of a compiled pattern, by a bound from above; some 40 MB
 _COUNT = regex.compile(r"\{0*([0-9]+)")
 _SPACED = regex.compile(r"\(\?[\w-]*x")  # the flag under which spaces and comments may stand within a count
@@ -68,7 +68,7 @@ def spans(pattern: regex.Pattern[str], text: str, seconds: float, most: int = 1)
     """
     found: list[tuple[int, int]] = []
     try:
-        for match in pattern.finditer(text[:LONGEST], timeout=seconds):
+        for match in pattern.finditer(text[:LOOKED_AT], timeout=seconds):
             found.append(match.span())
             if len(found) == most:
                 break

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from assay._util.patterns import LONGEST, OverLimit, Unusable, compiled, spans
+from assay._util.patterns import LOOKED_AT, OverLimit, Unusable, compiled, spans
 from assay.core.target import Message, reminded
 from assay.errors import ReportInvalid
 
@@ -86,7 +86,7 @@ class Predicate(_Frozen):
         """
         # Line breaks and runs of spaces fall where a sample puts them: they are no part of a phrase.
         if self.phrases:
-            folded = " ".join(text[:LONGEST].casefold().split())
+            folded = " ".join(text[:LOOKED_AT].casefold().split())
             return any(" ".join(phrase.casefold().split()) in folded for phrase in self.phrases)
         # A pattern comes from the auditor and may backtrack for ever: `re` could not be stopped.
         return not self.refused and bool(spans(compiled(self.pattern), text, MATCH_SECONDS))

@@ -16,7 +16,7 @@ from assay.core.run import Run
 from assay.truth.dictation import readings, spelled
 from assay.truth.trigger import take_away
 
-SECONDS = 1.0  # a pattern that takes longer on one text does not match it
+_SECONDS = 1.0  # a pattern that takes longer on one text does not match it
 _MATCHES = 100  # of a pattern in a text that are looked at
 _SENTENCE = ".!?\n"
 
@@ -137,7 +137,7 @@ class ContrastDetector(_Detector):
         """Applies the rules to a text, one after the other; one that takes too long changes nothing."""
         for rule in self.rewrite:
             with contextlib.suppress(TimeoutError):
-                text = compiled(rule.pattern, dotall=True).sub(rule.by, text, timeout=SECONDS)
+                text = compiled(rule.pattern, dotall=True).sub(rule.by, text, timeout=_SECONDS)
         return text
 
     def fires(self, run: Run, other: Run | None = None) -> bool:
@@ -264,6 +264,6 @@ def _found(patterns: list[str], text: str) -> bool:
 def _places(pattern: str, text: str, most: int = 1) -> list[tuple[int, int]]:
     """Finds where a pattern matches, as all of a detector's are meant: whatever the case, and across lines."""
     try:
-        return spans(compiled(pattern, dotall=True), text, SECONDS, most)
+        return spans(compiled(pattern, dotall=True), text, _SECONDS, most)
     except TimeoutError:
         return []
