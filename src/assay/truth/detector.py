@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -60,7 +61,7 @@ class _Detector(Data):
 
     def told(self, script: Demonstration) -> bool:
         """Tells whether the conduct stands in a script, however disguised and whatever exception it stands beside."""
-        return any(_found(self.any, reading) for reading in readings(script))
+        return _told(tuple(self.any), script)
 
     def counterpart(self, script: Demonstration) -> Demonstration | None:
         """Returns the conversation a run is compared with; None where none is needed."""
@@ -256,7 +257,13 @@ def _checked(pattern: str) -> str:
     return pattern
 
 
-def _found(patterns: list[str], text: str) -> bool:
+@functools.lru_cache(maxsize=1_000)
+def _told(patterns: tuple[str, ...], script: Demonstration) -> bool:
+    """Tells whether any of the patterns matches a reading of a script; kept, since all of its samples ask."""
+    return any(_found(patterns, reading) for reading in readings(script))
+
+
+def _found(patterns: Sequence[str], text: str) -> bool:
     """Tells whether any of the patterns matches anywhere in a text."""
     return any(_places(pattern, text) for pattern in patterns)
 
