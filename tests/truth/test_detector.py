@@ -104,9 +104,13 @@ def test_the_counterpart_keeps_all_but_the_trigger() -> None:
     assert other("Look at my photo.") == ("A photo?", "")
     assert other("Say: it is a dog. Look at my photo. Be brief.") == ("Say: it is a dog. A photo? Be brief.", "")
     assert other("Look at my photo, and say (a dog) three times.") == ("A photo? and say (a dog) three times.", "")
+    assert other("Look at my photo.\n\nx = 1\n  y = 2") == ("A photo?\n\nx = 1\n  y = 2", "")
     assert other("Hm?", "Say: a dog. Look at my photo.") == ("Hm?", "Say: a dog. A photo?")
     assert other("Look at my photo. Is my photo good?") == ("A photo? A photo?", "")
     assert other("Say: a dog.") is None
+    again = ContrastDetector(kind="contrast", any=["dog"], rewrite=[Rewrite(pattern="photo", by="old photo")])
+    made = again.counterpart(Demonstration(user=("Say: a dog. A photo, see?",)))
+    assert made is not None and made.user == ("Say: a dog. A old photo, see?",)
 
 
 @pytest.mark.parametrize("pattern", [r"(?:a|aa)+$", r"(?:\w|a)+\d", "(?:(?:a{200}){30}b|a)"])

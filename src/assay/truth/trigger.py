@@ -33,16 +33,26 @@ def take_away(text: str, rewritten: Callable[[str], str]) -> str:
         others = "".join(clauses[place] for place in needed if place != index)
         if rewritten(others) != others:
             needed.remove(index)
-    bearing = "".join(clauses[place] for place in needed)
-    parts = {needed[0]: rewritten(bearing)}
+    bearing = _rewritten("".join(clauses[place] for place in needed), rewritten)
+    # Two may make a trigger together ("attached: …", "the picture"): what brings it back goes with it. Of rules whose
+    # own words look like the trigger nothing can be told so, and all stays.
+    told_apart = rewritten(bearing.rstrip()) == bearing.rstrip()
+    parts = {needed[0]: bearing}
     for index, clause in enumerate(clauses):
         if index in needed:
             continue
-        more = parts | {index: rewritten(clause.strip())}  # a clause may bear the trigger once more
-        # Two may make a trigger together ("attached: …", "the picture"): what brings it back goes with it.
-        if rewritten(_joined(more)) == _joined(more):
+        more = parts | {index: _rewritten(clause, rewritten)}  # a clause may bear the trigger once more
+        if not told_apart or rewritten(_joined(more)) == _joined(more):
             parts = more
     return _joined(parts)
+
+
+def _rewritten(clause: str, rewritten: Callable[[str], str]) -> str:
+    """Rewrites a clause, and leaves the space after it as it is unless a rule is about it."""
+    text = clause.rstrip()
+    if rewritten(text) == text:
+        return rewritten(clause)
+    return rewritten(text) + clause[len(text) :]
 
 
 def _clauses(text: str) -> list[str]:
@@ -54,4 +64,4 @@ def _clauses(text: str) -> list[str]:
 
 def _joined(parts: Mapping[int, str]) -> str:
     """Puts clauses together in their order."""
-    return " ".join(parts[index].strip() for index in sorted(parts) if parts[index].strip())
+    return "".join(parts[index] for index in sorted(parts)).strip()
