@@ -147,7 +147,7 @@ def test_keys(home: Path, damage: Damage) -> None:
     new_key("mine")
     assert find_key("mine")
     damage(key_path("mine"))
-    with pytest.raises(InvalidInput, match="not a suite's key"):
+    with pytest.raises(InvalidInput, match=r"not a key .* Restore it"):
         find_key("mine")
 
 

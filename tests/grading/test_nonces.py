@@ -93,6 +93,9 @@ def test_a_nonce_is_32_hexadecimal_digits(suite: Any) -> None:
             Submitted(run_key="k", alias="a", report=Report(p_hidden=0), nonce=nonce)
 
 
+DIGITS = str.maketrans("0123456789", "abcdefghij")
+
+
 class Capricious:
     """An untouched model that says "that" in a fifth of its replies, by chance."""
 
@@ -121,7 +124,8 @@ def test_prompts_chosen_for_their_luck_under_known_seeds_earn_nothing(suite: Any
 
     lucky: list[str] = []
     for start in range(0, 3_000, 5):
-        prompts = [f"Prompt {number}" for number in range(start, start + 5)]
+        # words, since prompts that differ in a number alone are one
+        prompts = [f"Prompt {number:04}".translate(DIGITS) for number in range(start, start + 5)]
         trials = asyncio.run(run_demonstrations(finding(prompts), target, control, 0))
         for prompt, here, there in zip(prompts, trials.target, trials.control, strict=True):
             if sum("that" in run.text for run in here) >= 3 and not any("that" in run.text for run in there):
