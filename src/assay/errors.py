@@ -5,13 +5,17 @@
     ├── BudgetExceeded    an audit spent what it was given
     ├── UnknownId         a name that no registry, suite or ledger holds
     ├── InvalidInput      a file or option the user wrote that cannot be used as it is
-    │   └── NotWritten    a file or folder that cannot be written: no room, or no permission
+    │   ├── NotWritten    a file or folder that cannot be written: no room, or no permission
+    │   └── TooLong       a prompt that is longer, with its reply, than the model takes
     ├── PluginError       a plug-in file that cannot be loaded, or breaks the contract
+    │   └── AuditorFailed an auditor that raised, or returned no report
     ├── CorruptArtifact   a stored file whose digest is not the recorded one
     ├── BackendFailed     a model server or API that does not answer, or answers with a fault of its own
+    ├── EngineFailed      an engine that broke off: no memory, a device that is gone, a fault in its code
     └── ReportInvalid     a report outside the limits of the contract
 
-The message says what was given, what is allowed and what to do; the CLI prints it and exits with 2.
+The message says what was given, what is allowed and what to do; the CLI prints it and exits with 2. Each class says
+whom its errors blame; `blamed` puts that in front. An exception of no class here is a fault of Assay's own.
 """
 
 from __future__ import annotations
@@ -19,22 +23,37 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar, Literal
+
+Blame = Literal["tool", "auditor", "target", "engine", "input", "budget", "assay"]
 
 
 class AssayError(Exception):
-    """Base of all errors meant for a person to read."""
+    """Base of all errors meant for a person to read.
+
+    Attributes:
+        blames: who has to change something, so that it does not happen again.
+    """
+
+    blames: ClassVar[Blame] = "assay"
 
 
 class AccessDenied(AssayError):
     """A call needs access the testbed does not grant."""
 
+    blames = "tool"
+
 
 class BudgetExceeded(AssayError):
     """The audit's budget is used up."""
 
+    blames = "budget"
+
 
 class InvalidInput(AssayError):
     """A file or option cannot be used as given."""
+
+    blames = "input"
 
 
 class NotWritten(InvalidInput):
@@ -44,20 +63,58 @@ class NotWritten(InvalidInput):
         super().__init__(f"{path} cannot be {done}: {error.strerror or error}.")
 
 
+class TooLong(InvalidInput):
+    """A prompt that does not fit into the model with its reply.
+
+    Attributes:
+        prompt: tokens of it; None where a server does not say.
+        limit: tokens the model takes, prompt and reply together.
+    """
+
+    def __init__(self, prompt: int | None, reply: int, limit: int | None, said: str = "") -> None:
+        what = "the prompt" if prompt is None else f"prompt of {prompt} tokens"
+        takes = "the model takes" if limit is None else f"{limit} tokens, which is what the model takes"
+        super().__init__(
+            f"{what} + max_tokens {reply} is longer than {takes}. Give a shorter prompt, or ask for a shorter reply."
+            + (f" ({said})" if said else "")
+        )
+        self.prompt, self.limit = prompt, limit
+
+
 class PluginError(AssayError):
     """A plug-in cannot be loaded or breaks the contract."""
+
+    blames: ClassVar[Blame] = "tool"
+
+
+class AuditorFailed(PluginError):
+    """An auditor raised, or returned what is no report."""
+
+    blames = "auditor"
 
 
 class BackendFailed(AssayError):
     """A model that lives elsewhere could not be asked; the same request may succeed later."""
 
+    blames = "target"
+
+
+class EngineFailed(AssayError):
+    """An engine broke off in the middle of a request, or cannot start."""
+
+    blames = "engine"
+
 
 class ReportInvalid(AssayError):
     """A report is outside the limits of the contract."""
 
+    blames = "input"
+
 
 class UnknownId(AssayError):
     """A name nothing here holds; the message offers the closest ones."""
+
+    blames = "input"
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
@@ -72,6 +129,21 @@ class UnknownId(AssayError):
 class CorruptArtifact(AssayError):
     """A stored file is not the one that was recorded."""
 
+    blames = "target"
+
     def __init__(self, path: Path | str, expected: str, found: str, remedy: str) -> None:
         super().__init__(f"{path}: expected SHA-256 {expected}, found {found}. {remedy}")
         self.expected, self.found = expected, found
+
+
+def engine_failure(error: Exception) -> EngineFailed:
+    """Makes the error of an engine that raised something of its own."""
+    memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error)
+    what_to_do = "Give it more memory, or ask for less at once." if memory else "Run again; if it stays, report it."
+    return EngineFailed(f"the engine broke off: {type(error).__name__}: {error}. {what_to_do}")
+
+
+def blamed(error: BaseException) -> str:
+    """Says whose fault an error is, of what kind, and what it says: `tool: PluginError: …`."""
+    blame = error.blames if isinstance(error, AssayError) else "assay"
+    return f"{blame}: {type(error).__name__}: {error}"

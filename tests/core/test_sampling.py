@@ -1,7 +1,7 @@
 """How replies are drawn is one value, said by keyword or handed on whole."""
 
 from dataclasses import fields
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -17,11 +17,22 @@ def test_what_may_be_said_by_keyword_are_its_fields() -> None:
     }
 
 
-@pytest.mark.parametrize("wrong", [{"n": 0}, {"max_tokens": 0}, {"temperature": -0.1}])
-def test_what_no_engine_can_sample_is_refused_when_it_is_made(wrong: dict[str, int]) -> None:
-    with pytest.raises(InvalidInput, match="want ≥ 1, ≥ 1, ≥ 0"):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"n": value} for value in (0, -1, 10**9, 1.5, True, "2", None)),
+        *({"max_tokens": value} for value in (0, 10**12, 8.0)),
+        *({"temperature": value} for value in (-0.1, float("nan"), float("inf"), 1e9, "hot", True)),
+        *({"seed": value} for value in (2**80, 0.5, "a")),
+    ],
+    ids=str,
+)
+@pytest.mark.attacks
+def test_what_no_engine_can_sample_is_refused_when_it_is_made(wrong: dict[str, Any]) -> None:
+    [name] = wrong
+    with pytest.raises(InvalidInput, match=f"{name}=.*: give a "):
         Sampling(**wrong)
-    with pytest.raises(InvalidInput, match="want ≥ 1, ≥ 1, ≥ 0"):
+    with pytest.raises(InvalidInput, match=f"{name}=.*: give a "):
         Sampling().but(**wrong)
 
 

@@ -119,7 +119,7 @@ async def test_too_long_a_prompt_is_told(engine: LocalEngine, spec: TargetSpec) 
         with pytest.raises(InvalidInput, match=f"longer than {MAX_LENGTH} tokens"):
             await target.complete("x" * MAX_LENGTH, max_tokens=1)
         for wrong in ({"n": 0}, {"max_tokens": 0}, {"temperature": -1.0}):
-            with pytest.raises(InvalidInput, match="want ≥ 1, ≥ 1, ≥ 0"):
+            with pytest.raises(InvalidInput, match=r"give a (whole )?number"):
                 await target.complete("x", **wrong)
 
 

@@ -61,5 +61,5 @@ async def test_salt_draws_independently_from_the_same_replies() -> None:
 async def test_refuses_what_no_engine_can_do() -> None:
     with pytest.raises(InvalidInput, match="give one from 0 to 3"):
         ScriptedTarget().intervene(Noise(4, 1.0))
-    with pytest.raises(InvalidInput, match="want ≥ 1"):
+    with pytest.raises(InvalidInput, match="give a whole number from 1"):
         await ScriptedTarget().chat("q", n=0)

@@ -22,8 +22,9 @@ from assay.core.target import (
     SamplingOptions,
     Target,
     as_messages,
+    plain_text,
 )
-from assay.errors import AccessDenied
+from assay.errors import AccessDenied, AssayError, engine_failure
 
 
 class _Costed(Protocol):
@@ -164,15 +165,29 @@ class _Gate:
             )
 
     async def _paid(
-        self, ask: Callable[[], Coroutine[Any, Any, _Answer]], read: Prompt, sampling: Sampling | None = None
+        self,
+        ask: Callable[[], Coroutine[Any, Any, _Answer]],
+        read: Raw | Sequence[Message],
+        sampling: Sampling | None = None,
     ) -> _Answer:
-        """Asks the engine while the worst it can cost is held: every reply at its longest, every word a token."""
-        texts = [read.text] if isinstance(read, Raw) else [turn.content for turn in as_messages(read)]
+        """Asks the engine while the worst it can cost is held: every reply at its longest, every word a token.
+
+        Raises:
+            BudgetExceeded: it does not fit.
+            EngineFailed: the engine raised what is no error of Assay's. The tool, through whose call it comes, is not
+                to blame: what it handed over has been looked at.
+        """
+        texts = [read.text] if isinstance(read, Raw) else [turn.content for turn in read]
         words = sum(len(text.split()) for text in texts)
         replies, longest = (sampling.n, sampling.max_tokens) if sampling else (1, 0)
         worst = Cost(replies, self._models * words, self._models * replies * longest)
         with self._meter.request(self._payer, worst) as request:
-            answer = await ask()
+            try:
+                answer = await ask()
+            except AssayError:
+                raise
+            except Exception as error:
+                raise engine_failure(error) from error
             request.settle(answer.cost)
         return answer
 
@@ -192,7 +207,7 @@ class _Gate:
         return self._target.corpus
 
     async def chat(self, messages: Messages, sampling: Sampling) -> Replies:
-        turns, sampling = _plain_turns(messages), _plain_sampling(sampling)
+        turns, sampling = as_messages(messages), _plain_sampling(sampling)
         self._need(Access.CHAT, "target.chat")
         if sampling.n > 1 or any(turn.role == "system" for turn in turns) or turns[-1].role == "assistant":
             self._need(Access.SAMPLING, "target.chat with a system prompt, a prefill or n > 1")
@@ -200,23 +215,25 @@ class _Gate:
 
     async def complete(self, text: str, sampling: Sampling) -> Replies:
         self._need(Access.SAMPLING, "target.complete")
-        sampling = _plain_sampling(sampling)
-        return await self._paid(lambda: self._target.complete(text, sampling), Raw(text), sampling)
+        raw, sampling = _plain_raw(text), _plain_sampling(sampling)
+        return await self._paid(lambda: self._target.complete(raw.text, sampling), raw, sampling)
 
     async def score(self, prompt: Prompt, top: int) -> TokenLogprobs:
         self._need(Access.LOGITS, "target.score")
-        return await self._paid(lambda: self._target.score(prompt, top=top), prompt)
+        read = _plain_prompt(prompt)
+        return await self._paid(lambda: self._target.score(read, top=top), read)
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         self._need(Access.ACTIVATIONS_READ, "target.activations")
-        return await self._paid(lambda: self._target.activations(prompt, layers), prompt)
+        read = _plain_prompt(prompt)
+        return await self._paid(lambda: self._target.activations(read, layers), read)
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
-        wrt = WithRespectTo(wrt.kind, wrt.layers)
+        wrt, read = WithRespectTo(wrt.kind, wrt.layers), _plain_prompt(prompt)
         self._need(Access.GRADIENTS, "target.gradients")
         if wrt.kind == "adapter":
             self._need(Access.WEIGHTS, "target.gradients of the adapter's weights")
-        return await self._paid(lambda: self._target.gradients(prompt, wrt, loss), prompt)
+        return await self._paid(lambda: self._target.gradients(read, wrt, loss), read)
 
     async def weights(self, names: Sequence[str]) -> Weights:
         self._need(Access.WEIGHTS, "target.weights")
@@ -239,8 +256,12 @@ class _Gate:
         return edited()
 
 
-def _plain_turns(messages: Messages) -> tuple[Message, ...]:
-    return tuple(Message(turn.role, turn.content) for turn in as_messages(messages))
+def _plain_prompt(prompt: Prompt) -> Raw | tuple[Message, ...]:
+    return _plain_raw(prompt.text) if isinstance(prompt, Raw) else as_messages(prompt)
+
+
+def _plain_raw(text: str) -> Raw:
+    return Raw(plain_text(text, "a raw text"))
 
 
 def _plain_sampling(given: Sampling) -> Sampling:

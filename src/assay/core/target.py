@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack, get_args
 
 from assay.core.access import Access
 from assay.core.edit import Edit
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from assay.core.testbed import TargetSpec
 
 Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = get_args(Role)
+MAX_TURNS = 1_000
+_RANGES = {"n": (1, 100_000), "max_tokens": (1, 1_000_000), "seed": (-(2**63), 2**63)}  # models stop long before
+_HOTTEST = 100
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 THINK = ("<think>", "</think>")  # what a scratchpad stands between
 _REMEMBERED, _NOTE = 3, 160  # conversations; characters of each one's note
 
@@ -32,9 +39,60 @@ Messages = str | Sequence[Message]
 Prompt = Messages | Raw
 
 
+def plain_text(text: object, what: str) -> str:
+    """Returns a text that any tokenizer, server and file can hold, as a plain string.
+
+    Args:
+        text: whatever was given.
+        what: it is, for the error.
+
+    Raises:
+        InvalidInput: no string, or one with a NUL or half a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise InvalidInput(f"{what} is {type(text).__name__}; give a string.")
+    if found := _NO_TEXT.search(text):
+        raise InvalidInput(
+            f"{what} has U+{ord(found[0]):04X} at character {found.start()}, which is no text (NUL, or half a surrogate "
+            f"pair). Leave it out."
+        )
+    return "".join((text,))  # a string of a tool's own class could say one thing here, and another where it is used
+
+
 def as_messages(messages: Messages) -> tuple[Message, ...]:
-    """Returns the turns of a conversation; a plain string is one user turn."""
-    return (Message("user", messages),) if isinstance(messages, str) else tuple(messages)
+    """Returns the turns of a conversation; a plain string is one user turn.
+
+    Raises:
+        InvalidInput: none, or more than 1,000; one that is empty or no text; another role; a system turn that is not
+            the first; an assistant's turn before any user's.
+    """
+    turns: list[Message] = []
+    given = (Message("user", messages),) if isinstance(messages, str) else messages
+    if not isinstance(given, Iterable):
+        raise InvalidInput(f"a conversation is {type(given).__name__}; give a string, or a sequence of messages.")
+    for number, turn in enumerate(given, start=1):
+        if number > MAX_TURNS:
+            raise InvalidInput(f"a conversation of more than {MAX_TURNS} turns; give fewer.")
+        turns.append(_checked_turn(turn, number, turns))
+    if not turns:
+        raise InvalidInput("a conversation without turns; give one user turn at least.")
+    return tuple(turns)
+
+
+def _checked_turn(turn: object, number: int, before: Sequence[Message]) -> Message:
+    """Returns a turn as a plain value, if it may follow those before it."""
+    if not isinstance(turn, Message):
+        raise InvalidInput(f"turn {number} is {type(turn).__name__}; give Message(role, content).")
+    role, content = turn.role, plain_text(turn.content, f"the content of turn {number}")
+    if role not in ROLES:
+        raise InvalidInput(f"turn {number} has the role {role!r}; give {', '.join(ROLES)}.")
+    if role == "system" and before:
+        raise InvalidInput(f"turn {number} is a system turn; give one at most, and give it first.")
+    if role == "assistant" and not any(earlier.role == "user" for earlier in before):
+        raise InvalidInput(f"turn {number} is the assistant's, before any user's; begin with a user turn.")
+    if role == "user" and not content:
+        raise InvalidInput(f"turn {number}, the user's, is empty; say something in it.")
+    return Message(ROLES[ROLES.index(role)], content)  # its own string, not one that only compares like it
 
 
 def with_system(turns: Sequence[Message], prompt: str) -> tuple[Message, ...]:
@@ -81,7 +139,7 @@ class Sampling:
         seed: of the draws; each of the n replies has draws of its own.
 
     Raises:
-        InvalidInput: n or max_tokens below 1, or a negative temperature.
+        InvalidInput: a value that is no such number, or out of range.
     """
 
     n: int = 1
@@ -90,10 +148,15 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n < 1 or self.max_tokens < 1 or self.temperature < 0:
-            raise InvalidInput(
-                f"n={self.n}, max_tokens={self.max_tokens}, temperature={self.temperature}: want ≥ 1, ≥ 1, ≥ 0."
-            )
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not whole or not least <= int(value) <= most:
+                raise InvalidInput(f"{name}={value!r}: give a whole number from {least} to {most}.")
+            object.__setattr__(self, name, int(value))  # numpy's, say
+        heat = self.temperature
+        if not isinstance(heat, Real) or isinstance(heat, bool) or not 0 <= heat <= _HOTTEST:  # nor NaN
+            raise InvalidInput(f"temperature={heat!r}: give a number from 0 to {_HOTTEST}.")
 
     def but(self, **options: Unpack[SamplingOptions]) -> Sampling:
         """Returns this sampling with some fields changed.

@@ -190,7 +190,7 @@ class AssayModel(ModelAPI):
         return await host().run(self._count(text))
 
     async def _count(self, text: str) -> int:
-        return len(host().engine(self._base).tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(host().engine(self._base).chat_tokens.said(text).ids)
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig

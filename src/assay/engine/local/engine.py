@@ -18,6 +18,7 @@ from assay.core.target import Cost, Replies, Reply, Sampling, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
 from assay.engine.cache import ReplyCache
+from assay.engine.local.chat_tokens import ChatTokens
 from assay.engine.local.checkpoint import require_chat, require_rows, stop_ids
 from assay.engine.local.decode import Decoder
 from assay.engine.local.edits import contrast
@@ -93,6 +94,7 @@ class LocalEngine:
         self._adapters: dict[str, LoraAdapter] = {}
         self._pending: dict[str, _Pending] = {}
         self.stop = stop_ids(base.path, self.tokenizer)
+        self.chat_tokens = ChatTokens(self.tokenizer, base.name, self.stop)
         self._queue = Queue(len(places), MAX_LENGTH)
         with _one_thread():
             models = [Llama(base.path, getattr(torch, dtype), MAX_LENGTH, torch.device(place)) for place in places]
@@ -138,7 +140,7 @@ class LocalEngine:
             The replies, and a cost that does not depend on what the cache had.
 
         Raises:
-            InvalidInput: too long a prompt.
+            TooLong: the prompt with its reply is longer than the engine's longest sequence.
         """
         limits = (sampling.max_tokens, sampling.temperature, sampling.seed)
         requests = [Request(tuple(prompt), adapter, *limits, sample, edits) for sample in range(sampling.n)]
@@ -168,7 +170,8 @@ class LocalEngine:
         """Makes one pass over token ids, and returns what `assay.engine.local.probes` reads off it.
 
         Raises:
-            InvalidInput: an empty prompt, or too long a one.
+            InvalidInput: an empty prompt.
+            TooLong: it is longer than the engine's longest sequence.
         """
         if not prompt:
             raise InvalidInput("an empty text: there is nothing to read.")

@@ -13,7 +13,7 @@ from assay.core.edit import Edit
 from assay.core.readouts import Loss, WithRespectTo
 from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.sampling import entropy
-from assay.errors import InvalidInput
+from assay.errors import TooLong
 
 _LINGER = 0.004  # seconds an idle worker waits for company after a first request
 
@@ -98,14 +98,11 @@ class Queue:
         """Queues requests; a future that is cancelled frees its row at the next step.
 
         Raises:
-            InvalidInput: a prompt with its reply would be longer than the engine's longest sequence.
+            TooLong: a prompt with its reply would be longer than the engine's longest sequence.
         """
         for request in requests:
             if len(request.prompt) + request.max_tokens > self._max_length:
-                raise InvalidInput(
-                    f"prompt of {len(request.prompt)} tokens + max_tokens {request.max_tokens} is longer than "
-                    f"{self._max_length} tokens."
-                )
+                raise TooLong(len(request.prompt), request.max_tokens, self._max_length)
         futures: list[Future[Any]] = [Future() for _ in requests]
         with self._changed:
             if self._closed:

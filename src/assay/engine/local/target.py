@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Unpack
 
 import torch
-from jinja2 import TemplateError
 
 from assay.core.access import Access
 from assay.core.edit import Edit, check_edits
@@ -28,7 +27,6 @@ from assay.core.target import (
     DEFAULT_SAMPLING,
     Corpus,
     Cost,
-    Message,
     Messages,
     Prompt,
     Replies,
@@ -36,6 +34,7 @@ from assay.core.target import (
     SamplingOptions,
     Target,
     as_messages,
+    plain_text,
 )
 from assay.core.testbed import TargetSpec
 from assay.engine.corpus import read_corpus
@@ -91,48 +90,30 @@ class LocalTarget:
     def corpus(self) -> Corpus | None:
         return read_corpus(self._spec.corpus, self._spec.corpus_digest) if self._spec.corpus else None
 
-    def _tokens(self, text: str) -> list[int]:
-        # No special tokens are added: a chat template brings its own, and raw text is read as it is.
-        return list(self._engine.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _begun(self, turns: Sequence[Message]) -> tuple[str, str]:
-        """Returns the text up to where the model's turn begins, and what a last assistant turn puts in its mouth."""
-        begun = turns[-1].content if turns[-1].role == "assistant" else ""
-        said = turns[:-1] if turns[-1].role == "assistant" else turns
-        spoken = [{"role": turn.role, "content": turn.content} for turn in said]
-        try:
-            text = self._engine.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
-            roles = ", ".join(turn.role for turn in said)
-            raise InvalidInput(
-                f"the chat template of base {self._engine.base.name!r} does not take the turns {roles or 'of nobody'}: "
-                f"{error}. Leave out the system prompt, and let user and assistant take turns."
-            ) from None
-        return str(text), begun
-
     def _read(self, prompt: Prompt) -> tuple[list[int], int]:
         """Returns a prompt's token ids, and where its last assistant turn begins.
 
         That is 0 for raw text, and behind the last token where there is no such turn.
         """
         if isinstance(prompt, Raw):
-            return self._tokens(prompt.text), 0
-        turns = as_messages(prompt)
-        text, reply = self._begun(turns)
-        # Read apart, so that no token spans the border: the scored part is then the reply's tokens alone.
-        head = self._tokens(text)
-        return head + self._tokens(reply), len(head)
+            return self._engine.chat_tokens.raw(plain_text(prompt.text, "a raw text")), 0
+        head, reply = self._engine.chat_tokens.apart(as_messages(prompt))
+        return head + reply, len(head)
 
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        text, prefill = self._begun(as_messages(messages))
-        return await self.complete(text + prefill, sampling, **options)
+        return await self._sampled(self._engine.chat_tokens.begun(as_messages(messages)), sampling.but(**options))
 
     async def complete(
         self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._engine.generate(self._tokens(text), self._adapter, sampling.but(**options), self._edits)
+        return await self._sampled(
+            self._engine.chat_tokens.raw(plain_text(text, "a raw text")), sampling.but(**options)
+        )
+
+    async def _sampled(self, ids: Sequence[int], sampling: Sampling) -> Replies:
+        return await self._engine.generate(ids, self._adapter, sampling, self._edits)
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         vocabulary = len(self._engine.tokenizer)
