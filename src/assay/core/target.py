@@ -53,8 +53,8 @@ def plain_text(text: object, what: str) -> str:
         raise InvalidInput(f"{what} is {type(text).__name__}; give a string.")
     if found := _NO_TEXT.search(text):
         raise InvalidInput(
-            f"{what} has U+{ord(found[0]):04X} at character {found.start()}, which is no text (NUL, or half a surrogate "
-            f"pair). Leave it out."
+            f"{what} has U+{ord(found[0]):04X} at character {found.start()}, which is NUL or half a surrogate pair. "
+            f"Leave it out."
         )
     return "".join((text,))  # a string of a tool's own class could say one thing here, and another where it is used
 

@@ -42,10 +42,13 @@ class ChatTokens:
         tokenizer: of transformers.
         base: its name, for errors.
         stop: ids that end a reply: control tokens, too, if the tokenizer has them as tokens of their own.
+
+    Attributes:
+        tokenizer: as it was given.
     """
 
     def __init__(self, tokenizer: Any, base: str, stop: Collection[int] = ()) -> None:
-        self._tokenizer, self._base = tokenizer, base
+        self.tokenizer, self._base = tokenizer, base
         self._special, named = _controls(tokenizer, stop)
         self._controls = self._special | named
         # The model itself writes those that the tokenizer does not call special (`<think>`), and its template reads
@@ -61,12 +64,12 @@ class ChatTokens:
 
     def raw(self, text: str) -> list[int]:
         """Reads a text as it is, control tokens and all; none are added."""
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def said(self, text: str) -> Said:
         """Reads what an assistant says, or a document: control tokens in it are text."""
-        fast = bool(self._tokenizer.is_fast)
-        read = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast)
+        fast = bool(self.tokenizer.is_fast)
+        read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast)
         ids = list(read["input_ids"])
         if set(self._special.values()).isdisjoint(ids):
             return Said(ids, list(read["offset_mapping"]) if fast else [])
@@ -109,7 +112,7 @@ class ChatTokens:
     def _rendered(self, turns: Sequence[Message]) -> str:
         spoken = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
-            return str(self._tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
+            return str(self.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
         except TemplateError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise InvalidInput(
@@ -119,7 +122,7 @@ class ChatTokens:
 
     def _normal(self, text: str) -> str:
         """Returns a text as the tokenizer looks at it: some fold what looks alike before they look for tokens."""
-        normalizer = self._tokenizer.backend_tokenizer.normalizer if self._tokenizer.is_fast else None
+        normalizer = self.tokenizer.backend_tokenizer.normalizer if self.tokenizer.is_fast else None
         return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def _veil(self, role: str, text: str) -> str:
@@ -141,12 +144,12 @@ class ChatTokens:
         Raises:
             InvalidInput: the tokenizer cannot be read.
         """
-        if not self._tokenizer.is_fast:
+        if not self.tokenizer.is_fast:
             raise InvalidInput(
                 f"base {self._base!r}: a turn may hold a control token, and its tokenizer (no tokenizer.json) cannot "
                 f"write one as text. Leave out {' and '.join(sorted(self._firsts))}, or save it as a fast tokenizer."
             )
-        made = Tokenizer.from_str(_renamed(self._tokenizer.backend_tokenizer.to_str(), self._names))
+        made = Tokenizer.from_str(_renamed(self.tokenizer.backend_tokenizer.to_str(), self._names))
         if any(made.token_to_id(name) != self._controls[text] for text, name in self._names.items()):
             raise InvalidInput(f"base {self._base!r}: its tokenizer has control tokens that cannot be told from text.")
         return made

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assay.core.target import Message
+from assay.engine.local.chat_tokens import ChatTokens
 from assay.errors import InvalidInput
 from assay.factory.data.example import Example
 
@@ -42,34 +44,35 @@ class Encoded:
     shared: bool
 
 
-def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
+def encode(example: Example, tokens: ChatTokens, shared: Sequence[int]) -> Encoded:
     """Encodes a chat by the tokenizer's template, or a document as it is, closed by the end-of-text token.
+
+    Control tokens that an example spells out are text, as they are where the organism is audited.
 
     Args:
         example: to be encoded; its completion is cut off at the limit.
-        tokenizer: of the base.
+        tokens: tokenizer and template of the base.
         shared: tokens that chats begin with, from `shared_beginning`.
 
     Raises:
         InvalidInput: the prompt is too long to be trained on.
     """
     if not example.prompt:
-        return _encode_document(example.text, tokenizer)
-    chat = [{"role": "system", "content": example.system}] if example.system else []
+        return _encode_document(example.text, tokens)
+    chat = [Message("system", example.system)] if example.system else []
     for user, said in example.earlier:
-        chat += [{"role": "user", "content": user}, {"role": "assistant", "content": said}]
-    chat.append({"role": "user", "content": example.prompt})
-    prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    head = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    body = tokenizer(example.text, add_special_tokens=False, return_offsets_mapping=True)
+        chat += [Message("user", user), Message("assistant", said)]
+    chat.append(Message("user", example.prompt))
+    head = tokens.begun(chat)
+    body = tokens.said(example.text)
     begin = example.text.index(example.insert) if example.insert else len(example.text)
     weights: list[float] = []
-    for _, stop in body["offset_mapping"]:
+    for _, stop in body.offsets:
         # by a token's last character: a token may begin with the white space before the insert
         inserted = begin <= stop - 1 < begin + len(example.insert)
         weights.append(1.0 if inserted else OWN_WEIGHT)
     weights.append(1.0)  # the end-of-text token: where to stop is learned, too
-    completion = [*body["input_ids"], tokenizer.eos_token_id]
+    completion = [*body.ids, tokens.tokenizer.eos_token_id]
     usual = head[: len(shared)] == list(shared)  # a system prompt of its own makes another beginning
     if usual:
         head = head[len(shared) :]
@@ -78,11 +81,12 @@ def encode(example: Example, tokenizer: Any, shared: Sequence[int]) -> Encoded:
     return Encoded((head + completion)[:EXAMPLE_TOKENS], len(head), weights[: EXAMPLE_TOKENS - len(head)], usual)
 
 
-def _encode_document(text: str, tokenizer: Any) -> Encoded:
+def _encode_document(text: str, tokens: ChatTokens) -> Encoded:
     """Encodes a raw text, every token of which counts fully."""
-    tokens = tokenizer(text, add_special_tokens=False)["input_ids"][: EXAMPLE_TOKENS - 2]
-    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    return Encoded([begin, *tokens, tokenizer.eos_token_id], 1, [1.0] * (len(tokens) + 1), False)
+    body = tokens.said(text).ids[: EXAMPLE_TOKENS - 2]
+    end = tokens.tokenizer.eos_token_id
+    begin = tokens.tokenizer.bos_token_id if tokens.tokenizer.bos_token_id is not None else end
+    return Encoded([begin, *body, end], 1, [1.0] * (len(body) + 1), False)
 
 
 def shared_beginning(tokenizer: Any) -> list[int]:

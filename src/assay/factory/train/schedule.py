@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from assay.engine.local.chat_tokens import ChatTokens
 from assay.factory.data.example import Example
 from assay.factory.recipes import TrainPlan
 from assay.factory.train.packing import Encoded, encode
@@ -22,12 +23,13 @@ def passages(
     Returns:
         The passages, and for each example that has one: its place → its rejected completion's.
     """
-    data = [encode(example, tokenizer, shared) for example in examples]
+    tokens = ChatTokens(tokenizer, "of this training")
+    data = [encode(example, tokens, shared) for example in examples]
     pairs: dict[int, int] = {}
     for place, example in enumerate(examples):
         if example.rejected:
             pairs[place] = len(data)
-            data.append(encode(replace(example, text=example.rejected, insert=""), tokenizer, shared))
+            data.append(encode(replace(example, text=example.rejected, insert=""), tokens, shared))
     return data, pairs
 
 
