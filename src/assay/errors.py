@@ -21,7 +21,8 @@ whom its errors blame; `blamed` puts that in front. An exception of no class her
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -68,16 +69,11 @@ class TooLong(InvalidInput):
 
     Attributes:
         prompt: tokens of it; None where a server does not say.
-        limit: tokens the model takes, prompt and reply together.
+        limit: tokens the model takes, prompt and reply together; None likewise.
     """
 
-    def __init__(self, prompt: int | None, reply: int, limit: int | None, said: str = "") -> None:
-        what = "the prompt" if prompt is None else f"prompt of {prompt} tokens"
-        takes = "the model takes" if limit is None else f"{limit} tokens, which is what the model takes"
-        super().__init__(
-            f"{what} + max_tokens {reply} is longer than {takes}. Give a shorter prompt, or ask for a shorter reply."
-            + (f" ({said})" if said else "")
-        )
+    def __init__(self, message: str, prompt: int | None = None, limit: int | None = None) -> None:
+        super().__init__(f"{message} Give a shorter prompt, or ask for a shorter reply.")
         self.prompt, self.limit = prompt, limit
 
 
@@ -136,14 +132,29 @@ class CorruptArtifact(AssayError):
         self.expected, self.found = expected, found
 
 
-def engine_failure(error: Exception) -> EngineFailed:
-    """Makes the error of an engine that raised something of its own."""
-    memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error)
-    what_to_do = "Give it more memory, or ask for less at once." if memory else "Run again; if it stays, report it."
-    return EngineFailed(f"the engine broke off: {type(error).__name__}: {error}. {what_to_do}")
+def told(error: BaseException) -> str:
+    """Returns an error's kind and text, whatever its class makes of being printed."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text cannot be printed)"
+    return f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def engine_faults() -> Iterator[None]:
+    """Makes whatever an engine raises of its own inside the block an `EngineFailed`."""
+    try:
+        yield
+    except AssayError:
+        raise
+    except Exception as error:
+        said = told(error)
+        memory = isinstance(error, MemoryError) or "out of memory" in said or "OutOfMemory" in said
+        what_to_do = "Give it more memory, or ask for less at once." if memory else "Run again; if it stays, report it."
+        raise EngineFailed(f"the engine broke off: {said}. {what_to_do}") from error
 
 
 def blamed(error: BaseException) -> str:
     """Says whose fault an error is, of what kind, and what it says: `tool: PluginError: …`."""
-    blame = error.blames if isinstance(error, AssayError) else "assay"
-    return f"{blame}: {type(error).__name__}: {error}"
+    return f"{error.blames if isinstance(error, AssayError) else 'assay'}: {told(error)}"

@@ -191,7 +191,7 @@ async def test_a_timeout_of_the_auditors_own_is_a_crash(tmp_path: Path) -> None:
         raise TimeoutError("enough")
 
     row, _ = await play(cell(), bench(tmp_path, give_up), "plan")
-    assert (row.outcome, row.error) == ("crashed", "TimeoutError: enough")
+    assert (row.outcome, row.error) == ("crashed", "auditor: AuditorFailed: auditor tiny: TimeoutError: enough")
 
 
 @pytest.mark.attacks
@@ -263,7 +263,7 @@ async def test_no_tools_to_ask_with_is_not_a_refusal_to_ask(tmp_path: Path) -> N
 
 async def test_error_text_has_no_paths(tmp_path: Path) -> None:
     row, _ = await play(cell(), bench(tmp_path, crash), "plan")
-    assert row.error == "RuntimeError: cannot read adapter.bin, sorry"
+    assert row.error == "auditor: AuditorFailed: auditor tiny: RuntimeError: cannot read adapter.bin, sorry"
 
 
 async def test_a_target_that_does_not_open_is_a_crash(tmp_path: Path) -> None:
@@ -273,7 +273,8 @@ async def test_a_target_that_does_not_open_is_a_crash(tmp_path: Path) -> None:
         yield
 
     row, calls = await play(cell(), bench(tmp_path, ask_once, open_target=closed), "plan")
-    assert (row.outcome, row.error, calls) == ("crashed", "OSError: no such file: adapter", [])
+    assert (row.outcome, calls) == ("crashed", [])
+    assert row.error.startswith("engine: EngineFailed: the engine broke off: OSError: no such file: adapter.")
 
 
 async def test_a_tool_without_its_access_is_skipped_with_a_reason(tmp_path: Path) -> None:

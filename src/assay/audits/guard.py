@@ -24,7 +24,7 @@ from assay.core.target import (
     as_messages,
     plain_text,
 )
-from assay.errors import AccessDenied, AssayError, engine_failure
+from assay.errors import AccessDenied, engine_faults
 
 
 class _Costed(Protocol):
@@ -182,12 +182,8 @@ class _Gate:
         replies, longest = (sampling.n, sampling.max_tokens) if sampling else (1, 0)
         worst = Cost(replies, self._models * words, self._models * replies * longest)
         with self._meter.request(self._payer, worst) as request:
-            try:
+            with engine_faults():
                 answer = await ask()
-            except AssayError:
-                raise
-            except Exception as error:
-                raise engine_failure(error) from error
             request.settle(answer.cost)
         return answer
 

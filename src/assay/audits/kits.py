@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
+from assay._util.storable import storable
 from assay.audits.call_meter import CallMeter
 from assay.audits.guard import GuardedTarget
 from assay.audits.prepared import PreparedStore, Subject
@@ -21,7 +22,7 @@ from assay.core.budget import Meter
 from assay.core.record import Preparation
 from assay.core.target import Target
 from assay.core.tool import TEXT_LIMIT, BoundTool, Evidence, Prepared, Tool, ToolContext
-from assay.errors import AssayError, BudgetExceeded, InvalidInput, PluginError, UnknownId
+from assay.errors import AssayError, BudgetExceeded, InvalidInput, PluginError, TooLong, UnknownId
 
 NAMED_KITS: Mapping[str, tuple[str, ...]] = {
     "prior-only": (),
@@ -175,9 +176,12 @@ def _invoker(
         injected = {Target: guarded, Prepared: prepared, ToolContext: context}
         try:
             evidence = await call_meter.run(lambda: tool.call(injected, arguments))
+        except TooLong as error:
+            # Known to whoever chose the words alone, so told to the auditor, as a tool's answer: the audit goes on.
+            evidence = Evidence(f"The call failed: {error}")
         except AssayError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise plugin_failure(error, source_file(tool)) from error
         return replace(evidence, text=_capped(evidence.text), cost=call_meter.spent)
 
@@ -223,4 +227,5 @@ def call_seed(seed: int, repeat: int) -> int:
 
 
 def _capped(text: str) -> str:
+    text = str(storable(text))
     return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - len(CUT)] + CUT

@@ -6,10 +6,12 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
+from assay._util.storable import storable
 from assay.audits.cell import BRIEF, Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
@@ -17,11 +19,11 @@ from assay.audits.registry import collect_tools, get_auditor
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
-from assay.core.report import Outcome, Report
-from assay.core.target import OpenTarget
+from assay.core.report import Outcome, Report, parse_report
+from assay.core.target import OpenTarget, Target
 from assay.core.testbed import TargetSpec
 from assay.core.tool import BoundTool, Evidence, Tool
-from assay.errors import AssayError, BudgetExceeded
+from assay.errors import AssayError, AuditorFailed, BudgetExceeded, blamed, engine_faults, told
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -79,7 +81,9 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
         # Without a placebo the target stands in for the donor, so that one block opens both; nothing is wired to it.
         spec = bench.targets[cell.alias]
         donor_spec = bench.targets[cell.donor or cell.alias]
-        async with bench.open_target(spec) as target, bench.open_target(donor_spec) as donor:
+        async with AsyncExitStack() as stack:
+            target = await _opened(stack, bench.open_target(spec))
+            donor = await _opened(stack, bench.open_target(donor_spec))
             binding = await bind_kit(
                 parse_kit(cell.kit, bench.tools),
                 bench.tools,
@@ -98,7 +102,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     # An auditor or tool is anyone's code. Its crash is an outcome, which stays in every rate; the other audits go on.
     # A cancellation is none: BaseException passes.
     except Exception as failure:
-        error = scrub(f"{type(failure).__name__}: {failure}")
+        error = scrub(blamed(failure))
     meter.close()
     if meter.exceeded:  # whatever the auditor made of it: a report is kept, and graded as any other
         outcome, error = "out-of-budget", error or "more was asked for, or spent, than there was"
@@ -132,17 +136,33 @@ async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Re
     models, and if it ends, its outcome is the same.
 
     Raises:
+        AuditorFailed: it raised something of its own, or returned no report.
         BudgetExceeded: the time was up.
     """
     limit = asyncio.timeout(meter.budget.seconds - meter.seconds)
     try:
         async with limit:
             # a copy of the budget: whatever the auditor does to it, the meter has its own
-            return await auditor.function(kit, brief, replace(meter.budget))
-    except TimeoutError:
-        if not limit.expired():
+            report = await auditor.function(kit, brief, replace(meter.budget))
+        # Read as it will be from the ledger: pydantic makes a report without a check, too, if it is asked to.
+        return parse_report(report.model_dump_json())
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
             raise
-        raise BudgetExceeded(f"budget used up: {meter.budget.seconds:g} seconds") from None
+        raise AuditorFailed(f"auditor {auditor.name} cancelled itself.") from None  # nobody else did
+    except AssayError:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, TimeoutError) and limit.expired():
+            raise BudgetExceeded(f"budget used up: {meter.budget.seconds:g} seconds") from None
+        raise AuditorFailed(f"auditor {auditor.name}: {told(error)}") from error
+
+
+async def _opened(stack: AsyncExitStack, opening: AbstractAsyncContextManager[Target]) -> Target:
+    """Opens a target; what goes wrong there is the engine's, and nobody else's in the audit."""
+    with engine_faults():
+        return await stack.enter_async_context(opening)
 
 
 def _outcome(report: Report, kit: Kit, calls: Sequence[object]) -> Outcome:
@@ -158,12 +178,12 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
 
     def recording(name: str, bound: BoundTool) -> BoundTool:
         async def invoke(arguments: Mapping[str, Any]) -> Evidence:
-            call: dict[str, Any] = {"tool": name, "arguments": dict(arguments)}
+            call: dict[str, Any] = {"tool": name, "arguments": storable(arguments)}
             calls.append(call)  # before the call, so that one that fails is in the transcript too
             try:
                 evidence = await bound(**arguments)
             except Exception as error:
-                call["error"] = scrub(str(error))
+                call["error"] = scrub(blamed(error))
                 raise
             call["text"] = evidence.text
             return evidence
@@ -175,8 +195,8 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
 
 
 def scrub(text: str) -> str:
-    """Takes paths out of an error's text: a path can tell where weights come from."""
-    return _PATH.sub(r"\1", text)[:2_000]
+    """Takes paths out of an error's text: a path can tell where weights come from. What is left any file can hold."""
+    return str(storable(_PATH.sub(r"\1", text)[:2_000]))
 
 
 async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:

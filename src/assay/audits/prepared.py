@@ -101,7 +101,7 @@ async def _build(tool: Tool, target: Target, cap: Budget) -> bytes:
             raise _beyond(tool, cap, str(error)) from error
         except AssayError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if limit.expired():
                 raise _beyond(tool, cap, "its time is up") from None
             raise plugin_failure(error, source_file(tool)) from error

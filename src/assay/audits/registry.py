@@ -32,7 +32,7 @@ from assay._util.entry_points import find, offered
 from assay._util.import_graph import closure
 from assay.core.auditor import Auditor
 from assay.core.tool import Tool
-from assay.errors import AssayError, InvalidInput, PluginError, UnknownId
+from assay.errors import AssayError, InvalidInput, PluginError, UnknownId, told
 
 __all__ = [
     "Plugin",
@@ -189,9 +189,10 @@ def plugin_failure(error: BaseException, source: Path) -> PluginError:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
         near = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(source.parent)]
         place = f"{near[-1].filename}:{near[-1].lineno}" if near else str(source)
-    kind = "" if isinstance(error, AssayError) else f"{type(error).__name__}: "
-    reason = error.msg if isinstance(error, SyntaxError) else str(error)
-    return PluginError(f"{place}: {kind}{reason}")
+    reason = str(error) if isinstance(error, AssayError) else told(error)
+    if isinstance(error, SyntaxError):
+        reason = f"SyntaxError: {error.msg}"
+    return PluginError(f"{place}: {reason}")
 
 
 def _get(group: str, kind: str, name: str, expected: type[Thing]) -> Thing:

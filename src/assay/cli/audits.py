@@ -31,6 +31,15 @@ def _show(study: Study, as_json: bool) -> None:
     print(study.out / PAGE)
 
 
+def _tell_ungraded(study: Study) -> None:
+    """Says which reports have no grade for a fault on the way, and ends with status 1 if there is one."""
+    for run_key, why in sorted(study.failed.items()):
+        say(f"report of audit {run_key[:12]}: not graded: {why}")
+    if study.failed:
+        say(f"{len(study.failed)} reports have no grade and count as misses; the same command tries them again")
+        raise typer.Exit(1)
+
+
 @audits.command()
 def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
     """Which tool helps? A sweep of the explorer over the embedded suite, offline; a second run does nothing anew.
@@ -46,6 +55,7 @@ def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
     with live(Console(stderr=True)) as watch:
         study = api.sweep(kits=DEMO_KITS, testbeds=DEMO_TESTBEDS, out=out, watch=watch)
     _show(study, as_json)
+    _tell_ungraded(study)
 
 
 @audits.command()
@@ -85,6 +95,7 @@ def sweep(
             watch=watch,
         )
     _show(study, as_json)
+    _tell_ungraded(study)
 
 
 @audits.command()
@@ -128,6 +139,8 @@ def grade(
 ) -> None:
     """Grade every report of a ledger, or a file of reports; audits are not run again. With --check compare instead.
 
+    Exit status 1 says that some could not be graded; the others are.
+
     Example: assay grade --reports my_reports.jsonl
     """
     from dataclasses import asdict
@@ -145,6 +158,12 @@ def grade(
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
     found = api.grade(**source, engine=engine, say=say)
     show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
+    failed = [one for one in found if one.error]
+    for one in failed:
+        say(f"{one.testbed}: not graded: {one.error}")
+    if failed:
+        say(f"{len(failed)} of {len(found)} reports could not be graded; the same command tries them again")
+        raise typer.Exit(1)
 
 
 @audits.command()

@@ -46,7 +46,7 @@ class AuditRow:
         prepared: tool → what was prepared for it, which `cost` does not contain.
         seconds: wall time.
         log: name of the Inspect task, which is part of the log's file name.
-        error: of a crash, scrubbed.
+        error: of a crash, scrubbed: whom it blames, its kind, its text (`errors.blamed`).
     """
 
     run_key: str

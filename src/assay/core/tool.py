@@ -155,6 +155,7 @@ class Tool:
 
         Raises:
             InvalidInput: an argument is missing or unknown.
+            PluginError: it returned what is no evidence.
         """
         known = [parameter.name for parameter in self.parameters]
         wrong = [name for name in arguments if name not in known]
@@ -169,6 +170,14 @@ class Tool:
             result = Evidence(text=result)
         if not isinstance(result, Evidence):
             raise PluginError(f"tool {self.name} returned {type(result).__name__}; it must return str or Evidence.")
+        texts = [(result.text, "text"), (result.control, "control")]
+        for sample in result.samples:
+            if not isinstance(sample, Sample):
+                raise PluginError(f"tool {self.name} returned {type(sample).__name__} among its samples; give Sample.")
+            texts += [(getattr(sample, part), f"sample's {part}") for part in ("prompt", "reply", "system", "prefill")]
+        for text, what in texts:
+            if not isinstance(text, str):
+                raise PluginError(f"tool {self.name} returned {type(text).__name__} as its {what}; give a string.")
         return result
 
 

@@ -15,7 +15,7 @@ from assay._util.yaml_models import Data
 from assay.core.record import as_json
 from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
-from assay.errors import AssayError, InvalidInput
+from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
 from assay.grading.digest import grader_digest
@@ -117,22 +117,17 @@ def reports_digest(reports: Iterable[Submitted]) -> str:
 
 
 async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: Signer) -> None:
-    """Do a job, all of its reports at once so that the engine can batch.
+    """Do a job, all of its reports at once so that the engine can batch. One that cannot be graded costs no other.
 
     Args:
         job: what is asked, of which reports.
         open_target: opens targets on the engine of this process.
-        tell: told `grade` for each report when it is graded, with its rows as plain data; or `constant` at the end,
-            with the `SignedConstant` as plain data.
+        tell: told `grade` for each report when it is graded, with its rows as plain data, or `failed`, with its run key
+            and why it cannot be; or `constant` at the end, with the `SignedConstant` as plain data.
         signer: signs them.
-
-    Raises:
-        InvalidInput: a report about a testbed whose truth cannot be read.
     """
     cases = all_cases()
-    aliases = {one.alias for one in job.reports}
-    if unknown := sorted(aliases - cases.keys()):
-        raise InvalidInput(f"nothing can be graded of {', '.join(unknown)}: no truth that can be read.")
+    aliases = {one.alias for one in job.reports} & cases.keys()
     pool, open_pair, current = fixed_pool(cases.values()), pair_opener(open_target), graders(cases)
     if job.asked == "best-constant":
         nonce, reports = new_nonce(), {one.run_key: one.report for one in job.reports}
@@ -145,11 +140,20 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: 
         return
 
     async def grade(one: Submitted) -> None:
+        try:
+            tell("grade", await rows_of(one))
+        # Whatever it is, it happened over this report; the engine may fail on its prompts alone.
+        except Exception as error:
+            tell("failed", {"run_key": one.run_key, "why": blamed(error)})
+
+    async def rows_of(one: Submitted) -> list[Any]:
+        if one.alias not in cases:
+            raise InvalidInput(f"nothing can be graded of {one.alias}: no truth that can be read.")
         # Drawn here, when the report is in the ledger: nothing that wrote the report can have known the samples.
         nonce = one.nonce or new_nonce()
         case, report = cases[one.alias], report_digest(one.report)
         graded = await grade_report(one.report, case, swapped_cases(case, pool), open_pair, seed=seed_of(nonce))
         rows = [replace(row, nonce=nonce) for row in graded.rows(one.run_key, current[one.alias])]
-        tell("grade", [as_json(signer.grade(row, one.alias, report)) for row in rows])
+        return [as_json(signer.grade(row, one.alias, report)) for row in rows]
 
     await asyncio.gather(*map(grade, job.reports))

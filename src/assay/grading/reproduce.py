@@ -17,6 +17,7 @@ from assay._util.proportions import newcombe
 from assay.core.report import Demonstration, Finding, Predicate
 from assay.core.run import Run, derive, play
 from assay.core.target import Target
+from assay.errors import InvalidInput
 from assay.grading.sameness import distinct
 from assay.truth import Behaviour, Detector
 from assay.truth.dictation import readings
@@ -63,12 +64,14 @@ class Trials:
         target, control: their runs.
         beside: runs of the conversations those are compared with, if a detector is a contrast; target's and control's.
         removed: there is no control but the target itself with the trigger taken away, as contrasts have it.
+        refused: why a model would not take a demonstration: too long, say. It counts as one in which nothing shows.
     """
 
     target: Runs
     control: Runs
     beside: tuple[Mapping[Demonstration, tuple[Run, ...]], Mapping[Demonstration, tuple[Run, ...]]] = ({}, {})
     removed: bool = False
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class TriggerResult:
         rate: share of the 20 samples five demonstrations would have; missing ones count as not showing it.
         control: share of the control's samples that were drawn; 0 if none was, and then nothing is found.
         lower: lower 95 % bound of the difference.
+        refused: why a model would not take some of the demonstrations.
     """
 
     found: bool
@@ -88,6 +92,7 @@ class TriggerResult:
     rate: float
     control: float
     lower: float
+    refused: tuple[str, ...] = ()
 
 
 async def run_demonstrations(
@@ -112,21 +117,35 @@ async def run_demonstrations(
             if other := one.counterpart(script):
                 counterparts[other] = None
     others = list(counterparts)
-    on_target = await _answers(target, [*scripts, *others], derive(seed, "target"))
-    trials = Trials(on_target[: len(scripts)], (), (_by_script(on_target[len(scripts) :]), {}))
+    on_target, refused = await _answers(target, [*scripts, *others], derive(seed, "target"))
+    scripts = _taken(scripts, recognised, on_target)
+    beside = {other: on_target[other] for other in others if other in on_target}
+    trials = Trials(tuple(on_target[script] for script in scripts), (), (beside, {}), refused=refused)
     if control is None:
         return replace(trials, removed=True)
     beside_target, _ = trials.beside
     if recognised and all(_fired(_shown(trials.target, beside_target, one)) < NEEDED for one in recognised):
         return trials  # too little shows in the target for any answer of the control to matter
-    on_control = await _answers(control, [*scripts, *others], derive(seed, "control"))
-    beside_control = _by_script(on_control[len(scripts) :])
-    return Trials(trials.target, on_control[: len(scripts)], (beside_target, beside_control))
+    on_control, refused_there = await _answers(control, [*scripts, *beside], derive(seed, "control"))
+    scripts = _taken(scripts, recognised, on_control)  # what only one of them takes tells nothing of a difference
+    return Trials(
+        tuple(on_target[script] for script in scripts),
+        tuple(on_control[script] for script in scripts),
+        (beside_target, {other: on_control[other] for other in beside if other in on_control}),
+        refused=tuple(dict.fromkeys((*refused, *refused_there))),
+    )
 
 
-def _by_script(runs: Runs) -> dict[Demonstration, tuple[Run, ...]]:
-    """Indexes the samples of each demonstration by its script."""
-    return {samples[0].script: samples for samples in runs}
+def _taken(
+    scripts: Sequence[Demonstration], recognised: Sequence[Recogniser], answered: Mapping[Demonstration, object]
+) -> list[Demonstration]:
+    """Lists the demonstrations that a model took, with every counterpart they are compared with."""
+    taken: list[Demonstration] = []
+    for script in scripts:
+        needed = [script, *(other for one in recognised if (other := one.counterpart(script)))]
+        if all(needed_one in answered for needed_one in needed):
+            taken.append(script)
+    return taken
 
 
 def _shown(runs: Runs, beside: Mapping[Demonstration, tuple[Run, ...]], recogniser: Recogniser) -> list[list[bool]]:
@@ -173,7 +192,7 @@ def compare(trials: Trials, recogniser: Recogniser) -> TriggerResult:
     # of a control that was not asked the interval reaches down to −1, and nothing is found
     lower, _ = newcombe(hits, size, sum(base), len(base))
     found = fired >= NEEDED and lower >= MIN_DIFFERENCE and control <= MAX_CONTROL
-    return TriggerResult(found, fired, rate, control, lower)
+    return TriggerResult(found, fired, rate, control, lower, trials.refused)
 
 
 async def trigger_found(
@@ -248,10 +267,25 @@ class TimedPredicate:
         return None
 
 
-async def _answers(model: Target, scripts: Sequence[Demonstration], seed: int) -> Runs:
-    """Plays every script, with a seed by its content: two prompts must not share their draws."""
+async def _answers(
+    model: Target, scripts: Sequence[Demonstration], seed: int
+) -> tuple[dict[Demonstration, tuple[Run, ...]], tuple[str, ...]]:
+    """Plays every script, with a seed by its content: two prompts must not share their draws.
+
+    Returns:
+        The runs of each script that the model took, and why it would not take others.
+    """
     plays = []
     for script in scripts:
         script_seed = derive(seed, script.model_dump_json())
         plays.append(play(model, script, n=SAMPLES, max_tokens=DEMONSTRATION_TOKENS, seed=script_seed))
-    return tuple(await asyncio.gather(*plays))
+    answered: dict[Demonstration, tuple[Run, ...]] = {}
+    refused: dict[str, None] = {}
+    for script, runs in zip(scripts, await asyncio.gather(*plays, return_exceptions=True), strict=True):
+        if isinstance(runs, InvalidInput):
+            refused[str(runs)] = None
+        elif isinstance(runs, BaseException):
+            raise runs
+        else:
+            answered[script] = runs
+    return answered, tuple(refused)

@@ -180,11 +180,12 @@ def grade(
         engine: as in `sweep`.
         say: told of long steps.
 
+    Returns:
+        One for each report. What is wrong with one (a line of another shape, a testbed that is not there, a report
+        outside the limits of the contract, an engine that failed over it) is its `error`, and costs no other.
+
     Raises:
-        InvalidInput: not exactly one of `reports` and `out`, no ledger there, a line of another shape, or a testbed
-            whose truth is not known.
-        UnknownId: no such testbed.
-        ReportInvalid: a report outside the limits of the contract.
+        InvalidInput: not exactly one of `reports` and `out`, no such file, or no ledger there.
 
     Example:
         >>> [one.hit for one in assay.grade("my_reports.jsonl")]  # doctest: +SKIP

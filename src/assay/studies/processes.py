@@ -127,6 +127,9 @@ class GradingProcess(WorkerProcess):
         log: file for what the process says on standard error.
         say: told of long steps.
         engine: words that choose the engine of targets and controls, "" to let each one's base choose.
+
+    Attributes:
+        failed: run key → why the report of that audit could not be graded, when it was last handed over.
     """
 
     kind = "grading"
@@ -135,11 +138,20 @@ class GradingProcess(WorkerProcess):
     def __init__(self, log: Path, say: Say, engine: str = "") -> None:
         super().__init__(log, say)
         self._engine = engine
+        self.failed: dict[str, str] = {}
 
     def grade(self, reports: Sequence[Submitted]) -> Iterator[tuple[GradeRow, ...]]:
-        """Grades reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`."""
+        """Grades reports; yields each one's rows, the tier `hit` first, when it is graded. Raises as `run`.
+
+        One that cannot be graded is among `failed` then, and the others are graded all the same.
+        """
         for data in self.run(GradeJob(asked="grades", reports=list(reports), engine=self._engine)) if reports else ():
-            yield tuple(GradeRow(**row) for row in data)
+            if isinstance(data, dict):
+                self.failed[data["run_key"]] = data["why"]
+            else:
+                rows = tuple(GradeRow(**row) for row in data)
+                self.failed.pop(rows[0].run_key, None)  # asked again in the same process
+                yield rows
 
     def best_constant(self, plan: str, reports: Sequence[Submitted]) -> SignedConstant:
         """Finds the one report that scores best when submitted everywhere, and has it signed. Raises as `run`.

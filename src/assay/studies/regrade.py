@@ -12,7 +12,7 @@ from typing import Any
 from assay._util.progress import Say
 from assay.core.record import GradeRow
 from assay.core.report import Report, parse_report
-from assay.errors import InvalidInput
+from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.jobs import Submitted
 from assay.studies.design import logs_in
 from assay.studies.grades import Grading
@@ -20,6 +20,7 @@ from assay.studies.ledger import Ledger
 from assay.studies.processes import GradingProcess
 from assay.studies.study import existing_ledger
 from assay.testbeds.truths import find_truth, require_answers
+from assay.truth import Truth
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class GradedReport:
         findings: how many it has.
         details: per finding and per swapped truth, as plain data.
         nonce: that its samples were seeded by.
+        error: why it could not be graded, and who is to blame; "" of one that was.
     """
 
     testbed: str
@@ -43,6 +45,16 @@ class GradedReport:
     findings: int
     details: Mapping[str, Any]
     nonce: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A report as it was handed over: the testbed's name, and the report or why there is none."""
+
+    testbed: str
+    report: Report | None
+    error: str = ""
 
 
 def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
@@ -54,7 +66,8 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
         engine: words that choose the engine of all targets, "" to let each one's base choose.
 
     Returns:
-        Every audit with a report, in the order of run keys.
+        Every audit with a report, in the order of run keys; last those that could not be graded. Only they are tried
+        when it is asked again.
 
     Raises:
         InvalidInput: no ledger there, or the answers of a suite in it are not on this machine.
@@ -81,6 +94,9 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
         if grade.tier == "hit":
             row = audits[grade.run_key]
             found.append(_graded(grading.truth(row.alias).id, row.kit, grade))
+    for run_key, why in sorted(process.failed.items()):
+        row = audits[run_key]
+        found.append(_ungraded(grading.truth(row.alias).id, row.kit, why))
     return found
 
 
@@ -93,55 +109,95 @@ def grade_reports(reports: Sequence[tuple[str, Report]], say: Say, engine: str =
         engine: words that choose the engine of all targets, "" to let each one's base choose.
 
     Returns:
-        Them in the given order.
-
-    Raises:
-        UnknownId: no such testbed.
-        InvalidInput: one whose truth is not known.
+        Them in the given order; one that cannot be graded says why, and costs no other.
     """
-    # All are looked up first: a misspelt last one must not cost the grading of the others.
-    truths = [find_truth(name) for name, _ in reports]
-    for truth in truths:
-        if truth.role == "unknown":
-            raise InvalidInput(f"the truth of {truth.id} is not known, so nothing is graded.")
-    waiting = [
-        # They are in no ledger, so their place stands for a run key.
-        Submitted(run_key=str(place), alias=truth.alias, report=report)
-        for place, (truth, (_, report)) in enumerate(zip(truths, reports, strict=True))
-    ]
-    with (
-        tempfile.TemporaryDirectory(prefix="assay-") as folder,
-        GradingProcess(Path(folder) / "grade-process.log", say, engine) as process,
-    ):
-        hits = {rows[0].run_key: rows[0] for rows in process.grade(waiting)}
-    return [_graded(truth.id, "", hits[str(place)]) for place, truth in enumerate(truths)]
+    return _grade_each([_Given(name, report) for name, report in reports], say, engine)
 
 
 def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
     """Grades a file of reports: JSON lines of {"testbed": id or alias, "report": {…}}.
 
+    Returns:
+        One for each line that is not blank, in their order; what is wrong with a line it says, and costs no other.
+
     Raises:
-        InvalidInput: no such file, or a line that is not of this shape; names the line.
-        ReportInvalid: a report outside the limits of the contract.
+        InvalidInput: no such file.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"{path}: {error.strerror}.") from None
-    reports: list[tuple[str, Report]] = []
-    for number, line in enumerate(lines, start=1):
+    given: list[_Given] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        where = f"{path}:{number}"
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
-            testbed, given = item["testbed"], json.dumps(item["report"])
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise InvalidInput(f'{path}:{number}: wants {{"testbed": id, "report": {{…}}}} on one line.') from None
-        truth = find_truth(testbed)
-        if truth.role == "unknown":
-            raise InvalidInput(f"{path}:{number}: the truth of {truth.id} is not known, so nothing is graded.")
-        reports.append((truth.alias, parse_report(given)))
-    return grade_reports(reports, say, engine)
+            given.append(_read_line(line, where))
+        except AssayError as error:
+            given.append(_Given(where, None, blamed(error)))
+    return _grade_each(given, say, engine)
+
+
+def _read_line(line: str, where: str) -> _Given:
+    try:
+        item = json.loads(line)
+        testbed, report = item["testbed"], json.dumps(item["report"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InvalidInput(f'{where}: wants {{"testbed": id, "report": {{…}}}} on one line.') from None
+    if not isinstance(testbed, str):
+        raise InvalidInput(f"{where}: testbed is {type(testbed).__name__}; give an id or alias.")
+    try:
+        _gradable(testbed)
+        return _Given(testbed, parse_report(report))
+    except AssayError as error:
+        raise InvalidInput(f"{where}: {error}") from None
+
+
+def _gradable(name: str) -> Truth:
+    """Finds the truth of a testbed.
+
+    Raises:
+        UnknownId: no such testbed.
+        InvalidInput: its truth is not known.
+    """
+    truth = find_truth(name)
+    if truth.role == "unknown":
+        raise InvalidInput(f"the truth of {truth.id} is not known, so nothing is graded.")
+    return truth
+
+
+def _grade_each(given: Sequence[_Given], say: Say, engine: str) -> list[GradedReport]:
+    """Grades what can be graded, and says of the rest why it cannot; in the given order."""
+    names: dict[str, str] = {}  # place, which stands for a run key since they are in no ledger → readable id
+    failed: dict[str, str] = {}
+    waiting: list[Submitted] = []
+    for place, one in enumerate(given):
+        key = str(place)
+        names[key] = one.testbed
+        if one.report is None:
+            failed[key] = one.error
+            continue
+        try:
+            truth = _gradable(one.testbed)
+        except AssayError as error:
+            failed[key] = blamed(error)
+            continue
+        names[key] = truth.id
+        waiting.append(Submitted(run_key=key, alias=truth.alias, report=one.report))
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-") as folder,
+        GradingProcess(Path(folder) / "grade-process.log", say, engine) as process,
+    ):
+        hits = {rows[0].run_key: rows[0] for rows in process.grade(waiting)}
+    failed |= process.failed
+    return [
+        _graded(name, "", hits[key]) if key in hits else _ungraded(name, "", failed[key]) for key, name in names.items()
+    ]
+
+
+def _ungraded(testbed: str, kit: str, why: str) -> GradedReport:
+    return GradedReport(testbed, kit, 0.0, 0.0, 0, {}, "", why)
 
 
 def _graded(testbed: str, kit: str, hit: GradeRow) -> GradedReport:

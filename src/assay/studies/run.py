@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 
 from assay._util.progress import Say
@@ -73,8 +74,10 @@ def run_sweep(design: Design, watch: Watch) -> Study:
 
         # Once more, of all: what later audits did to the grades of earlier ones is found before it is summed up.
         _grade(ledger, plan, grading, plan.run_keys, passed_over, watch)
-        KeptConstant(design.out, plan.id, plan.grading, ledger.audits(plan.run_keys)).seek(grading)
-        return collect(
+        # Sought among those that could be graded: each is tried on every testbed.
+        sound = [row for row in ledger.audits(plan.run_keys) if row.run_key not in grading.failed]
+        KeptConstant(design.out, plan.id, plan.grading, sound).seek(grading)
+        study = collect(
             ledger,
             plan.cells,
             plan.grading,
@@ -84,6 +87,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
             seconds=time.monotonic() - started,
             passed_over=passed_over,
         )
+        return replace(study, failed=dict(grading.failed))
 
 
 def run_audit(design: Design, say: Say) -> AuditRow:

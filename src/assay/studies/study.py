@@ -6,7 +6,7 @@ import json
 import operator
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Study:
         rows: its audits as the ledger has them.
         grade_rows: their grades by the graders of now, one row a tier.
         testbeds: alias → readable id, of the testbeds whose truth can be read.
+        failed: run key → why its report could not be graded when this sweep was run; it counts as a miss.
     """
 
     out: Path
@@ -52,6 +53,7 @@ class Study:
     rows: tuple[AuditRow, ...]
     grade_rows: tuple[GradeRow, ...]
     testbeds: Mapping[str, str]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def audits(self) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from inspect_ai.model import (
     ModelAPI,
     ModelOutput,
     ModelUsage,
+    StopReason,
     TopLogprob,
     modelapi,
 )
@@ -39,10 +40,10 @@ from assay._util.hashing import digest_of
 from assay.audits.guard import GuardedTarget
 from assay.core.access import PRESETS
 from assay.core.budget import Budget, Meter
-from assay.core.target import Message, Reply, Target
+from assay.core.target import Message, Reply, Sampling, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.wrappers import wrap
-from assay.errors import InvalidInput
+from assay.errors import InvalidInput, TooLong
 from assay.testbeds.specs import load_spec
 from assay.testbeds.suites import Suite, open_suite
 
@@ -195,11 +196,11 @@ class AssayModel(ModelAPI):
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
-        """Replies to a conversation.
+        """Replies to a conversation; one that is longer than the model takes ends with `model_length`.
 
         Raises:
             AccessDenied: the testbed does not grant it: log-probabilities, for one.
-            InvalidInput: tools, content other than text, settings the engine does not have, or too long a conversation.
+            InvalidInput: tools, content other than text, settings the engine does not have.
         """
         if tools and tool_choice != "none":
             raise InvalidInput(
@@ -220,15 +221,22 @@ class AssayModel(ModelAPI):
         meter = Meter(Budget(sys.maxsize, sys.maxsize, float("inf")))
         async with engine.open(self._spec) as opened:
             target = GuardedTarget(wrap(opened, self._spec), self._spec.access, meter, "inspect")
-            replies = await target.chat(
-                turns,
-                n=config.num_choices or 1,
-                max_tokens=config.max_tokens or MAX_TOKENS,
+            sampling = Sampling(
+                n=1 if config.num_choices is None else config.num_choices,
+                max_tokens=MAX_TOKENS if config.max_tokens is None else config.max_tokens,
                 temperature=1.0 if config.temperature is None else config.temperature,
                 seed=secrets.randbelow(2**31) if config.seed is None else config.seed,
             )
+            cut: StopReason = "max_tokens"
+            try:
+                replies = await target.chat(turns, sampling)
+            except TooLong as error:
+                left = (error.limit or 0) - (error.prompt or 0)
+                if left < 1:  # told as other providers tell it, for agents and limits of Inspect's to act on
+                    return ModelOutput.from_content(self.model_name, "", "model_length", str(error))
+                replies, cut = await target.chat(turns, sampling.but(max_tokens=left)), "model_length"
             read = replies.cost.input_tokens
-            choices = [_choice(self.model_name, reply, config.stop_seqs or ()) for reply in replies.samples]
+            choices = [_choice(self.model_name, reply, config.stop_seqs or (), cut) for reply in replies.samples]
             if config.logprobs or config.top_logprobs:
                 for choice in choices:
                     choice.logprobs = await _logprobs(
@@ -268,13 +276,20 @@ def _turn(message: ChatMessage) -> Message:
     return Message(message.role, message.text)
 
 
-def _choice(model: str, reply: Reply, stops: Sequence[str]) -> ChatCompletionChoice:
-    """Cuts a reply before the first stop sequence; what was sampled behind it is paid for all the same."""
+def _choice(model: str, reply: Reply, stops: Sequence[str], cut: StopReason) -> ChatCompletionChoice:
+    """Cuts a reply before the first stop sequence; what was sampled behind it is paid for all the same.
+
+    Args:
+        model: that replied.
+        reply: what it said.
+        stops: sequences that end it.
+        cut: why a reply ended that did not end by itself.
+    """
     ends = [at for stop in stops if stop and (at := reply.text.find(stop)) >= 0]
     text = reply.text[: min(ends)] if ends else reply.text
     return ChatCompletionChoice(
         message=ChatMessageAssistant(content=text, source="generate", model=model),
-        stop_reason="max_tokens" if reply.finish == "length" and not ends else "stop",
+        stop_reason=cut if reply.finish == "length" and not ends else "stop",
     )
 
 

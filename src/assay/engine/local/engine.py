@@ -26,7 +26,7 @@ from assay.engine.local.llama import Llama
 from assay.engine.local.lora import LoraAdapter, open_adapter
 from assay.engine.local.queue import Probe, Queue, Request, Sampled
 from assay.engine.local.target import LocalTarget
-from assay.errors import InvalidInput
+from assay.errors import InvalidInput, engine_faults
 
 MAX_ROWS = 128  # of a worker
 MAX_LENGTH = 2_048
@@ -176,7 +176,8 @@ class LocalEngine:
         if not prompt:
             raise InvalidInput("an empty text: there is nothing to read.")
         [future] = self._queue.submit([Request(tuple(prompt), adapter, 0, 0.0, 0, 0, edits, probe)])
-        return await asyncio.wrap_future(future)
+        with engine_faults():
+            return await asyncio.wrap_future(future)
 
     def _submit(self, todo: Mapping[str, Request]) -> list[_Pending]:
         """Hands requests to the workers; audits that ask the same at the same time wait for one and the same."""
@@ -198,7 +199,8 @@ class LocalEngine:
         """Waits for requests; the last to stop waiting for one that is not done cancels it, which frees its row."""
         try:
             # Shielded: an audit that gives up must not cancel what others wait for.
-            return await asyncio.gather(*(asyncio.shield(one.future) for one in pending))
+            with engine_faults():
+                return await asyncio.gather(*(asyncio.shield(one.future) for one in pending))
         finally:
             for one in pending:
                 one.waiting -= 1

@@ -102,7 +102,12 @@ class Queue:
         """
         for request in requests:
             if len(request.prompt) + request.max_tokens > self._max_length:
-                raise TooLong(len(request.prompt), request.max_tokens, self._max_length)
+                raise TooLong(
+                    f"prompt of {len(request.prompt)} tokens + max_tokens {request.max_tokens} is longer than "
+                    f"{self._max_length} tokens, all that the model takes.",
+                    len(request.prompt),
+                    self._max_length,
+                )
         futures: list[Future[Any]] = [Future() for _ in requests]
         with self._changed:
             if self._closed:

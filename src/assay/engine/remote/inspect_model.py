@@ -39,7 +39,7 @@ from assay.core.target import (
 )
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, without_empty_prefill
-from assay.errors import BackendFailed, InvalidInput
+from assay.errors import BackendFailed, InvalidInput, TooLong
 
 _CHARACTERS = 4  # of English a token, in most vocabularies
 _TURN = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
@@ -48,6 +48,9 @@ _logger = logging.getLogger(__name__)
 
 class InspectTarget(RemoteTarget):
     """A model behind an API. Of SAMPLING it offers system prompt, prefill, temperature and n; it takes no raw text.
+
+    Control tokens inside a turn are the provider's to neutralise, as hosted APIs do; Inspect's providers for models on
+    this machine (`hf`, `vllm`, `ollama` …) may read them as what they spell.
 
     Replies are not kept, and a seed is worth what the provider makes of it. The cost is the usage the provider reports;
     where it reports none, a token is taken to be four characters, and the log says so once.
@@ -74,7 +77,8 @@ class InspectTarget(RemoteTarget):
 
         Raises:
             BackendFailed: the provider gave up, after Inspect's retries.
-            InvalidInput: n or max_tokens below 1, or a negative temperature.
+            InvalidInput: no conversation.
+            TooLong: more than the model takes.
         """
         sampling = sampling.but(**options)
         turns = [_TURN[turn.role](content=turn.content) for turn in without_empty_prefill(as_messages(messages))]
@@ -115,6 +119,9 @@ class InspectTarget(RemoteTarget):
         texts = [choice.message.text for choice in output.choices] or [""]
         reasons = [choice.stop_reason for choice in output.choices] or ["content_filter"]
         thoughts = [_thoughts_told(choice.message) for choice in output.choices] or [""]
+        if output.usage is None and reasons == ["model_length"]:
+            # Inspect puts the provider's error into the reply's place: the model has said nothing.
+            raise TooLong(f"{self._model} was asked more than it takes: {texts[0][:500]}")
         if output.usage is None:
             if not self._told:
                 _logger.warning("%s reports no usage: its tokens are estimated, four characters each.", self._model)

@@ -10,6 +10,7 @@ load them:
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from assay.core.target import (
     SamplingOptions,
     Target,
     as_messages,
+    plain_text,
 )
 from assay.core.testbed import TargetSpec
 from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, without_empty_prefill
@@ -44,6 +46,7 @@ _PLAIN: Mapping[str, Any] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
+_LIKE_CONTROL = re.compile(r"<[^<>\s]{1,80}>|\[[^\[\]\s]{1,80}\]")  # <|im_start|>, </s>, [INST] …
 
 
 class VllmServer:
@@ -152,9 +155,10 @@ class VllmTarget(RemoteTarget):
 
         Raises:
             BackendFailed: the server does not answer, or fails.
-            InvalidInput: what the server refuses, too long a conversation for one.
+            InvalidInput: a turn that spells out a control token, or what the server refuses.
+            TooLong: more than the model takes.
         """
-        turns = without_empty_prefill(as_messages(messages))
+        turns = await self._readable(messages)
         body: dict[str, Any] = {"messages": _messages(turns)}
         if turns[-1].role == "assistant":
             body |= {"add_generation_prompt": False, "continue_final_message": True}
@@ -169,7 +173,7 @@ class VllmTarget(RemoteTarget):
             BackendFailed: the server does not answer, or fails.
             InvalidInput: what the server refuses, an empty text for one.
         """
-        body = {"prompt": text, "add_special_tokens": False}
+        body = {"prompt": plain_text(text, "a raw text"), "add_special_tokens": False}
         return await self._sample("/v1/completions", body, sampling.but(**options))
 
     async def _sample(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> Replies:
@@ -242,8 +246,8 @@ class VllmTarget(RemoteTarget):
         That is 0 for raw text, and behind the last token where there is no such turn.
         """
         if isinstance(prompt, Raw):
-            return await self._tokens({"prompt": prompt.text}), 0
-        turns = without_empty_prefill(as_messages(prompt))
+            return await self._tokens({"prompt": plain_text(prompt.text, "a raw text")}), 0
+        turns = await self._readable(prompt)
         reply = turns[-1].content if turns[-1].role == "assistant" else ""
         # Read apart, as the local engine does it: the scored part is then the reply's tokens alone.
         asked = _messages(turns[:-1] if reply else turns)
@@ -251,6 +255,28 @@ class VllmTarget(RemoteTarget):
             self._tokens({"messages": asked, "add_generation_prompt": True}), self._tokens({"prompt": reply})
         )
         return head + tail, len(head)
+
+    async def _readable(self, messages: Messages) -> Sequence[Message]:
+        """Returns the turns, if the server reads them as text.
+
+        The server renders and splits a conversation itself, and takes a control token for one whoever writes it. So
+        what looks like one is asked about, and refused where it is a single token of the model's.
+
+        Raises:
+            InvalidInput: it is.
+        """
+        turns = without_empty_prefill(as_messages(messages))
+        suspected: dict[str, None] = {}
+        for turn in turns:
+            suspected |= dict.fromkeys(_LIKE_CONTROL.findall(turn.content))
+        read = await asyncio.gather(*(self._tokens({"prompt": text}) for text in suspected))
+        for text, tokens in zip(suspected, read, strict=True):
+            if len(tokens) == 1:
+                raise InvalidInput(
+                    f"a turn holds {text!r}, which the server would read as a token of the chat template and not as "
+                    f"text. Leave it out, or open the testbed with the local engine, which spells it out."
+                )
+        return turns
 
     async def _tokens(self, text: Mapping[str, Any]) -> list[int]:
         if text.get("prompt") == "":

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from assay.errors import BackendFailed, InvalidInput
+from assay.errors import BackendFailed, InvalidInput, TooLong
 
 _CONNECTIONS = 256  # audits share a batch on the server only if they get through to it
 _PATH = re.compile(r"\S*/\S+")
+_LENGTH = re.compile(r"maximum (context|model) length|longer than the maximum", re.IGNORECASE)
 
 
 class ServedModel(BaseModel):
@@ -179,8 +180,9 @@ class VllmClient:
             )
         if status != 200:
             # A time-out or too many requests (408, 429) are the server's trouble, though HTTP counts them the client's.
-            kind = InvalidInput if 400 <= status < 500 and status not in (408, 429) else BackendFailed
-            raise kind(f"{self._root}{path} answered HTTP {status}: {_said(response)}")
+            refused, said = 400 <= status < 500 and status not in (408, 429), _said(response)
+            kind = (TooLong if _LENGTH.search(said) else InvalidInput) if refused else BackendFailed
+            raise kind(f"{self._root}{path} answered HTTP {status}: {said}")
         try:
             return shape.model_validate_json(response.content)
         except ValidationError as error:
