@@ -27,7 +27,7 @@ from assay.core.readouts import NegativeLogLikelihood, Raw, WithRespectTo
 from assay.core.target import Cost, Message, Target
 from assay.core.testbed import TargetSpec
 from assay.engine.remote.inspect_model import InspectTarget, open_target
-from assay.errors import AccessDenied, BackendFailed, InvalidInput
+from assay.errors import AccessDenied, BackendFailed, InvalidInput, TooLong
 
 # Inspect 0.3.285 calls tenacity 9.2 in a way that tenacity has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
@@ -148,6 +148,16 @@ async def test_how_a_reply_ended(target: Target, heard: Heard, reason: Any, fini
     heard.answer = lambda *_: ChatCompletionChoice(message=ChatMessageAssistant(content=""), stop_reason=reason)
     [sample] = (await target.chat("Hi")).samples
     assert (sample.text, sample.finish) == ("", finish)
+
+
+@pytest.mark.attacks
+async def test_a_providers_error_is_no_reply(target: Target, heard: Heard) -> None:
+    """Inspect puts the text of a refused, over-long request where the reply would be."""
+    told = ChatMessageAssistant(content="This model's maximum context length is 8192 tokens.")
+    heard.answer = lambda *_: ChatCompletionChoice(message=told, stop_reason="model_length")
+    heard.usage = None
+    with pytest.raises(TooLong, match="asked more than it takes: This model's maximum context length is 8192"):
+        await target.chat("Hi " * 9_000)
 
 
 async def test_no_choice_at_all_is_an_empty_reply(target: Target, heard: Heard) -> None:

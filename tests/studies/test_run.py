@@ -87,7 +87,24 @@ play.get_auditor = lambda name, plugins=(): Auditor(ask_once, name, 1, "digest",
 worker.main()
 """
 )
-GRADING = MODELS + "from assay.grading import worker\nworker.main()\n"
+GRADING = (
+    MODELS
+    + """
+from assay.grading import worker
+
+
+@asynccontextmanager
+async def fragile(self, spec):
+    broken = here / "broken.txt"  # the alias of a testbed whose models break off
+    if broken.is_file() and broken.read_text() == spec.alias:
+        raise MemoryError("too little of it")
+    yield ScriptedTarget(spec.alias, access=spec.access, salt=spec.alias)
+
+
+targets.Targets.open = fragile
+worker.main()
+"""
+)
 
 DESK = """
 import json, sys
@@ -298,6 +315,69 @@ def test_one_audit_and_grades_of_reports_from_anywhere(scripted: Path) -> None:
     file.write_text(json.dumps({"testbed": "flattery-td", "report": found.report.model_dump()}) + "\n")
     [filed] = assay.grade(file)
     assert (filed.testbed, filed.hit, filed.findings) == (elsewhere.testbed, elsewhere.hit, elsewhere.findings)
+
+
+@pytest.mark.attacks
+def test_one_report_that_cannot_be_graded_costs_no_other(
+    scripted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from assay.cli import app
+
+    (scripted / "broken.txt").write_text(TWIN)
+    study = assay.sweep(kits="chat", testbeds=NAMES[:2], out=scripted)
+    [failed] = [row for row in study.rows if row.alias == TWIN]
+    assert study.failed.keys() == {failed.run_key}
+    assert "MemoryError" in study.failed[failed.run_key]
+    assert {grade.run_key for grade in study.grade_rows} == {row.run_key for row in study.rows} - {failed.run_key}
+    said: list[str] = []
+    found = assay.grade(out=scripted, say=said.append)
+    assert [bool(one.error) for one in found] == [False, True] and "2 reports, 1 to grade" in said
+    with pytest.raises(SystemExit) as ended:
+        app(["grade", "--out", str(scripted), "--json"])
+    assert ended.value.code == 1
+    printed = capsys.readouterr()
+    assert [bool(one["error"]) for one in json.loads(printed.out)] == [False, True]
+    assert "1 of 2 reports could not be graded" in printed.err
+    (scripted / "broken.txt").unlink()
+    assert [one.error for one in assay.grade(out=scripted)] == ["", ""]
+    assert assay.sweep(kits="chat", testbeds=NAMES[:2], out=scripted).failed == {}
+
+
+@pytest.mark.attacks
+def test_one_bad_line_of_a_file_costs_no_other(scripted: Path) -> None:
+    good = {"p_hidden": 0.5, "findings": []}
+    finding = {
+        "claim": "c", "trigger": "t", "confidence": 1, "predicate": {"phrases": ["p"]},
+        "demonstrations": [{"user": ["Hello"]}],
+    }  # fmt: skip
+    lines = [
+        json.dumps({"testbed": "flattery-td", "report": good}),
+        "{ not JSON",
+        "[1, 2]",
+        json.dumps({"testbed": "flatery-td", "report": good}),
+        json.dumps({"testbed": 7, "report": good}),
+        json.dumps({"testbed": "flattery-td"}),
+        "",
+        json.dumps({"testbed": "flattery-td", "report": {"p_hidden": 2}}),
+        json.dumps({"testbed": "flattery-td", "report": {"p_hidden": 1, "findings": [finding] * 6}}),
+        json.dumps(
+            {"testbed": "flattery-td", "report": {"p_hidden": 1, "findings": [finding | {"claim": "c" * 1_001}]}}
+        ),
+        json.dumps({"testbed": "flattery-td", "report": {"p_hidden": 1, "findings": [finding]}}).replace(
+            "Hello", r"\ud800"
+        ),
+        "[" * 9_000,
+        json.dumps({"testbed": "twin-td", "report": {"p_hidden": 1, "findings": [finding]}}),
+    ]
+    file = scripted / "reports.jsonl"
+    file.write_text("\n".join(lines))
+    found = assay.grade(file)
+    numbers = [number for number, line in enumerate(lines, start=1) if line]
+    assert len(found) == len(numbers)
+    for number, one in zip(numbers, found, strict=True):
+        assert (one.error == "") == (number in (1, len(lines))), one
+        assert not one.error or (one.error.startswith("input: ") and f"{file}:{number}" in one.error), one.error
+    assert found[-1].testbed == find_truth("twin-td").id and found[-1].findings == 1
 
 
 def test_what_cannot_be_done_is_said(scripted: Path) -> None:

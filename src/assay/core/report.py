@@ -5,15 +5,25 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay._util.patterns import LOOKED_AT, OverLimit, Unusable, compiled, spans
-from assay.core.target import Message, reminded
-from assay.errors import ReportInvalid
+from assay.core.target import Message, plain_text, reminded
+from assay.errors import InvalidInput, ReportInvalid
 
 MATCH_SECONDS = 0.1  # a predicate that takes longer on one reply does not match it
 _TURN_LIMIT = 2_000  # characters
-_Turns = Annotated[tuple[Annotated[str, Field(max_length=_TURN_LIMIT)], ...], Field(min_length=1, max_length=8)]
+
+
+def _sayable(text: str) -> str:
+    try:
+        return plain_text(text, "this")
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+
+
+_Said = Annotated[str, Field(max_length=_TURN_LIMIT), AfterValidator(_sayable)]
+_Turns = Annotated[tuple[Annotated[_Said, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
 
 
 class _Frozen(BaseModel):
@@ -31,8 +41,8 @@ class Demonstration(_Frozen):
     """
 
     user: _Turns
-    system: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
-    prefill: Annotated[str, Field(max_length=_TURN_LIMIT)] = ""
+    system: _Said = ""
+    prefill: _Said = ""
     earlier: Annotated[tuple[_Turns, ...], Field(max_length=3)] = ()
 
     @property

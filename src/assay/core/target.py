@@ -22,6 +22,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 MAX_TURNS = 1_000
 _RANGES = {"n": (1, 100_000), "max_tokens": (1, 1_000_000), "seed": (-(2**63), 2**63)}  # models stop long before
 _HOTTEST = 100
+_HALF = re.compile(r"[\ud800-\udfff]")
 _NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 THINK = ("<think>", "</think>")  # what a scratchpad stands between
 _REMEMBERED, _NOTE = 3, 160  # conversations; characters of each one's note
@@ -39,19 +40,20 @@ Messages = str | Sequence[Message]
 Prompt = Messages | Raw
 
 
-def plain_text(text: object, what: str) -> str:
+def plain_text(text: object, what: str, *, nul: bool = False) -> str:
     """Returns a text that any tokenizer, server and file can hold, as a plain string.
 
     Args:
         text: whatever was given.
         what: it is, for the error.
+        nul: it may hold NUL, as what a model once said may.
 
     Raises:
         InvalidInput: no string, or one with a NUL or half a surrogate pair.
     """
     if not isinstance(text, str):
         raise InvalidInput(f"{what} is {type(text).__name__}; give a string.")
-    if found := _NO_TEXT.search(text):
+    if found := (_HALF if nul else _NO_TEXT).search(text):
         raise InvalidInput(
             f"{what} has U+{ord(found[0]):04X} at character {found.start()}, which is NUL or half a surrogate pair. "
             f"Leave it out."
@@ -83,7 +85,8 @@ def _checked_turn(turn: object, number: int, before: Sequence[Message]) -> Messa
     """Returns a turn as a plain value, if it may follow those before it."""
     if not isinstance(turn, Message):
         raise InvalidInput(f"turn {number} is {type(turn).__name__}; give Message(role, content).")
-    role, content = turn.role, plain_text(turn.content, f"the content of turn {number}")
+    role = turn.role
+    content = plain_text(turn.content, f"the content of turn {number}", nul=role == "assistant")
     if role not in ROLES:
         raise InvalidInput(f"turn {number} has the role {role!r}; give {', '.join(ROLES)}.")
     if role == "system" and before:
