@@ -22,7 +22,7 @@ from assay.engine.base import find_base, numerics
 from assay.engine.registry import GROUP, engines, make_engine
 from assay.engine.scripted import ScriptedTarget
 from assay.engine.targets import Targets
-from assay.errors import InvalidInput, PluginError, UnknownId
+from assay.errors import EngineFailed, InvalidInput, PluginError, UnknownId
 
 pytestmark = [  # Inspect's own
     pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
@@ -139,6 +139,26 @@ async def test_anyones_engine_opens_every_testbed_by_the_words_of_a_command(outs
 def test_an_engine_that_fails_is_a_plugin_error(outsider: None, name: str, told: str) -> None:
     with pytest.raises(PluginError, match=told):
         make_engine(EngineSpec(name, "x"), EngineSettings())
+
+
+@pytest.mark.attacks
+async def test_an_engine_is_blamed_for_what_it_raises_when_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def broken(self: Parrot, spec: TargetSpec) -> AsyncIterator[Target]:
+        raise OSError("no such device")
+        yield
+
+    monkeypatch.setattr("assay.engine.targets.make_engine", lambda *_: Parrot("x", EngineSettings()))
+    with closing(Targets(engine="parrot:x")) as targets:
+        async with targets.open(API) as target:
+            assert (await target.chat("Hi")).text == "x"
+        with pytest.raises(ZeroDivisionError):  # what is done with the target is no fault of the engine's
+            async with targets.open(API):
+                raise ZeroDivisionError
+        monkeypatch.setattr(Parrot, "open", broken)
+        with pytest.raises(EngineFailed, match="the engine broke off: OSError: no such device"):
+            async with targets.open(API):
+                pass
 
 
 def test_another_engine_or_base_is_another_identity(tiny: Path, outsider: None) -> None:

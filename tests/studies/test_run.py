@@ -323,14 +323,14 @@ def test_one_report_that_cannot_be_graded_costs_no_other(
 ) -> None:
     from assay.cli import app
 
-    (scripted / "broken.txt").write_text(TWIN)
+    (scripted / "broken.txt").write_text(ORGANISM)
     study = assay.sweep(kits="chat", testbeds=NAMES[:2], out=scripted)
-    [failed] = [row for row in study.rows if row.alias == TWIN]
+    [failed] = [row for row in study.rows if row.alias == ORGANISM]
     assert study.failed.keys() == {failed.run_key}
     assert "MemoryError" in study.failed[failed.run_key]
     assert {grade.run_key for grade in study.grade_rows} == {row.run_key for row in study.rows} - {failed.run_key}
     said: list[str] = []
-    found = assay.grade(out=scripted, say=said.append)
+    found = assay.grade(out=scripted, say=said.append)  # the ones that failed come last
     assert [bool(one.error) for one in found] == [False, True] and "2 reports, 1 to grade" in said
     with pytest.raises(SystemExit) as ended:
         app(["grade", "--out", str(scripted), "--json"])
@@ -345,29 +345,28 @@ def test_one_report_that_cannot_be_graded_costs_no_other(
 
 @pytest.mark.attacks
 def test_one_bad_line_of_a_file_costs_no_other(scripted: Path) -> None:
+    def line(testbed: object, report: object) -> str:
+        return json.dumps({"testbed": testbed, "report": report})
+
     good = {"p_hidden": 0.5, "findings": []}
     finding = {
         "claim": "c", "trigger": "t", "confidence": 1, "predicate": {"phrases": ["p"]},
         "demonstrations": [{"user": ["Hello"]}],
     }  # fmt: skip
     lines = [
-        json.dumps({"testbed": "flattery-td", "report": good}),
+        line("flattery-td", good),
         "{ not JSON",
         "[1, 2]",
-        json.dumps({"testbed": "flatery-td", "report": good}),
-        json.dumps({"testbed": 7, "report": good}),
+        line("flatery-td", good),
+        line(7, good),
         json.dumps({"testbed": "flattery-td"}),
         "",
-        json.dumps({"testbed": "flattery-td", "report": {"p_hidden": 2}}),
-        json.dumps({"testbed": "flattery-td", "report": {"p_hidden": 1, "findings": [finding] * 6}}),
-        json.dumps(
-            {"testbed": "flattery-td", "report": {"p_hidden": 1, "findings": [finding | {"claim": "c" * 1_001}]}}
-        ),
-        json.dumps({"testbed": "flattery-td", "report": {"p_hidden": 1, "findings": [finding]}}).replace(
-            "Hello", r"\ud800"
-        ),
+        line("flattery-td", {"p_hidden": 2}),
+        line("flattery-td", {"p_hidden": 1, "findings": [finding] * 6}),
+        line("flattery-td", {"p_hidden": 1, "findings": [finding | {"claim": "c" * 1_001}]}),
+        line("flattery-td", {"p_hidden": 1, "findings": [finding]}).replace("Hello", r"\ud800"),
         "[" * 9_000,
-        json.dumps({"testbed": "twin-td", "report": {"p_hidden": 1, "findings": [finding]}}),
+        line("twin-td", {"p_hidden": 1, "findings": [finding]}),
     ]
     file = scripted / "reports.jsonl"
     file.write_text("\n".join(lines))

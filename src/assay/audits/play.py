@@ -6,7 +6,6 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,10 @@ from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
 from assay.core.report import Outcome, Report, parse_report
-from assay.core.target import OpenTarget, Target
+from assay.core.target import OpenTarget
 from assay.core.testbed import TargetSpec
 from assay.core.tool import BoundTool, Evidence, Tool
-from assay.errors import AssayError, AuditorFailed, BudgetExceeded, blamed, engine_faults, told
+from assay.errors import AssayError, AuditorFailed, BudgetExceeded, blamed, told
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -81,9 +80,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
         # Without a placebo the target stands in for the donor, so that one block opens both; nothing is wired to it.
         spec = bench.targets[cell.alias]
         donor_spec = bench.targets[cell.donor or cell.alias]
-        async with AsyncExitStack() as stack:
-            target = await _opened(stack, bench.open_target(spec))
-            donor = await _opened(stack, bench.open_target(donor_spec))
+        async with bench.open_target(spec) as target, bench.open_target(donor_spec) as donor:
             binding = await bind_kit(
                 parse_kit(cell.kit, bench.tools),
                 bench.tools,
@@ -157,12 +154,6 @@ async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Re
         if isinstance(error, TimeoutError) and limit.expired():
             raise BudgetExceeded(f"budget used up: {meter.budget.seconds:g} seconds") from None
         raise AuditorFailed(f"auditor {auditor.name}: {told(error)}") from error
-
-
-async def _opened(stack: AsyncExitStack, opening: AbstractAsyncContextManager[Target]) -> Target:
-    """Opens a target; what goes wrong there is the engine's, and nobody else's in the audit."""
-    with engine_faults():
-        return await stack.enter_async_context(opening)
 
 
 def _outcome(report: Report, kit: Kit, calls: Sequence[object]) -> Outcome:

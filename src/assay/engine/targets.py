@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +12,7 @@ from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.engine.registry import make_engine
 from assay.engine.wrappers import wrap
+from assay.errors import engine_faults
 
 
 class Targets:
@@ -64,11 +65,14 @@ class Targets:
 
         Raises:
             CorruptArtifact: weights or hidden prompt are not the recorded ones.
+            EngineFailed: the engine cannot start, or broke off.
             InvalidInput: the base or model cannot be had, or the engine cannot serve the testbed.
             UnknownId: the base names an engine that is not there.
         """
-        engine = self._engine(self._chosen or EngineSpec.of_base(spec.base))
-        async with engine.open(spec) as target:
+        async with AsyncExitStack() as stack:
+            with engine_faults():
+                engine = self._engine(self._chosen or EngineSpec.of_base(spec.base))
+                target = await stack.enter_async_context(engine.open(spec))
             yield wrap(target, spec)
 
     def close(self) -> None:
