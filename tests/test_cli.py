@@ -119,6 +119,22 @@ def test_an_auditor_that_breaks_the_contract_exits_with_1(tmp_path: Path) -> Non
     assert [row["auditor"] for row in json.loads(listed.stdout)] == ["explorer", "silent"]
 
 
+@pytest.mark.attacks
+def test_a_fault_of_our_own_is_told_from_bad_input_and_from_a_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from assay import cli
+
+    def broken() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "ZeroDivisionError: a bug" in said and "a fault of Assay's own" in said
+
+
 def test_a_missing_plugin_exits_with_2(tmp_path: Path) -> None:
     result = run("tools", "check", str(tmp_path / "none.py"))
     assert result.returncode == 2 and "not a Python file" in result.stderr

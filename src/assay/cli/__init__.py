@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+import traceback
 
 import typer
 
@@ -49,6 +50,11 @@ def main() -> None:
         app()
     except AssayError as error:
         say(f"assay: {error}")
+        sys.exit(2)
+    except Exception:
+        # Not 1, which Python would end with: that is how a command says that its result is "no".
+        traceback.print_exc()
+        say("assay: this is a fault of Assay's own, not of what it was given. Please report it with the lines above.")
         sys.exit(2)
     except _Stopped:
         say(f"\nStopped. What was finished is kept; go on with:\n  assay {shlex.join(sys.argv[1:])}")

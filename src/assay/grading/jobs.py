@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from assay._util.hashing import digest_of
+from assay._util.storable import storable
 from assay._util.yaml_models import Data
 from assay.core.record import as_json
 from assay.core.report import Report
@@ -144,7 +145,7 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: 
             tell("grade", await rows_of(one))
         # Whatever it is, it happened over this report; the engine may fail on its prompts alone.
         except Exception as error:
-            tell("failed", {"run_key": one.run_key, "why": blamed(error)})
+            tell("failed", {"run_key": one.run_key, "why": storable(blamed(error))})
 
     async def rows_of(one: Submitted) -> list[Any]:
         if one.alias not in cases:
