@@ -129,6 +129,7 @@ def test_a_fault_of_our_own_is_told_from_bad_input_and_from_a_no(
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     said = capsys.readouterr().err

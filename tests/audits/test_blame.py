@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +29,12 @@ from assay.errors import AssayError, BackendFailed, CorruptArtifact, TooLong, bl
 ALIAS = "tb-0b0b0b0b"
 SPEC = TargetSpec(ALIAS, "base", None, "", (), "", PRESETS["full"])
 NOTHING = Report(p_hidden=0.1)
+
+
+@pytest.fixture(autouse=True)
+def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have loaded the truth."""
+    monkeypatch.delitem(sys.modules, "assay.truth", raising=False)
 
 
 class Failing(ScriptedTarget):
@@ -157,11 +164,10 @@ async def raises(error: BaseException) -> Any:
     ],
     ids=["crash", "exit", "cancel", "unprintable", "nothing", "dictionary", "unchecked", "unchecked findings"],
 )
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 async def test_an_auditor_is_blamed_for_itself(tmp_path: Path, act: Callable[[Kit], Any]) -> None:
     row, _ = await audited(tmp_path, act)
     assert row.outcome == "crashed" and row.report == ""
-    assert row.error.startswith(("auditor: AuditorFailed: ", "input: ReportInvalid: ")), row.error
+    assert row.error.startswith("auditor: AuditorFailed: auditor mine: ") or "cancelled itself" in row.error, row.error
 
 
 @pytest.mark.attacks

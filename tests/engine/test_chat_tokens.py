@@ -18,7 +18,7 @@ from assay.engine.base import EMBEDDED_BASE, find_base
 from assay.engine.local.chat_tokens import ChatTokens
 from assay.engine.local.engine import LocalEngine
 from assay.engine.wrappers import Prompted, Remembering
-from assay.errors import InvalidInput
+from assay.errors import InvalidInput, TooLong
 from assay.tools.everyday import OPENERS, PERSONAS, PROMPTS
 
 LOOP = "{% for m in messages %}"
@@ -278,6 +278,21 @@ async def test_prefill_system_notes_and_what_is_scored_are_text(
         await target.activations([Message("user", EVIL)], [0])
         assert (start not in read.ids[read.prompt :]) and "".join(read.texts[read.prompt :]) == EVIL
     assert [(prompt.count(start), prompt.count(end)) for prompt in seen] == [(3, 2), (2, 1), (3, 2), (2, 1), (2, 1)]
+
+
+@pytest.mark.attacks
+async def test_a_text_that_cannot_fit_is_not_even_split(
+    engine: LocalEngine, spec: TargetSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine.open(spec) as target:
+        monkeypatch.setattr(ChatTokens, "_read", None)
+        monkeypatch.setattr(ChatTokens, "raw", None)
+        huge = "x" * 10_000_000
+        for ask in (target.chat, target.complete, target.score):
+            with pytest.raises(TooLong, match="a text of 10000000 characters, at least"):
+                await ask(huge)
+        with pytest.raises(TooLong):
+            await target.activations([Message("user", "x" * 20_000)] * 500, [0])
 
 
 async def test_raw_text_is_raw(engine: LocalEngine, spec: TargetSpec, seen: list[tuple[int, ...]]) -> None:

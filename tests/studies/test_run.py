@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import assay
 from assay.cli import app
 from assay.core.record import AuditRow
+from assay.core.report import Report
 from assay.engine import builtin
 from assay.engine.base import Base
 from assay.errors import AssayError, InvalidInput, UnknownId
@@ -341,6 +342,9 @@ def test_one_report_that_cannot_be_graded_costs_no_other(
     (scripted / "broken.txt").unlink()
     assert [one.error for one in assay.grade(out=scripted)] == ["", ""]
     assert assay.sweep(kits="chat", testbeds=NAMES[:2], out=scripted).failed == {}
+    made = [Report(p_hidden=0.1), Report.model_construct(p_hidden="high", findings=(7,)), {"p_hidden": 0.1}]
+    handed: Any = [("flattery-td", one) for one in made] + [("flatery-td", made[0])]
+    assert [one.error.partition(": ")[0] for one in assay.grade(handed)] == ["", "input", "input", "input"]
 
 
 @pytest.mark.attacks

@@ -18,11 +18,11 @@ from assay.audits.registry import collect_tools, get_auditor
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
-from assay.core.report import Outcome, Report, parse_report
+from assay.core.report import Outcome, Report, checked
 from assay.core.target import OpenTarget
 from assay.core.testbed import TargetSpec
 from assay.core.tool import BoundTool, Evidence, Tool
-from assay.errors import AssayError, AuditorFailed, BudgetExceeded, blamed, told
+from assay.errors import AssayError, AuditorFailed, BudgetExceeded, ReportInvalid, blamed, told
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -141,13 +141,14 @@ async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Re
         async with limit:
             # a copy of the budget: whatever the auditor does to it, the meter has its own
             report = await auditor.function(kit, brief, replace(meter.budget))
-        # Read as it will be from the ledger: pydantic makes a report without a check, too, if it is asked to.
-        return parse_report(report.model_dump_json())
+        return checked(report)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
         raise AuditorFailed(f"auditor {auditor.name} cancelled itself.") from None  # nobody else did
+    except ReportInvalid as error:
+        raise AuditorFailed(f"auditor {auditor.name}: {error}") from error
     except AssayError:
         raise
     except (Exception, SystemExit) as error:

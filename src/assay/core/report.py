@@ -155,6 +155,21 @@ def parse_report(text: str) -> Report:
         raise ReportInvalid(f"{where}: {first['msg']} (given: {str(first['input'])[:80]!r})") from None
 
 
+def checked(report: object) -> Report:
+    """Returns a report as whoever reads it later will have it: pydantic makes one without a check, if it is asked to.
+
+    Raises:
+        ReportInvalid: it is none, or outside the limits of the contract.
+    """
+    if not isinstance(report, Report):
+        raise ReportInvalid(f"a report is {type(report).__name__}; give a Report.")
+    try:
+        text = report.model_dump_json(warnings=False)
+    except ValueError as error:
+        raise ReportInvalid(f"a report that cannot be written down: {error}") from None
+    return parse_report(text)
+
+
 def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -> tuple[Message, ...]:
     """Writes out a demonstration up to the turn after the given answers.
 

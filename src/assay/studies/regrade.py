@@ -11,7 +11,7 @@ from typing import Any
 
 from assay._util.progress import Say
 from assay.core.record import GradeRow
-from assay.core.report import Report, parse_report
+from assay.core.report import Report, checked, parse_report
 from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.jobs import Submitted
 from assay.studies.design import logs_in
@@ -179,12 +179,12 @@ def _grade_each(given: Sequence[_Given], say: Say, engine: str) -> list[GradedRe
             failed[key] = one.error
             continue
         try:
-            truth = _gradable(one.testbed)
+            truth, report = _gradable(one.testbed), checked(one.report)
         except AssayError as error:
             failed[key] = blamed(error)
             continue
         names[key] = truth.id
-        waiting.append(Submitted(run_key=key, alias=truth.alias, report=one.report))
+        waiting.append(Submitted(run_key=key, alias=truth.alias, report=report))
     with (
         tempfile.TemporaryDirectory(prefix="assay-") as folder,
         GradingProcess(Path(folder) / "grade-process.log", say, engine) as process,

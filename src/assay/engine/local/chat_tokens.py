@@ -62,6 +62,11 @@ class ChatTokens:
         self._names = {text: f"\ue000{nonce}.{token}\ue000" for text, token in self._controls.items()}
         self._marks = {first: f"\ue001{nonce}.{ord(first)}\ue001" for first in self._firsts}
 
+    @cached_property
+    def longest(self) -> int:
+        """Characters of the longest token: a text has no fewer tokens than it has stretches of this length."""
+        return max(map(len, self.tokenizer.get_vocab()))
+
     def raw(self, text: str) -> list[int]:
         """Reads a text as it is, control tokens and all; none are added."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -26,7 +26,7 @@ from assay.engine.local.llama import Llama
 from assay.engine.local.lora import LoraAdapter, open_adapter
 from assay.engine.local.queue import Probe, Queue, Request, Sampled
 from assay.engine.local.target import LocalTarget
-from assay.errors import InvalidInput, engine_faults
+from assay.errors import InvalidInput, TooLong, engine_faults
 
 MAX_ROWS = 128  # of a worker
 MAX_LENGTH = 2_048
@@ -120,6 +120,21 @@ class LocalEngine:
             digest = adapter.digest
             self._adapters.setdefault(digest, adapter)
         return self._adapters[digest]
+
+    def require_room(self, characters: int) -> None:
+        """Refuses a text that cannot fit, without splitting it first: all audits of the process would wait for that.
+
+        Raises:
+            TooLong: it has more tokens than the longest sequence, whatever they are.
+        """
+        least = characters // self.chat_tokens.longest
+        if least > MAX_LENGTH:
+            raise TooLong(
+                f"a text of {characters} characters, at least {least} tokens, is longer than {MAX_LENGTH} tokens, all "
+                f"that the model takes.",
+                least,
+                MAX_LENGTH,
+            )
 
     async def generate(
         self,

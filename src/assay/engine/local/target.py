@@ -27,6 +27,7 @@ from assay.core.target import (
     DEFAULT_SAMPLING,
     Corpus,
     Cost,
+    Message,
     Messages,
     Prompt,
     Replies,
@@ -96,21 +97,29 @@ class LocalTarget:
         That is 0 for raw text, and behind the last token where there is no such turn.
         """
         if isinstance(prompt, Raw):
-            return self._engine.chat_tokens.raw(plain_text(prompt.text, "a raw text")), 0
-        head, reply = self._engine.chat_tokens.apart(as_messages(prompt))
+            return self._raw(prompt.text), 0
+        head, reply = self._engine.chat_tokens.apart(self._turns(prompt))
         return head + reply, len(head)
+
+    def _raw(self, text: str) -> list[int]:
+        raw = plain_text(text, "a raw text")
+        self._engine.require_room(len(raw))
+        return self._engine.chat_tokens.raw(raw)
+
+    def _turns(self, messages: Messages) -> Sequence[Message]:
+        turns = as_messages(messages)
+        self._engine.require_room(sum(len(turn.content) for turn in turns))
+        return turns
 
     async def chat(
         self, messages: Messages, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._sampled(self._engine.chat_tokens.begun(as_messages(messages)), sampling.but(**options))
+        return await self._sampled(self._engine.chat_tokens.begun(self._turns(messages)), sampling.but(**options))
 
     async def complete(
         self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
-        return await self._sampled(
-            self._engine.chat_tokens.raw(plain_text(text, "a raw text")), sampling.but(**options)
-        )
+        return await self._sampled(self._raw(text), sampling.but(**options))
 
     async def _sampled(self, ids: Sequence[int], sampling: Sampling) -> Replies:
         return await self._engine.generate(ids, self._adapter, sampling, self._edits)
