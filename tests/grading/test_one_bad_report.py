@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Unpack
 
 import pytest
+from nacl.signing import SigningKey
 
 from assay.core.report import Demonstration, Finding, Predicate, Report
 from assay.core.target import DEFAULT_SAMPLING, Messages, Replies, Sampling, SamplingOptions, Target, as_messages
@@ -13,8 +14,10 @@ from assay.engine.scripted import ScriptedTarget
 from assay.errors import BackendFailed, TooLong
 from assay.grading.jobs import GradeJob, Submitted, grade_job
 from assay.grading.reproduce import SAMPLES, TimedPredicate, compare, run_demonstrations
+from assay.grading.signing import Signer
 from assay.testbeds.truths import find_truth
 
+SIGNER = Signer(SigningKey.generate())
 LIMIT = 60  # words a target of these tests takes
 
 
@@ -63,7 +66,7 @@ async def test_one_bad_report_costs_no_other() -> None:
     ]
     told: list[tuple[str, Any]] = []
     await grade_job(
-        GradeJob(asked="grades", reports=reports), open_short, lambda event, data: told.append((event, data))
+        GradeJob(asked="grades", reports=reports), open_short, lambda event, data: told.append((event, data)), SIGNER
     )
     graded = {rows[0]["run_key"]: rows[0] for event, rows in told if event == "grade"}
     assert graded.keys() == {"good", "long", "also good"}
@@ -84,7 +87,10 @@ async def test_the_best_constant_is_sought_among_what_can_be_graded() -> None:
     reports.append(submitted("nowhere", "flattery-td", "Hello").model_copy(update={"alias": "tb-0e0e0e0e"}))
     told: list[tuple[str, Any]] = []
     await grade_job(
-        GradeJob(asked="best-constant", reports=reports), open_short, lambda event, data: told.append((event, data))
+        GradeJob(asked="best-constant", reports=reports),
+        open_short,
+        lambda event, data: told.append((event, data)),
+        SIGNER,
     )
     assert [event for event, _ in told] == ["constant"]
 
