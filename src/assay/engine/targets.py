@@ -58,6 +58,10 @@ class Targets:
         """
         return self._engine(self._chosen or EngineSpec.of_base(spec.base)).identity(spec)
 
+    def machine(self, spec: TargetSpec) -> str:
+        """Describes what this process makes a target's replies with. Opens nothing."""
+        return self._engine(self._chosen or EngineSpec.of_base(spec.base)).machine(spec)
+
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:
         """Opens a testbed's target; an `OpenTarget`.

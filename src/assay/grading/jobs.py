@@ -15,7 +15,12 @@ from assay._util.yaml_models import Data
 from assay.core.record import as_json
 from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
+<<<<<<< HEAD
 from assay.errors import AssayError, InvalidInput
+=======
+from assay.core.testbed import TargetSpec
+from assay.errors import InvalidInput
+>>>>>>> 9f4176f (Machine: what numbers are made with, in every run key, row, grade, table and bench; threads spin briefly; arithmetic is tested in every mode)
 from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
 from assay.grading.digest import grader_digest
@@ -116,12 +121,15 @@ def reports_digest(reports: Iterable[Submitted]) -> str:
     return digest_of(sorted([one.run_key, one.alias, report_digest(one.report)] for one in reports))
 
 
-async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: Signer) -> None:
+async def grade_job(
+    job: GradeJob, open_target: OpenTarget, machine: Callable[[TargetSpec], str], tell: Tell, signer: Signer
+) -> None:
     """Do a job, all of its reports at once so that the engine can batch.
 
     Args:
         job: what is asked, of which reports.
         open_target: opens targets on the engine of this process.
+        machine: describes what that engine makes a target's replies with.
         tell: told `grade` for each report when it is graded, with its rows as plain data; or `constant` at the end,
             with the `SignedConstant` as plain data.
         signer: signs them.
@@ -149,7 +157,8 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: 
         nonce = one.nonce or new_nonce()
         case, report = cases[one.alias], report_digest(one.report)
         graded = await grade_report(one.report, case, swapped_cases(case, pool), open_pair, seed=seed_of(nonce))
-        rows = [replace(row, nonce=nonce) for row in graded.rows(one.run_key, current[one.alias])]
+        made = graded.rows(one.run_key, current[one.alias], machine(load_spec(one.alias)))
+        rows = [replace(row, nonce=nonce) for row in made]
         tell("grade", [as_json(signer.grade(row, one.alias, report)) for row in rows])
 
     await asyncio.gather(*map(grade, job.reports))
