@@ -1,7 +1,7 @@
 """Runs what depends on arithmetic as other machines compute: bfloat16 with and without AMX, emulated, and float32.
 
-Each mode is a process of its own, since oneDNN reads its limit once. A mode that this processor lacks is skipped, and the
-skip says so: on no machine are all of them run, but nothing passes on one that was only tried on another.
+Each mode is a process of its own, since oneDNN reads its limit once. A mode that this processor lacks is skipped, and
+the skip says so.
 """
 
 import os

@@ -108,7 +108,7 @@ def test_openmp_is_told_before_it_is_loaded_and_a_person_has_the_last_word() -> 
     def displayed(**settings: str) -> str:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_"))}
         done = subprocess.run(
-            [sys.executable, "-c", "import assay.engine.local.engine"],
+            [sys.executable, "-c", "from assay.engine.targets import Targets; Targets(); import torch"],
             capture_output=True,
             text=True,
             check=True,

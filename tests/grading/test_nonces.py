@@ -31,7 +31,8 @@ def graded(suite: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(*submitted: Submitted, asked: Any = "grades") -> list[Any]:
         told: list[Any] = []
         job = GradeJob(asked=asked, reports=list(submitted), plan="plan")
-        asyncio.run(grade_job(job, lambda spec: None, lambda event, data: told.append(data), SIGNER))  # type: ignore
+        tell, machine = lambda _event, data: told.append(data), lambda spec: f"the machine of {spec.alias}"
+        asyncio.run(grade_job(job, lambda spec: None, machine, tell, SIGNER))  # type: ignore
         return told
 
     return run

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
+from assay._util.openmp import bound_spinning
 from assay.core.engine import Engine, EngineSettings, EngineSpec
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
@@ -38,6 +39,7 @@ class Targets:
         replies: Path | None = None,
         engine: str = "",
     ) -> None:
+        bound_spinning()  # before an engine loads torch
         self._settings = EngineSettings(say, threads, replies)
         self._engines: dict[EngineSpec, Engine] = {}
         self._chosen = EngineSpec.parse(engine) if engine else None

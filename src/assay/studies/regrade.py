@@ -34,6 +34,7 @@ class GradedReport:
         findings: how many it has.
         details: per finding and per swapped truth, as plain data.
         nonce: that its samples were seeded by.
+        machine: that the grader's replies were made with.
     """
 
     testbed: str
@@ -43,6 +44,7 @@ class GradedReport:
     findings: int
     details: Mapping[str, Any]
     nonce: str
+    machine: str
 
 
 def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
@@ -145,4 +147,6 @@ def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
 
 
 def _graded(testbed: str, kit: str, hit: GradeRow) -> GradedReport:
-    return GradedReport(testbed, kit, hit.raw, hit.null, len(hit.details["findings"]), hit.details, hit.nonce)
+    details = hit.details
+    machine = str(details.get("machine", ""))  # a grade may be of an Assay that did not say
+    return GradedReport(testbed, kit, hit.raw, hit.null, len(details["findings"]), details, hit.nonce, machine)
