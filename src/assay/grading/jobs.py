@@ -15,12 +15,8 @@ from assay._util.yaml_models import Data
 from assay.core.record import as_json
 from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
-<<<<<<< HEAD
-from assay.errors import AssayError, InvalidInput
-=======
 from assay.core.testbed import TargetSpec
-from assay.errors import InvalidInput
->>>>>>> 9f4176f (Machine: what numbers are made with, in every run key, row, grade, table and bench; threads spin briefly; arithmetic is tested in every mode)
+from assay.errors import AssayError, InvalidInput
 from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
 from assay.grading.digest import grader_digest
