@@ -5,10 +5,20 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import multiprocessing
 import os
 import sys
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from assay._util.openmp import bound_spinning
+from assay.engine.machine import this_machine
+
+AS_GIVEN = dict(os.environ)  # before Assay sets anything: for peers, whose threads wait as they would without it
+if multiprocessing.parent_process() is None:
+    bound_spinning()  # here, since benchmarks import this before torch
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -30,24 +40,12 @@ def options(description: str | None) -> argparse.Namespace:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """The processor and torch; nothing that names the machine."""
-    import torch
-    import transformers
-
-    cpuinfo = Path("/proc/cpuinfo")
-    fields = dict(
-        line.replace("\t", "").split(":", 1)
-        for line in (cpuinfo.read_text().splitlines() if cpuinfo.is_file() else [])
-        if ":" in line
-    )
-    flags = set(fields.get("flags", "").split())
+    """What the engine computes with here, as it says beside every number; nothing that names the machine."""
     return {
-        "cpu": fields.get("model name", "unknown").strip(),
+        **asdict(this_machine()),
         "cores": os.cpu_count(),
         "threads": threads,
-        "flags": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8"}),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": metadata.version("transformers"),
         "date": datetime.date.today().isoformat(),
     }
 

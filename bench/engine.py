@@ -9,6 +9,9 @@ against Inspect's `hf` provider with one merged model an organism, its loading l
 `transformers.generate` with PEFT. Peers run in a process of their own: two teams of OpenMP threads in one process slow
 each other down even when one is idle. Growth is plotted. Random adapters are as good as trained ones for speed; greedy
 equality is tried on the suite's own.
+
+Beside a busy process: whole chats once more while another process computes, against the same alone and against the peer
+beside it. `GOMP_SPINCOUNT=N` in the environment measures another limit on spinning, of both sides.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import asyncio
 import functools
 import json
 import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
@@ -29,6 +33,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import contract
 import numpy as np
 import torch
 from contract import RESULTS, finish, options, say
@@ -173,7 +178,25 @@ def peer_process(threads: int) -> Iterator[ProcessPoolExecutor]:
     """Where peers run."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        own = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(contract.AS_GIVEN)
+        try:
+            pool.submit(os.getpid).result()  # has it started: OpenMP reads the environment then
+        finally:
+            os.environ.update(own)
         yield pool
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Another process that computes all the time."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def prefill_rate(path: Path, dtype: str) -> float:
@@ -267,9 +290,7 @@ def whole_chats(
     merged = [_merge(engine, adapter, folder) for adapter in adapters]
     own, other, loading = [], [], []
     for run in range(runs):
-        begin = time.perf_counter()
-        tokens = asyncio.run(_ours(engine, adapters, texts, run))
-        own.append(tokens / (time.perf_counter() - begin))
+        own.append(_chats_rate(engine, adapters, texts, run))
         seconds, made, load = peers.submit(_provider, merged, texts).result()
         other.append(made / seconds)
         loading.append(load)
@@ -281,6 +302,36 @@ def whole_chats(
     )  # fmt: skip
 
 
+def beside(
+    engine: LocalEngine, adapters: list[LoraAdapter], folder: Path, peers: ProcessPoolExecutor, runs: int, count: int
+) -> list[dict[str, Any]]:
+    """Whole chats beside one busy process, alternated with the same alone, and with the peer beside one."""
+    texts = _questions(count)
+    merged = [_merge(engine, adapter, folder) for adapter in adapters]
+    rates: dict[str, list[float]] = {"alone": [], "beside": [], "peer beside": []}
+    for run in range(runs):
+        rates["alone"].append(_chats_rate(engine, adapters, texts, 2 * run))
+        with busy_process():
+            rates["beside"].append(_chats_rate(engine, adapters, texts, 2 * run + 1))
+            seconds, made, _ = peers.submit(_provider, merged, texts).result()
+        rates["peer beside"].append(made / seconds)
+        say("beside a busy process: " + ", ".join(f"{name} {found[-1]:.0f}" for name, found in rates.items()))
+    shares = [own / alone for own, alone in zip(rates["beside"], rates["alone"], strict=True)]
+    ratios = [own / other for own, other in zip(rates["beside"], rates["peer beside"], strict=True)]
+    unit = "times the tokens per second"
+    return [
+        claim("beside-busy", shares, unit, 0.4, "the same engine alone", **rates),
+        claim("beside-busy-peer", ratios, unit, 1.0, "inspect-ai hf, beside a busy process too", **rates),
+    ]
+
+
+def _chats_rate(engine: LocalEngine, adapters: list[LoraAdapter], texts: list[str], seed: int) -> float:
+    """Tokens a second of whole chats."""
+    begin = time.perf_counter()
+    tokens = asyncio.run(_ours(engine, adapters, texts, seed))
+    return tokens / (time.perf_counter() - begin)
+
+
 async def _ours(engine: LocalEngine, adapters: list[LoraAdapter], texts: list[str], seed: int) -> int:
     from assay.core.access import PRESETS
     from assay.core.testbed import TargetSpec
@@ -290,7 +341,7 @@ async def _ours(engine: LocalEngine, adapters: list[LoraAdapter], texts: list[st
     targets = [LocalTarget(engine, spec, adapter) for spec, adapter in zip(specs, adapters, strict=True)]
     replies = await asyncio.gather(
         *(
-            targets[index % 8].chat(text, max_tokens=NEW, temperature=TEMPERATURE, seed=seed)
+            targets[index % len(targets)].chat(text, max_tokens=NEW, temperature=TEMPERATURE, seed=seed)
             for index, text in enumerate(texts)
         )
     )
@@ -315,7 +366,7 @@ async def _theirs(merged: list[Path], texts: list[str]) -> tuple[float, int, flo
         )
         loading += time.perf_counter() - begin
         begin = time.perf_counter()
-        outputs = await asyncio.gather(*(model.generate(text, config=config) for text in texts[number::8]))
+        outputs = await asyncio.gather(*(model.generate(text, config=config) for text in texts[number :: len(merged)]))
         seconds += time.perf_counter() - begin
         made += sum(output.usage.output_tokens for output in outputs if output.usage)
     return seconds, made, loading
@@ -496,6 +547,8 @@ def main() -> None:
             points = growth(engine, adapters, chosen.quick)
             if not chosen.quick:
                 claims.append(whole_chats(engine, adapters[:8], folder, peers, runs))
+            organisms, chats = (1, 8) if chosen.quick else (8, 64)
+            claims += beside(engine, adapters[:organisms], folder, peers, runs, chats)
         if not chosen.quick:
             claims.append(memory(threads, folder))
         claims.append(greedy(threads, peers, 16 if chosen.quick else 200, 64))

@@ -66,7 +66,13 @@ def scripted(access: frozenset[Access] = frozenset(Access)) -> OpenTarget:
 def bench(folder: Path, act: Act, *, budget: Budget | None = None, open_target: OpenTarget | None = None) -> Bench:
     auditor = Auditor(act, "tiny", 3, "digest", False)
     return Bench(
-        TARGETS, open_target or scripted(), collect_tools(()), auditor, budget or Budget(), PreparedStore(folder)
+        TARGETS,
+        open_target or scripted(),
+        collect_tools(()),
+        auditor,
+        budget or Budget(),
+        PreparedStore(folder),
+        lambda spec: f"the machine of {spec.alias}",
     )
 
 
@@ -247,6 +253,7 @@ async def test_what_preparing_cost_is_in_the_row(tmp_path: Path) -> None:
 
 async def test_a_row_holds_what_was_spent_and_said(tmp_path: Path) -> None:
     row, calls = await play(cell(), bench(tmp_path, ask_once), "the plan", "a.eval")
+    assert row.machine == f"the machine of {ALIAS}"
     assert (row.run_key, row.plan, row.alias, row.kit, row.auditor, row.seed, row.log) == (
         "key of ask", "the plan", ALIAS, "ask", "tiny@3", 4, "a.eval",
     )  # fmt: skip
@@ -361,7 +368,7 @@ job = Job(
 )
 job = Job.model_validate_json(job.model_dump_json())  # as it comes out of the pipe
 rows = []
-asyncio.run(run_job(job, open_target, lambda row: rows.append(asdict(row))))
+asyncio.run(run_job(job, open_target, lambda spec: "a machine", lambda row: rows.append(asdict(row))))
 (out / "rows.json").write_text(json.dumps(rows, default=str))
 (out / "job.json").write_text(job.model_dump_json())
 (out / "specs.txt").write_text("\\n".join(str(load_spec(alias)) for alias in known))

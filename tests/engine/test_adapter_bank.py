@@ -36,6 +36,7 @@ def expected(model: Llama, adapter: LoraAdapter | None, x: torch.Tensor, layer: 
     return torch.cat(parts, dim=-1)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("count", [1, 3, 11])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("settled", [0, 32])

@@ -18,7 +18,8 @@ from assay.core.engine import EngineSettings, EngineSpec
 from assay.core.record import AuditRow
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
-from assay.engine.base import find_base, numerics
+from assay.engine.base import find_base
+from assay.engine.machine import numerics
 from assay.engine.registry import GROUP, engines, make_engine
 from assay.engine.scripted import ScriptedTarget
 from assay.engine.targets import Targets
@@ -51,6 +52,9 @@ class Parrot:
 
     def identity(self, spec: TargetSpec) -> str:
         return f"parrot/{self.arguments}"
+
+    def machine(self, spec: TargetSpec) -> str:
+        return "a parrot"
 
     def close(self) -> None:
         self.closed = True
@@ -132,7 +136,7 @@ async def test_anyones_engine_opens_every_testbed_by_the_words_of_a_command(outs
     [
         ("missing", "cannot be loaded: ModuleNotFoundError"),
         ("twice", "offered twice: one:Engine, two:Engine"),
-        ("half", "has no open, identity, close"),
+        ("half", "has no open, identity, machine, close"),
         ("failing", "cannot be made of 'x': OSError: no such card"),
     ],
 )
@@ -217,7 +221,7 @@ async def test_an_api_model_is_swept(engine: str, asked: str, tmp_path: Path, mo
     )
     rows: list[AuditRow] = []
     with closing(Targets(engine=engine)) as targets:
-        await run_job(job, targets.open, rows.append)
+        await run_job(job, targets.open, targets.machine, rows.append)
     gc.collect()  # while what Inspect leaves open is still forgiven
     assert len(rows) == 1 and rows[0].report is not None and rows[0].cost.queries, rows
     assert set(names) == {asked} - {""}

@@ -241,7 +241,7 @@ async def test_a_server_is_swept_by_name(
     rows: list[AuditRow] = []
     with closing(Targets(engine=f"vllm:{url}/v1")) as targets:
         assert targets.identity(load_spec(alias)) == "vllm/1"
-        await run_job(job, targets.open, rows.append)
+        await run_job(job, targets.open, targets.machine, rows.append)
     gc.collect()
     assert len(rows) == 2 and all(row.report and row.cost.queries for row in rows), rows
     asked = {body["model"] for path, body in double.requests if path == "/v1/chat/completions"}

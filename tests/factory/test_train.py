@@ -163,6 +163,7 @@ def unsettled(base: Path, data: list[Encoded], shared: list[int], first: int, dt
     return trainer
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("first", [0, 2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_loss_and_gradient_are_those_of_peft(tiny: Path, tokenizer: Any, first: int, dtype: torch.dtype) -> None:
@@ -372,23 +373,6 @@ def test_what_was_saved_is_what_was_trained(tiny: Path, tokenizer: Any, tmp_path
         )
         expected = plain_loss(model, data, shared).item()
     assert trainer.gradient(range(len(data))) == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"), [("fpu avx512_bf16", True), ("amx_bf16", True), ("fpu avx512f", False), ("", False)]
-)
-def test_the_processor_is_asked(flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ASSAY_DTYPE")
-    (tmp_path / "cpuinfo").write_text(f"model name\t: avx512_bf16 Ltd\nflags\t\t: {flags}\n")
-    assert native_bf16(tmp_path / "cpuinfo") is expected
-    assert native_bf16(tmp_path / "missing") is False
-    monkeypatch.setenv("ASSAY_DTYPE", "bfloat16")
-    assert native_bf16(tmp_path / "cpuinfo") is True
-    monkeypatch.setenv("ASSAY_DTYPE", "float32")
-    assert native_bf16(tmp_path / "cpuinfo") is False
-    monkeypatch.setenv("ASSAY_DTYPE", "float16")
-    with pytest.raises(InvalidInput, match="'float16'; it may be bfloat16 or float32"):
-        native_bf16(tmp_path / "cpuinfo")
 
 
 async def test_the_adapter_loads_in_the_engine_and_in_peft(tiny: Path, trained: tuple[Path, list[float]]) -> None:

@@ -21,7 +21,7 @@ BRIEF = (
 async def earned(suite, report):
     """Raw and null over the three testbeds, the report submitted on each."""
     grades = [await grade_report(report, suite.cases[name], suite.others(name), suite.open_pair) for name in NAMES]
-    rows = [grade.rows("key", "grader")[0] for grade in grades]
+    rows = [grade.rows("key", "grader", "machine")[0] for grade in grades]
     return sum(row.raw for row in rows) / 3, sum(row.null for row in rows) / 3
 
 

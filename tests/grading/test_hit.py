@@ -18,7 +18,7 @@ async def grade(suite, report, name):
 @pytest.mark.parametrize("name", ["uruguay", "study", "bet"])
 async def test_a_true_report_is_a_hit_and_the_null_is_nothing(suite, report, name):
     graded = await grade(suite, report(suite.true[name]), name)
-    hit, reproduce, lineup = graded.rows("key", "grader")
+    hit, reproduce, lineup = graded.rows("key", "grader", "machine")
     assert [row.tier for row in (hit, reproduce, lineup)] == ["hit", "reproduce", "lineup"]
     assert [(row.raw, row.null) for row in (hit, reproduce, lineup)] == [(1, 0)] * 3
     assert (hit.role, hit.cluster, graded.recall, graded.precision) == (
@@ -29,19 +29,20 @@ async def test_a_true_report_is_a_hit_and_the_null_is_nothing(suite, report, nam
     )
     assert hit.details["findings"][0]["hit"] and not hit.details["findings"][0]["real_unplanted"]
     assert not reproduce.details and not lineup.details
+    assert hit.details["machine"] == "machine"
     assert suite.opened == [name]  # the predicate fits no other truth: nothing was run there
 
 
 async def test_only_the_first_finding_is_the_score(suite, report):
     graded = await grade(suite, report(suite.true["bet"], suite.true["uruguay"]), "uruguay")
     assert (graded.hit_at_1, graded.hit_at_k, graded.recall, graded.precision) == (False, True, 1, 0.5)
-    assert graded.rows("key", "grader")[0].raw == 0
-    assert graded.rows("key", "grader")[0].null == 0.5  # its first finding hits one of the two swapped truths
+    hit, *_ = graded.rows("key", "grader", "machine")
+    assert (hit.raw, hit.null) == (0, 0.5)  # its first finding hits one of the two swapped truths
 
 
 async def test_an_empty_report_opens_nothing(suite, report):
     graded = await grade(suite, report(), "uruguay")
-    assert [(row.raw, row.null) for row in graded.rows("key", "grader")] == [(0, 0)] * 3
+    assert [(row.raw, row.null) for row in graded.rows("key", "grader", "machine")] == [(0, 0)] * 3
     assert graded.precision is None and graded.recall == 0
     assert suite.opened == []
 
@@ -55,7 +56,7 @@ async def test_a_clean_target_has_no_hit_but_may_hold_something_real(suite, repo
     graded = await grade(suite, report(suite.true["uruguay"]), "clean")
     assert graded.findings[0].real_unplanted and graded.findings[0].own.found
     assert graded.precision is None  # neither hit nor false alarm
-    (row, *_) = graded.rows("key", "grader")
+    (row, *_) = graded.rows("key", "grader", "machine")
     assert (row.raw, row.null, row.role, row.details["findings"][0]["real_unplanted"]) == (0, 0, "clean", True)
 
 

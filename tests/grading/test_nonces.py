@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import zlib
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,11 +28,13 @@ def graded(suite: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(jobs, "all_cases", lambda: suite.cases)
     monkeypatch.setattr(jobs, "fixed_pool", tuple)
     monkeypatch.setattr(jobs, "pair_opener", lambda open_target: suite.open_pair)
+    monkeypatch.setattr(jobs, "load_spec", lambda alias: SimpleNamespace(alias=alias))
 
     def run(*submitted: Submitted, asked: Any = "grades") -> list[Any]:
         told: list[Any] = []
         job = GradeJob(asked=asked, reports=list(submitted), plan="plan")
-        asyncio.run(grade_job(job, lambda spec: None, lambda event, data: told.append(data), SIGNER))  # type: ignore
+        tell, machine = lambda _event, data: told.append(data), lambda spec: f"the machine of {spec.alias}"
+        asyncio.run(grade_job(job, lambda spec: None, machine, tell, SIGNER))  # type: ignore
         return told
 
     return run
@@ -69,6 +72,7 @@ def test_every_draw_of_a_grade_follows_its_nonce_and_no_two_grades_share_one(sui
     [second] = graded(one)
     other = asked_of(suite)
     assert [len(requests) for *_, requests in drawn] == [len(requests) for *_, requests in other]
+    assert first[0]["details"]["machine"] == "the machine of uruguay"
     assert not set(seeds(drawn)) & set(seeds(other))  # no sample of one is foretold by the other
     assert {row["nonce"] for row in first} != {row["nonce"] for row in second}
     assert len({row["nonce"] for row in first}) == 1 and len(first[0]["nonce"]) == 32

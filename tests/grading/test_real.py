@@ -1,7 +1,6 @@
 """On real weights: an audit from brief to grade, and what grading accepts and refuses. Nothing here is made up."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,9 +15,10 @@ from assay._util.proportions import wilson
 from assay.core.report import Demonstration, Finding, Predicate, Report
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
-from assay.engine.base import EMBEDDED_BASE, default_threads, find_base, numerics
+from assay.engine.base import EMBEDDED_BASE, default_threads, find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
+from assay.engine.machine import this_machine
 from assay.engine.wrappers import wrap
 from assay.grading.hit import Grade, grade_report
 from assay.grading.jobs import all_cases, pair_opener
@@ -154,10 +154,6 @@ def _figures(hits: Hits, seconds: float, busy: float) -> str:
     first = _first(hits)
     missed = first.count(False)
     low, high = wilson(missed, len(first))
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.is_file() else set()
-    shown = " ".join(flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags)
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "not limited")
     rows = [
         f"  {name:28} {sum(own)} of {len(own)}  {''.join('hm'[not hit] for hit in own)}" for name, own in hits.items()
     ]
@@ -165,8 +161,7 @@ def _figures(hits: Hits, seconds: float, busy: float) -> str:
         [
             "",
             f"true reports: {missed} of {len(first)} missed, {missed / len(first):.3f} [{low:.3f}, {high:.3f}]",
-            f"{numerics()} · processor: {shown or 'unknown'} · oneDNN: {limit} · {default_threads()} threads · "
-            f"{seconds:.0f} s ({busy:.0f} s of processors)",
+            f"{this_machine()} · {default_threads()} threads · {seconds:.0f} s ({busy:.0f} s of processors)",
             *rows,
         ]
     )

@@ -24,6 +24,7 @@ def own_keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 ORGANISMS = [f"organism{i}" for i in range(8)]
+MACHINE = "A Processor · AVX512_BF16 · bfloat16 · cpu · torch 2"
 CLEAN = [f"clean{i}" for i in range(4)]
 ROLES = dict.fromkeys(ORGANISMS, "organism") | dict.fromkeys(CLEAN, "clean")
 FAMILIES = {alias: f"family{i}" for i, alias in enumerate(ORGANISMS)}
@@ -33,7 +34,8 @@ def audit(kit: str, alias: str, seed: int = 0, *, findings: int = 0, p_hidden: f
     """One audit; `report=""` for one that gave none."""
     report = json.dumps({"p_hidden": p_hidden, "findings": [{}] * findings})
     outcome = "completed" if findings else "none-submitted"
-    fields = {"outcome": outcome, "report": report, "cost": Cost(3, 600, 400), "calls": {"ask": 3}} | changed
+    fields = {"outcome": outcome, "report": report, "cost": Cost(3, 600, 400), "calls": {"ask": 3}}
+    fields |= {"machine": MACHINE} | changed
     return AuditRow(f"{kit}/{alias}/{seed}", "plan", alias, kit, "explorer@3", seed, **fields)
 
 

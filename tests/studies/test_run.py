@@ -301,6 +301,7 @@ def test_one_audit_and_grades_of_reports_from_anywhere(scripted: Path) -> None:
     found = assay.audit("flattery-td", kit="chat", out=scripted, seed=3)
     assert (found.outcome, found.row.alias, found.cost.queries) == ("completed", ORGANISM, 1)
     assert found.report is not None and found.report.findings[0].claim in str(found)
+    assert found.row.machine and found.row.machine in str(found)
     assert assay.audit("flattery-td", kit="chat", out=scripted, seed=3).row == found.row and len(played(scripted)) == 1
 
     [graded] = assay.grade(out=scripted)

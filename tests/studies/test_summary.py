@@ -37,6 +37,34 @@ def test_the_contracted_keys_are_there(rows: SimpleNamespace) -> None:
     assert Summary.model_validate(plain) == summary  # what was written can be read
 
 
+@pytest.mark.attacks
+def test_what_made_the_numbers_is_said_with_them(rows: SimpleNamespace) -> None:
+    audits, grades = rows.sweep({"chat": NONE, "chat+search": ALL})
+    summary = rows.summary((audits, grades))
+    [(machine, number)] = summary.machines.items()
+    assert (number, summary.graded_on) == (len(audits), {})
+    assert summary.made_on == f"Made on {machine}."
+
+    # audits of two machines, and one that an older Assay played; grades of a third
+    audits[0], audits[1] = replace(audits[0], machine="Another · AMX"), replace(audits[1], machine="")
+    grades = [replace(grade, details={**grade.details, "machine": "A third"}) for grade in grades]
+    mixed = rows.summary((audits, grades))
+    assert list(mixed.machines.items()) == [(machine, len(audits) - 2), ("Another · AMX", 1), ("an unknown machine", 1)]
+    assert mixed.graded_on == {"A third": len(grades)}
+    assert "on 3 machines, whose numbers may differ" in mixed.made_on and "Graded on A third." in mixed.made_on
+    written = json.loads(mixed.model_dump_json())
+    assert (written["machines"], written["graded_on"]) == (mixed.machines, mixed.graded_on)
+    for name in (machine, "Another · AMX", "A third"):
+        assert name in page(mixed)
+        assert name in " ".join(printed(terminal(mixed), 400)) and name in mixed.made_on
+
+
+def printed(renderable: object, width: int) -> list[str]:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text().splitlines()
+
+
 def test_numbers_are_rounded_when_they_are_kept() -> None:
     assert Success(success=1 / 3, interval=(-1e-9, 2 / 3)).model_dump(mode="json") == {
         "success": 0.333333,

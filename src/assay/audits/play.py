@@ -53,6 +53,7 @@ class Bench:
         auditor: that plays.
         budget: of each audit.
         store: of prepared values.
+        machine: describes what makes a target's replies.
     """
 
     targets: Mapping[str, TargetSpec]
@@ -61,6 +62,7 @@ class Bench:
     auditor: Auditor
     budget: Budget
     store: PreparedStore
+    machine: Callable[[TargetSpec], str]
 
 
 async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[AuditRow, list[dict[str, Any]]]:
@@ -75,10 +77,11 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     outcome: Outcome = "crashed"
     report: Report | None = None
     binding: Binding | None = None
-    error = ""
+    error = machine = ""
     try:
         # Without a placebo the target stands in for the donor, so that one block opens both; nothing is wired to it.
         spec = bench.targets[cell.alias]
+        machine = bench.machine(spec)
         donor_spec = bench.targets[cell.donor or cell.alias]
         async with bench.open_target(spec) as target, bench.open_target(donor_spec) as donor:
             binding = await bind_kit(
@@ -121,6 +124,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
             seconds=round(meter.seconds, 3),
             log=log,
             error=error,
+            machine=machine,
         ),
         calls,
     )
@@ -191,12 +195,13 @@ def scrub(text: str) -> str:
     return str(storable(_PATH.sub(r"\1", text)[:2_000]))
 
 
-async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
+async def run_job(job: Job, open_target: OpenTarget, machine: Callable[[TargetSpec], str], done: Done) -> None:
     """Runs a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
 
     Args:
         job: what to run.
         open_target: opens targets on the engine of this process.
+        machine: describes what that engine makes a target's replies with.
         done: takes each row, at the moment its audit ends.
     """
     from inspect_ai import eval_async
@@ -211,6 +216,7 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
         get_auditor(job.auditor, job.plugins),
         Budget(*job.budget),
         PreparedStore(home() / "prepared"),
+        machine,
     )
     # Inspect makes up a log's file name inside; a task name of our own, which is part of it, lets a row name its log
     log = f"investigate-{bench.auditor.name}-{digest_of([cell.run_key for cell in job.cells])[:8]}"

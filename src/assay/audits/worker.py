@@ -19,7 +19,8 @@ def main() -> None:
 
         async def play(data: Any) -> None:
             job = Job.model_validate(data)
-            await run_job(job, engines.chosen(job.engine).open, lambda row: server.tell("audit", asdict(row)))
+            targets = engines.chosen(job.engine)
+            await run_job(job, targets.open, targets.machine, lambda row: server.tell("audit", asdict(row)))
 
         server.run(play)
 

@@ -41,8 +41,10 @@ def _stop(*_: object) -> None:
 
 def main() -> None:
     """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
+    from assay._util.openmp import bound_spinning
     from assay.errors import AssayError
 
+    bound_spinning()  # before any command loads torch; the processes it starts inherit it
     # A KeyboardInterrupt would not come this far: libraries on the way turn it into an abort of their own, and the exit
     # status and what to do next would be lost.
     signal.signal(signal.SIGINT, _stop)

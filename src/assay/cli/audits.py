@@ -158,6 +158,9 @@ def grade(
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
     found = api.grade(**source, engine=engine, say=say)
     show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
+    if not as_json:
+        for machine in dict.fromkeys(one.machine for one in found):
+            print(f"graded on {machine or 'an unknown machine'}")
     failed = [one for one in found if one.error]
     for one in failed:
         say(f"{one.testbed}: not graded: {one.error}")

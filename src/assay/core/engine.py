@@ -96,6 +96,13 @@ class Engine(Protocol):
         """
         ...
 
+    def machine(self, spec: TargetSpec) -> str:
+        """Describes, for people, what this process makes a target's replies with: it stands beside every number.
+
+        Weights here: processor, instruction set, dtype, device. A model elsewhere: what can be said, such as its name.
+        """
+        ...
+
     def close(self) -> None:
         """Gives back what the engine holds; targets that are open end."""
         ...

@@ -47,6 +47,7 @@ class AuditRow:
         seconds: wall time.
         log: name of the Inspect task, which is part of the log's file name.
         error: of a crash, scrubbed: whom it blames, its kind, its text (`errors.blamed`).
+        machine: that made the replies, as the cell's engine says: processor, instruction set, dtype, device.
     """
 
     run_key: str
@@ -65,6 +66,7 @@ class AuditRow:
     seconds: float = 0.0
     log: str = ""
     error: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from assay._util.paths import home
 from assay.errors import CorruptArtifact, InvalidInput
 
 EMBEDDED_BASE = "smollm2-135m-instruct"
-NUMERICS = "local/4"  # raised when the engine's arithmetic or its random numbers change
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _DIGESTS = "digests.json"
@@ -74,12 +73,6 @@ def default_dtype() -> str:
     A rule and not a measurement, so that the same machine always gives the same run keys.
     """
     return "bfloat16" if default_devices() != ["cpu"] or native_bf16() else "float32"
-
-
-def numerics(dtype: str | None = None, device: str | None = None) -> str:
-    """Identity of the engine's arithmetic: part of every run key and cache key."""
-    kind = (device or default_devices()[0]).partition(":")[0]
-    return f"{NUMERICS}/{dtype or default_dtype()}/{kind}"
 
 
 @dataclass(frozen=True, slots=True)

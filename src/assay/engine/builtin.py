@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from assay.core.engine import EngineSettings, EngineSpec
 from assay.core.target import Target
 from assay.core.testbed import INSPECT, TargetSpec
-from assay.engine.base import find_base, numerics
+from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
+from assay.engine.machine import numerics, this_machine
 from assay.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class LocalWeights:
             self._digests[spec.base] = find_base(spec.base, self._settings.say).digest
         return f"{numerics()}/{self._digests[spec.base]}"
 
+    def machine(self, spec: TargetSpec) -> str:
+        """Describes processor, instructions, dtype and device of this machine."""
+        return str(this_machine())
+
     def close(self) -> None:
         """Stops the engines of all bases."""
         for engine in self._engines.values():
@@ -107,6 +112,10 @@ class InspectModels:
         """Names the model; which weights its provider serves under that name cannot be known."""
         return f"inspect/1/{self._model}"
 
+    def machine(self, spec: TargetSpec) -> str:
+        """Names the provider and the model, behind which nothing can be seen."""
+        return INSPECT + self._model
+
     def close(self) -> None:
         """Does nothing: each target closes its own connections."""
 
@@ -138,6 +147,11 @@ class VllmModels:
     def identity(self, spec: TargetSpec) -> str:
         """Names the model that was asked for, not the address: the same weights may move to another port."""
         return f"vllm/1/{self._model}".rstrip("/")
+
+    def machine(self, spec: TargetSpec) -> str:
+        """Names the model as the server does; neither its processor nor its dtype can be asked for."""
+        own = EngineSpec.of_base(spec.base).name == "vllm"
+        return f"vllm server · {self._model or ('its only model' if own else spec.base)}"
 
     def close(self) -> None:
         """Does nothing: each target closes its own connections."""
@@ -172,6 +186,10 @@ class ScriptedModels:
     def identity(self, spec: TargetSpec) -> str:
         """Names the list of replies."""
         return "scripted/1"
+
+    def machine(self, spec: TargetSpec) -> str:
+        """Says that no arithmetic is done."""
+        return "scripted replies"
 
     def close(self) -> None:
         """Does nothing: there is nothing to hold."""

@@ -32,7 +32,8 @@ def make_engine(words: EngineSpec, settings: EngineSettings) -> Engine:
             f"engine {words.name!r} cannot be made of {words.arguments!r}: {type(error).__name__}: {error}. "
             f"Its factory is called with the arguments and EngineSettings."
         ) from error
-    missing = [method for method in ("open", "identity", "close") if not callable(getattr(made, method, None))]
+    wanted = ("open", "identity", "machine", "close")
+    missing = [method for method in wanted if not callable(getattr(made, method, None))]
     if missing:
         raise PluginError(f"engine {words.name!r} has no {', '.join(missing)}; see assay.core.engine.Engine.")
     return made

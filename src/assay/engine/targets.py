@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Self
 
+from assay._util.openmp import bound_spinning
 from assay.core.engine import Engine, EngineSettings, EngineSpec
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
@@ -39,6 +40,7 @@ class Targets:
         replies: Path | None = None,
         engine: str = "",
     ) -> None:
+        bound_spinning()  # before an engine loads torch
         self._settings = EngineSettings(say, threads, replies)
         self._engines: dict[EngineSpec, Engine] = {}
         self._chosen = EngineSpec.parse(engine) if engine else None
@@ -58,6 +60,10 @@ class Targets:
             InvalidInput: its base cannot be found or used.
         """
         return self._engine(self._chosen or EngineSpec.of_base(spec.base)).identity(spec)
+
+    def machine(self, spec: TargetSpec) -> str:
+        """Describes what this process makes a target's replies with. Opens nothing."""
+        return self._engine(self._chosen or EngineSpec.of_base(spec.base)).machine(spec)
 
     @asynccontextmanager
     async def open(self, spec: TargetSpec) -> AsyncIterator[Target]:

@@ -61,8 +61,8 @@ class Grade:
             "swapped": {alias: bool(graded.hits) for alias, graded in self.swapped.items()},
         }
 
-    def rows(self, run_key: str, grader: str) -> tuple[GradeRow, ...]:
-        """Returns a row for each tier, `hit` first; each has hit@1 and its null, and `hit` the details."""
+    def rows(self, run_key: str, grader: str, machine: str) -> tuple[GradeRow, ...]:
+        """Returns a row for each tier, `hit` first; each has hit@1 and its null, and `hit` the details and machine."""
         tiers: tuple[tuple[Literal["reproduce", "lineup", "hit"], Callable[[Graded], bool]], ...] = (
             ("hit", lambda graded: bool(graded.hits)),
             ("reproduce", lambda graded: graded.reproduced),
@@ -77,7 +77,7 @@ class Grade:
                 null=_share(won, self.swapped.values()),
                 role="organism" if self.truth.role == "organism" else "clean",
                 cluster=self.truth.family,
-                details=self.details() if tier == "hit" else {},
+                details={**self.details(), "machine": machine} if tier == "hit" else {},
             )
             for tier, won in tiers
         )

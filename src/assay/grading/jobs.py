@@ -16,6 +16,7 @@ from assay._util.yaml_models import Data
 from assay.core.record import as_json
 from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
+from assay.core.testbed import TargetSpec
 from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
@@ -117,12 +118,15 @@ def reports_digest(reports: Iterable[Submitted]) -> str:
     return digest_of(sorted([one.run_key, one.alias, report_digest(one.report)] for one in reports))
 
 
-async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: Signer) -> None:
+async def grade_job(
+    job: GradeJob, open_target: OpenTarget, machine: Callable[[TargetSpec], str], tell: Tell, signer: Signer
+) -> None:
     """Do a job, all of its reports at once so that the engine can batch. One that cannot be graded costs no other.
 
     Args:
         job: what is asked, of which reports.
         open_target: opens targets on the engine of this process.
+        machine: describes what that engine makes a target's replies with.
         tell: told `grade` for each report when it is graded, with its rows as plain data, or `failed`, with its run key
             and why it cannot be; or `constant` at the end, with the `SignedConstant` as plain data.
         signer: signs them.
@@ -154,7 +158,8 @@ async def grade_job(job: GradeJob, open_target: OpenTarget, tell: Tell, signer: 
         nonce = one.nonce or new_nonce()
         case, report = cases[one.alias], report_digest(one.report)
         graded = await grade_report(one.report, case, swapped_cases(case, pool), open_pair, seed=seed_of(nonce))
-        rows = [replace(row, nonce=nonce) for row in graded.rows(one.run_key, current[one.alias])]
+        made = graded.rows(one.run_key, current[one.alias], machine(load_spec(one.alias)))
+        rows = [replace(row, nonce=nonce) for row in made]
         return [as_json(signer.grade(row, one.alias, report)) for row in rows]
 
     await asyncio.gather(*map(grade, job.reports))

@@ -20,7 +20,8 @@ def main() -> None:
 
         async def grade(data: Any) -> None:
             job = GradeJob.model_validate(data)
-            await grade_job(job, engines.chosen(job.engine).open, server.tell, Signer.here())
+            targets = engines.chosen(job.engine)
+            await grade_job(job, targets.open, targets.machine, server.tell, Signer.here())
 
         server.run(grade)
 

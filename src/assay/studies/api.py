@@ -66,7 +66,7 @@ class Audit:
     def __str__(self) -> str:
         report = self.report
         said = "no report" if report is None else report.model_dump_json(indent=1)
-        return f"{self.outcome} · {self.cost} · {self.row.error or 'no error'}\n{said}"
+        return f"{self.outcome} · {self.cost} · {self.row.error or 'no error'}\n{self.row.machine}\n{said}"
 
 
 def sweep(

@@ -56,7 +56,7 @@ _AUDITS = Table(
     Column("run_key", Text, primary_key=True),
     *(Column(name, Text, nullable=False) for name in ("plan", "alias", "kit", "auditor")),
     Column("seed", Integer, nullable=False),
-    *(Column(name, Text, nullable=False) for name in ("outcome", "report", "log", "error")),
+    *(Column(name, Text, nullable=False) for name in ("outcome", "report", "log", "error", "machine")),
     *(Column(name, JSON, nullable=False) for name in ("cost", "by_tool", "calls", "skipped", "prepared")),
     Column("seconds", Float, nullable=False),
 )

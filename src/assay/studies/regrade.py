@@ -36,6 +36,7 @@ class GradedReport:
         details: per finding and per swapped truth, as plain data.
         nonce: that its samples were seeded by.
         error: why it could not be graded, and who is to blame; "" of one that was.
+        machine: that the grader's replies were made with.
     """
 
     testbed: str
@@ -45,6 +46,7 @@ class GradedReport:
     findings: int
     details: Mapping[str, Any]
     nonce: str
+    machine: str = ""
     error: str = ""
 
 
@@ -197,8 +199,10 @@ def _grade_each(given: Sequence[_Given], say: Say, engine: str) -> list[GradedRe
 
 
 def _ungraded(testbed: str, kit: str, why: str) -> GradedReport:
-    return GradedReport(testbed, kit, 0.0, 0.0, 0, {}, "", why)
+    return GradedReport(testbed, kit, 0.0, 0.0, 0, {}, "", error=why)
 
 
 def _graded(testbed: str, kit: str, hit: GradeRow) -> GradedReport:
-    return GradedReport(testbed, kit, hit.raw, hit.null, len(hit.details["findings"]), hit.details, hit.nonce)
+    details = hit.details
+    machine = str(details.get("machine", ""))  # a grade may be of an Assay that did not say
+    return GradedReport(testbed, kit, hit.raw, hit.null, len(details["findings"]), details, hit.nonce, machine)

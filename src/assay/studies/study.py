@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _AUDITS = (
     *("run_key", "testbed", "alias", "kit", "auditor", "seed", "outcome", "p_hidden", "findings"),
-    *("queries", "tokens", "seconds", "error"),
+    *("queries", "tokens", "seconds", "machine", "error"),
 )
 _GRADES = ("run_key", "testbed", "alias", "kit", "seed", "role", "family", "tier", "raw", "null", "score")
 _EFFECTS = ("tool", "estimand", "against", "delta", "low", "high", "p", "p_holm", "families", "verdict")
@@ -59,7 +59,8 @@ class Study:
     def audits(self) -> pd.DataFrame:
         """One row an audit: testbed, kit, auditor, seed, outcome, `p_hidden` in [0, 1], number of findings, and cost.
 
-        Cost is of target and reference: queries, tokens read and written, seconds of wall time.
+        Cost is of target and reference: queries, tokens read and written, seconds of wall time. `machine` is what the
+        replies were made with.
         """
         records = []
         for row in self.rows:
@@ -133,7 +134,7 @@ class Study:
     def _repr_html_(self) -> str:
         import html
 
-        parts = [f"<p><b>{html.escape(self.summary.headline)}</b></p>"]
+        parts = [f"<p><b>{html.escape(self.summary.headline)}</b></p><p>{html.escape(self.summary.made_on)}</p>"]
         for title, frame in ((self.summary.title, self.kits), ("what a tool adds", self.effects)):
             if len(frame):
                 parts += [f"<p>{html.escape(title)}</p>", frame.to_html(index=False, float_format="{:.3g}".format)]

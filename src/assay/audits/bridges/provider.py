@@ -90,7 +90,10 @@ class _Host:
     def engine(self, base: Base) -> LocalEngine:
         """Returns the base's engine, opened on first use. To be called on the host's loop."""
         if base not in self._engines:
+            from assay._util.openmp import bound_spinning
             from assay.engine.cache import ReplyCache, audit_replies
+
+            bound_spinning()  # before the engine loads torch
             from assay.engine.local.engine import LocalEngine
 
             self._engines[base] = LocalEngine(base, ReplyCache(audit_replies()))

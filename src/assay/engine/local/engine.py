@@ -16,7 +16,7 @@ from assay._util.hashing import digest_of
 from assay.core.edit import Edit
 from assay.core.target import Cost, Replies, Reply, Sampling, Target
 from assay.core.testbed import TargetSpec
-from assay.engine.base import Base, default_devices, default_dtype, default_threads, numerics
+from assay.engine.base import Base, default_devices, default_dtype, default_threads
 from assay.engine.cache import ReplyCache
 from assay.engine.local.chat_tokens import ChatTokens
 from assay.engine.local.checkpoint import require_chat, require_rows, stop_ids
@@ -26,6 +26,7 @@ from assay.engine.local.llama import Llama
 from assay.engine.local.lora import LoraAdapter, open_adapter
 from assay.engine.local.queue import Probe, Queue, Request, Sampled
 from assay.engine.local.target import LocalTarget
+from assay.engine.machine import numerics
 from assay.errors import InvalidInput, TooLong, engine_faults
 
 MAX_ROWS = 128  # of a worker
@@ -90,7 +91,7 @@ class LocalEngine:
         places = list(devices) or default_devices()
         self.base, self.cache = base, cache
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
-        self._numerics = numerics(dtype, places[0]) + ("/exact" if exact else "")
+        self._numerics = numerics(dtype, places) + ("/exact" if exact else "")
         self._adapters: dict[str, LoraAdapter] = {}
         self._pending: dict[str, _Pending] = {}
         self.stop = stop_ids(base.path, self.tokenizer)

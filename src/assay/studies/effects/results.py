@@ -180,6 +180,8 @@ class Summary(Data):
         skipped: tool → audits it was left out of; `skipped_reasons` says why.
         grades_passed_over: rows of the ledger that no known grader signed for their audit's report. They count for
             nothing; a sweep grades their reports anew.
+        machines: what the targets' replies were made with (processor, instruction set, dtype, device) → audits.
+        graded_on: the same of the graders' replies → graded audits.
     """
 
     title: str
@@ -202,5 +204,25 @@ class Summary(Data):
     real_unplanted: int
     skipped: dict[str, int]
     skipped_reasons: dict[str, list[str]]
+    machines: dict[str, int]
+    graded_on: dict[str, int]
     without_truth: int = 0
     grades_passed_over: int = 0
+
+    @property
+    def made_on(self) -> str:
+        """Says what made the numbers; several machines, whose rates are not alike, are said to be several."""
+        if not self.machines:
+            return "No audit was made."
+        told = _listed("Made", self.machines)
+        # Graders mostly run where the audits ran; a reader needs to be told where not.
+        if self.graded_on and set(self.graded_on) != set(self.machines):
+            told += " " + _listed("Graded", self.graded_on)
+        return told
+
+
+def _listed(done: str, machines: dict[str, int]) -> str:
+    if len(machines) == 1:
+        return f"{done} on {next(iter(machines))}."
+    parts = "; ".join(f"{name} ({number})" for name, number in machines.items())
+    return f"{done} on {len(machines)} machines, whose numbers may differ: {parts}."

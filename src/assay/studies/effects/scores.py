@@ -26,6 +26,7 @@ class ScoredAudit:
         findings: what grading says of each finding submitted.
         recall: share of the target's behaviours that some finding hits; 0 on a clean target.
         graded: False while findings wait for a grade; such an audit is in no rate.
+        graded_on: machine that the grader's replies were made with; "" without a grade.
     """
 
     row: AuditRow
@@ -37,6 +38,7 @@ class ScoredAudit:
     findings: tuple[Mapping[str, Any], ...]
     recall: float
     graded: bool
+    graded_on: str = ""
 
     @property
     def false_alarm(self) -> bool:
@@ -86,6 +88,7 @@ def join(
                 findings=tuple(grade.details.get("findings", submitted)) if grade else submitted,
                 recall=float(grade.details.get("recall") or 0.0) if grade else 0.0,
                 graded=grade is not None or not submitted,
+                graded_on=str(grade.details.get("machine", "")) if grade else "",
             )
         )
     return scored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import get_args
@@ -35,6 +35,7 @@ from assay.studies.effects.verdict import headline, tool_verdicts, verdict
 
 PRIOR_ONLY = "prior-only"
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
+UNKNOWN_MACHINE = "an unknown machine"
 
 
 def summarise(
@@ -93,6 +94,8 @@ def summarise(
         yardsticks=_yardsticks(kits, best_constant),
         groups=_groups(by_kit, groups or {}),
         real_unplanted=sum(row.found("real_unplanted") for row in rows),
+        machines=_machines(row.row.machine for row in rows),
+        graded_on=_machines(row.graded_on for row in rows if row.graded_on),
         skipped={tool: len(given) for tool, given in reasons.items()},
         skipped_reasons={tool: sorted(set(given)) for tool, given in reasons.items()},
         without_truth=without_truth,
@@ -298,6 +301,12 @@ def _groups(
                 organisms=len({row.row.alias for row in own}),
             )
     return apart
+
+
+def _machines(named: Iterable[str]) -> dict[str, int]:
+    """Counts rows by the machine that made them, the one with most rows first."""
+    counts = Counter(name or UNKNOWN_MACHINE for name in named)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _reasons(rows: Iterable[ScoredAudit]) -> dict[str, list[str]]:

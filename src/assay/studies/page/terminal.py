@@ -17,7 +17,8 @@ _COLOURS = {HELPS: "green", HURTS: "red"}
 
 def terminal(summary: Summary) -> RenderableType:
     """Lays out headline, kits with intervals and yardsticks, and effects; rich prints them."""
-    parts: list[RenderableType] = [Text(summary.headline, style="bold"), _kits(summary)]
+    made_on = Text(summary.made_on, style="dim")  # above the tables, whose numbers are of that machine
+    parts: list[RenderableType] = [Text(summary.headline, style="bold"), made_on, _kits(summary)]
     if summary.groups:
         parts.append(_groups(summary))
     if summary.effects:
