@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
@@ -179,13 +180,14 @@ def scrub(text: str) -> str:
     return _PATH.sub(r"\1", text)[:2_000]
 
 
-async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
+async def run_job(job: Job, open_target: OpenTarget, done: Done, logs: Path) -> None:
     """Runs a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
 
     Args:
         job: what to run.
         open_target: opens targets on the engine of this process.
         done: takes each row, at the moment its audit ends.
+        logs: folder of Inspect's logs.
     """
     from inspect_ai import eval_async
 
@@ -213,7 +215,7 @@ async def run_job(job: Job, open_target: OpenTarget, done: Done) -> None:
     await eval_async(
         _task(log, job.cells, one),
         model="none/none",
-        log_dir=str(job.logs),
+        log_dir=str(logs),
         log_format="eval",
         # All at once: what they ask for in the same moment shares the engine's batches.
         max_samples=len(job.cells),

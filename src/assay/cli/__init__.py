@@ -40,8 +40,11 @@ def _stop(*_: object) -> None:
 
 def main() -> None:
     """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
+    from assay._util.process_title import hide_command_line
     from assay.errors import AssayError
 
+    # Processes that play audits can read the command lines of those that started them, and this one names testbeds.
+    hide_command_line("assay")
     # A KeyboardInterrupt would not come this far: libraries on the way turn it into an abort of their own, and the exit
     # status and what to do next would be lost.
     signal.signal(signal.SIGINT, _stop)

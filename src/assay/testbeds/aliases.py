@@ -1,0 +1,69 @@
+"""Makes aliases: names under which audits know testbeds, and which tell nothing of them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from assay._util.atomic import make_folder
+from assay.errors import NotWritten
+from assay.testbeds.seal import key_path, read_key
+
+_KEY = "_aliases"  # no suite can be called so
+_ALIAS = re.compile(r"tb-[0-9a-f]{8}")
+
+
+def is_alias(name: str) -> bool:
+    """Tells whether a name has the form of the aliases made here."""
+    return _ALIAS.fullmatch(name) is not None
+
+
+def random_alias() -> str:
+    """Draws an alias for a testbed that is registered: `tb-` and eight hex digits."""
+    return f"tb-{secrets.token_hex(4)}"
+
+
+def keyed_alias(name: str) -> str:
+    """Returns the alias that a testbed has on this installation, the same each time.
+
+    It depends on a secret that lies with the keys: whoever has the list of names cannot find out which one an alias
+    stands for.
+
+    Args:
+        name: full id.
+
+    Raises:
+        NotWritten: there is no secret yet, and it cannot be kept.
+    """
+    return f"tb-{hmac.new(_secret(key_path(_KEY)), name.encode(), hashlib.sha256).hexdigest()[:8]}"
+
+
+def guessable_alias(name: str) -> str:
+    """Returns the alias that earlier versions gave: a digest of the name, which anybody can compute."""
+    return f"tb-{hashlib.sha256(f'assay/elsewhere/1|{name}'.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def _secret(path: Path) -> bytes:
+    """Reads the secret of aliases, drawn at random the first time."""
+    if not path.exists():
+        make_folder(path.parent)
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(32) + "\n")
+            # A link is made whole or not at all, and not in another's place: of two processes, both use the first's.
+            os.link(scratch, path)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise NotWritten(path, error) from None
+        finally:
+            scratch.unlink(missing_ok=True)
+    return read_key(path)
