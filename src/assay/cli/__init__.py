@@ -11,7 +11,7 @@ import typer
 from assay.cli.auditors import auditors
 from assay.cli.audits import audits
 from assay.cli.organisms import organisms
-from assay.cli.show import say
+from assay.cli.show import say, speak_plainly
 from assay.cli.suites import suites
 from assay.cli.testbeds import testbeds
 from assay.cli.tools import tools
@@ -45,6 +45,7 @@ def main() -> None:
 
     # Processes that play audits can read the command lines of those that started them, and this one names testbeds.
     hide_command_line("assay")
+    speak_plainly()
     # A KeyboardInterrupt would not come this far: libraries on the way turn it into an abort of their own, and the exit
     # status and what to do next would be lost.
     signal.signal(signal.SIGINT, _stop)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import Json, SuiteFolder, say, show
+from assay.cli.show import Json, SuiteFolder, say, show, tell
 
 testbeds = typer.Typer(invoke_without_command=True)
 
@@ -34,7 +34,7 @@ def testbeds_list(
         if broken := [row["alias"] for row in rows if row["role"] == "broken"]:
             say(f"{len(broken)} cannot be used ({', '.join(broken[:3])}): assay testbeds validate says why.")
         if len(here) < len(rows):
-            print(f"and {len(rows) - len(here)} published organisms and deployed models to fetch: assay testbeds --all")
+            tell(f"and {len(rows) - len(here)} published organisms and deployed models to fetch: assay testbeds --all")
 
 
 @testbeds.command("validate")
