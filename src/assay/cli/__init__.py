@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import signal
 import sys
@@ -30,6 +31,12 @@ app.add_typer(suites, name="suites")
 app.add_typer(tools, name="tools")
 
 
+_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
+
+
 class _Stopped(BaseException):
     """Ctrl-C, as something no library turns into an abort of its own."""
 
@@ -53,6 +60,12 @@ def main() -> None:
         app()
     except AssayError as error:
         say(f"assay: {error}")
+        sys.exit(2)
+    except OSError as error:
+        # A folder that may not be written, wherever it was noticed, is nothing that a traceback would explain.
+        if error.errno not in _OF_THE_SYSTEM:
+            raise
+        say(f"assay: {error.filename or 'a file'}: {error.strerror}. Give another folder, or see to this one.")
         sys.exit(2)
     except _Stopped:
         say(f"\nStopped. What was finished is kept; go on with:\n  assay {shlex.join(sys.argv[1:])}")

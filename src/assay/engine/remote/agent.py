@@ -64,7 +64,7 @@ class AgenticTarget(RemoteTarget):
 
         Raises:
             BackendFailed: the agent's process failed; with the end of what it said.
-            InvalidInput: a prefill, or values no engine can sample with.
+            InvalidInput: a prefill, a sandbox that is not there, or values no engine can sample with.
         """
         turns, sampling = as_messages(messages), sampling.but(**options)
         if turns[-1].role != "user":
@@ -135,6 +135,11 @@ async def _process(job: dict[str, Any]) -> dict[str, Any]:
                 await process.wait()
             raise
     if process.returncode:
+        if b"SandboxEnvironment type" in errors:  # what packages add cannot be known beforehand
+            raise InvalidInput(
+                f"{SANDBOX} is {job['sandbox']!r}, and Inspect has no such sandbox here. Give docker, local, or the "
+                f"name of one that an installed package adds."
+            )
         raise BackendFailed(f"the agent's process failed: {errors.decode(errors='replace')[-_TAIL:].strip()}")
     found: dict[str, Any] = json.loads(said)
     return found
