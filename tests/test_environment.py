@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import assay
 from assay._util.cpu import native_bf16
 from assay._util.environment import environment_of_worker
 from assay._util.paths import home
+from assay._util.process_title import hide_command_line
 from assay.auditors.explorer.calibration import own_files
 from assay.engine.base import default_devices, default_threads, require_devices
 from assay.engine.remote.agent import _process
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
+from assay.studies import rooms
 from assay.testbeds.seal import find_key, key_path
 from assay.testbeds.suites import suites
 
@@ -45,12 +48,12 @@ WRONG: dict[str, tuple[Callable[[], object], Mapping[str, str]]] = {  # what rea
     "ASSAY_KEYS": (lambda: find_key("embedded"), {__file__: "a folder"}),
     "ASSAY_PASS_ENV": (
         environment_of_worker,
-        {"A B": "commas", "*": "names", "ASSAY_KEYS": "Assay's own", "A,,B": "A"},
+        {"A B": "commas", "*": "names", "ASSAY_KEYS": "Assay's own", "A,,B": ""},
     ),
     "ASSAY_SANDBOX": (_sandbox, {"no-such-sandbox": "docker, local"}),
     "ASSAY_SUITES": (
         suites,
-        {"/no/such/folder": "folders of suites", __file__: "folders of suites", "/usr/..": "small"},
+        {"/no/such/folder": "folders of suites", __file__: "folders of suites", "/": "small"},
     ),
     "ASSAY_THREADS": (default_threads, dict.fromkeys(("0", "-1", "two", "1.5", "9" * 5_000, "2000"), "1 to 1024")),
     "VLLM_API_KEY": (_vllm, {"two\nlines": "printable ASCII", "schlüssel": "printable ASCII"}),
@@ -169,6 +172,23 @@ def test_the_working_folder_is_on_no_search_path(tmp_path: Path, monkeypatch: py
     paths = ["", ".", str(tmp_path), "lib", "/opt/lib", str(tmp_path / "lib" / "..")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     assert environment_of_worker()["PYTHONPATH"] == os.pathsep.join([str(tmp_path / "lib"), "/opt/lib"])
+
+
+def test_what_linux_alone_has_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS has no affinity and no /proc; Windows has no file locks either."""
+    monkeypatch.delenv("ASSAY_THREADS", raising=False)
+    monkeypatch.delenv("ASSAY_DTYPE", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert default_threads() == (os.cpu_count() or 1)
+    assert native_bf16(tmp_path / "no-cpuinfo") is False
+    monkeypatch.setitem(sys.modules, "setproctitle", None)
+    assert hide_command_line("assay") is False
+    monkeypatch.setattr(rooms, "fcntl", None)
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    room = rooms.Room.open(tmp_path / "logs" / "said.log")
+    room.said.write_text("a word")
+    room.close()
+    assert (tmp_path / "logs" / "said.log").read_text() == "a word" and not room.path.exists()
 
 
 UNWRITABLE = Path("/sys/assay-cannot-be-here")  # not even root makes a folder there

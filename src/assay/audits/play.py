@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
+from assay._util.visible import visible
 from assay.audits.cell import BRIEF, Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
@@ -166,7 +167,7 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
             except Exception as error:
                 call["error"] = scrub(str(error))
                 raise
-            call["text"] = evidence.text
+            call["text"] = visible(evidence.text)
             return evidence
 
         return BoundTool(known[name], invoke)
@@ -176,8 +177,8 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
 
 
 def scrub(text: str) -> str:
-    """Takes paths out of an error's text: a path can tell where weights come from."""
-    return _PATH.sub(r"\1", text)[:2_000]
+    """Takes paths out of an error's text, as they can tell where weights come from; control characters are shown."""
+    return visible(_PATH.sub(r"\1", text))[:2_000]
 
 
 async def run_job(job: Job, open_target: OpenTarget, done: Done, logs: Path) -> None:
