@@ -5,14 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from pathlib import Path
 
-from assay._util.atomic import make_folder
-from assay.errors import NotWritten
-from assay.testbeds.seal import key_path, read_key
+from assay.testbeds.seal import key_path, read_key, write_key
 
 _KEY = "_aliases"  # no suite can be called so
 _ALIAS = re.compile(r"tb-[0-9a-f]{8}")
@@ -51,19 +48,6 @@ def guessable_alias(name: str) -> str:
 @functools.cache
 def _secret(path: Path) -> bytes:
     """Reads the secret of aliases, drawn at random the first time."""
-    if not path.exists():
-        make_folder(path.parent)
-        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_hex(32) + "\n")
-            # A link is made whole or not at all, and not in another's place: of two processes, both use the first's.
-            os.link(scratch, path)
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise NotWritten(path, error) from None
-        finally:
-            scratch.unlink(missing_ok=True)
+    if not path.is_file():
+        write_key(path)
     return read_key(path)
