@@ -209,7 +209,7 @@ def test_what_is_printed_is_no_answer_and_what_is_read_is_no_job(
 @pytest.mark.attacks
 def test_an_audit_process_does_not_open_the_keys(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file that a whole audit opens is watched; the grader's are, too, so that the watch is known to see."""
-    home, opened = folders / "home", folders / "seen"
+    home, opened, keys = folders / "home", folders / "seen", folders / "keys-canary"
     watched = """
 import sys
 def watch(event, details):
@@ -223,14 +223,14 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 open(found, "w").write("\\n".join(with_keys))
 """
     for kind, module in ((processes.AuditProcess, "audits"), (processes.GradingProcess, "grading")):
-        words = (str(opened / module), f"assay.{module}.worker", str(home / "keys"))
+        words = (str(opened / module), f"assay.{module}.worker", str(keys))
         monkeypatch.setattr(kind, "command", (sys.executable, "-W", "ignore", "-c", watched, *words))
     monkeypatch.setenv("ASSAY_HOME", str(home))
     suite = home / "suites" / "sealed-one"
     (suite / "testbeds").mkdir(parents=True)
     (suite / "answers").mkdir()
-    (home / "keys").mkdir()
-    (home / "keys" / "sealed-one.key").write_text("00" * 32)
+    (keys / "sealed-one.key").write_text("00" * 32)
+    monkeypatch.setenv("ASSAY_KEYS", str(keys))
     file = folders / "plugins" / "finder.py"
     file.write_text(FINDER, encoding="utf-8")
     study = assay.sweep(
