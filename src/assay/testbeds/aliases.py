@@ -9,15 +9,15 @@ import re
 import secrets
 from pathlib import Path
 
+from assay.core.testbed import ALIAS
 from assay.testbeds.seal import key_path, read_key, write_key
 
 _KEY = "_aliases"  # no suite can be called so
-_ALIAS = re.compile(r"tb-[0-9a-f]{8}")
 
 
 def is_alias(name: str) -> bool:
     """Tells whether a name has the form of the aliases made here."""
-    return _ALIAS.fullmatch(name) is not None
+    return re.fullmatch(ALIAS, name) is not None
 
 
 def random_alias() -> str:
