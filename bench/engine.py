@@ -412,8 +412,12 @@ def _measure_memory(folder: Path, threads: int) -> None:
     """Print bytes: files; tensors held (weights, slots, keys and values); what base and adapters add to the process."""
 
     def resident() -> int:
-        status = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+        status = Path("/proc/self/status")
+        if status.is_file():
+            lines = status.read_text().splitlines()
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+        told = subprocess.run(["ps", "-o", "rss=", "-p", str(os.getpid())], capture_output=True, text=True, check=True)
+        return int(told.stdout) * 1024  # macOS has no /proc
 
     from transformers import AutoTokenizer
 

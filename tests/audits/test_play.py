@@ -364,11 +364,11 @@ for kit in ("all", "chat+~search"):
     cells.append(Cell(run_key=f"all-{kit}", alias=known[1], kit=kit, seed=0, donor=known[-1]))
 job = Job(
     cells=cells, targets={alias: load_spec(alias) for alias in known}, auditor="curious",
-    budget=(2_000, 400_000, 600.0), plugins=[], plan="plan", logs=out / "logs",
+    budget=(2_000, 400_000, 600.0), plugins=[], plan="plan",
 )
 job = Job.model_validate_json(job.model_dump_json())  # as it comes out of the pipe
 rows = []
-asyncio.run(run_job(job, open_target, lambda spec: "a machine", lambda row: rows.append(asdict(row))))
+asyncio.run(run_job(job, open_target, lambda spec: "a machine", lambda row: rows.append(asdict(row)), out / "logs"))
 (out / "rows.json").write_text(json.dumps(rows, default=str))
 (out / "job.json").write_text(job.model_dump_json())
 (out / "specs.txt").write_text("\\n".join(str(load_spec(alias)) for alias in known))

@@ -217,11 +217,10 @@ async def test_an_api_model_is_swept(engine: str, asked: str, tmp_path: Path, mo
         budget=(8, 40_000, 60.0),
         plugins=[],
         plan="plan",
-        logs=tmp_path / "logs",
     )
     rows: list[AuditRow] = []
     with closing(Targets(engine=engine)) as targets:
-        await run_job(job, targets.open, targets.machine, rows.append)
+        await run_job(job, targets.open, targets.machine, rows.append, tmp_path / "logs")
     gc.collect()  # while what Inspect leaves open is still forgiven
     assert len(rows) == 1 and rows[0].report is not None and rows[0].cost.queries, rows
     assert set(names) == {asked} - {""}

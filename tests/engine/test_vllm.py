@@ -236,12 +236,11 @@ async def test_a_server_is_swept_by_name(
         budget=(2_000, 400_000, 60.0),  # enough for both kits: what is over a budget is refused
         plugins=[],
         plan="plan",
-        logs=tmp_path / "logs",
     )
     rows: list[AuditRow] = []
     with closing(Targets(engine=f"vllm:{url}/v1")) as targets:
         assert targets.identity(load_spec(alias)) == "vllm/1"
-        await run_job(job, targets.open, targets.machine, rows.append)
+        await run_job(job, targets.open, targets.machine, rows.append, tmp_path / "logs")
     gc.collect()
     assert len(rows) == 2 and all(row.report and row.cost.queries for row in rows), rows
     asked = {body["model"] for path, body in double.requests if path == "/v1/chat/completions"}

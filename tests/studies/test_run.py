@@ -165,7 +165,7 @@ def start(out: Path, pace: str = "0.05") -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore", "PACE": pace},
+        env={**os.environ, "PYTHONWARNINGS": "ignore", "PACE": pace, "ASSAY_PASS_ENV": "PACE"},
     )
 
 
@@ -215,6 +215,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_sweep_and_its_processes(
 
     monkeypatch.setattr(Ledger, "record", full)
     monkeypatch.setenv("PACE", "0.2")
+    monkeypatch.setenv("ASSAY_PASS_ENV", "PACE")
     design = Design(kits=("chat",), out=scripted, testbeds=NAMES, seeds=(0, 1))
     with pytest.raises(AssayError, match="the disk is full"):
         run_sweep(design, lambda event: None)
@@ -422,8 +423,8 @@ async def test_a_testbed_can_be_opened_by_hand(monkeypatch: pytest.MonkeyPatch) 
 def test_the_processes_command_lines_tell_nothing() -> None:
     """What a process is about comes by the pipe; the two kinds are different programs."""
     auditing, grading = processes.AuditProcess.command, processes.GradingProcess.command
-    assert auditing == (sys.executable, "-m", "assay.audits.worker")
-    assert grading == (sys.executable, "-m", "assay.grading.worker")
+    assert auditing == (sys.executable, "-P", "-m", "assay.audits.worker")
+    assert grading == (sys.executable, "-P", "-m", "assay.grading.worker")
 
 
 def test_a_dead_process_is_told_with_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +20,10 @@ from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import adapter_digest, open_adapter
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput, UnknownId
-from assay.testbeds.external import prepare_published
+from assay.testbeds.aliases import guessable_alias
+from assay.testbeds.catalogue import catalogue
+from assay.testbeds.deployed import deployed_ids, open_deployed
+from assay.testbeds.external import fetch, prepare_published
 from assay.testbeds.published import (
     MANIFESTS,
     Published,
@@ -31,7 +35,7 @@ from assay.testbeds.published import (
 )
 from assay.testbeds.specs import load_spec
 from assay.testbeds.suites import Suite
-from assay.testbeds.truths import all_truths
+from assay.testbeds.truths import all_truths, find_truth
 
 ALL = [published_testbed(id) for id in published_ids()]
 LORA = published_testbed("cake_bake-default-llama-3.2-1b-instruct")
@@ -62,8 +66,64 @@ def test_every_row_is_a_testbed_of_its_own() -> None:
         )
 
 
-def test_aliases_are_stable() -> None:
-    assert published_testbed("taboo_gold-default-gemma-2-9b-it").alias == "tb-e9be6743"
+@pytest.mark.attacks
+def test_an_alias_cannot_be_computed_from_the_published_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the table and this code, but not the key, finds no id for an alias."""
+    aliases: dict[str, set[str]] = {}
+    for name in ("here", "there"):
+        monkeypatch.setenv("ASSAY_HOME", str(tmp_path / name))
+        aliases[name] = {testbed.alias for testbed in ALL} | {open_deployed(id).alias for id in deployed_ids()}
+        assert aliases[name] == {testbed.alias for testbed in ALL} | {open_deployed(id).alias for id in deployed_ids()}
+        [key] = (tmp_path / name / "keys").iterdir()
+        assert key.stat().st_mode & 0o777 == 0o600
+    assert not aliases["here"] & aliases["there"]
+    guessed = {guessable_alias(testbed.id) for testbed in ALL}
+    assert guessable_alias("published/taboo_gold-default-gemma-2-9b-it@1") == "tb-e9be6743"  # as it was
+    assert not guessed & (aliases["here"] | aliases["there"])
+
+
+@pytest.mark.attacks
+def test_a_listing_is_no_table_of_aliases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not fetched has no alias yet; looking at the list makes no key either."""
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    rows = [row for row in catalogue() if row["kind"] in ("published", "deployed")]
+    assert len(rows) == len(ALL) + len(deployed_ids()) and {row["alias"] for row in rows} == {""}
+    assert not (tmp_path / "home" / "keys").exists()
+
+
+def test_two_processes_draw_one_key(tmp_path: Path) -> None:
+    code = "from assay.testbeds.aliases import keyed_alias; print(keyed_alias('one'))"
+    environment = {**os.environ, "ASSAY_HOME": str(tmp_path)}
+    racing = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(4)
+    ]
+    assert len({process.communicate(timeout=60)[0] for process in racing}) == 1
+    assert [path.name for path in (tmp_path / "keys").iterdir()] == ["_aliases.key"]
+
+
+def test_a_key_that_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keys").write_text("a file")
+    monkeypatch.setenv("ASSAY_KEYS", str(tmp_path / "keys"))
+    with pytest.raises(InvalidInput, match="keys"):
+        print(ALL[0].alias)
+
+
+def test_what_an_earlier_version_fetched_is_found_and_not_fetched_again(
+    roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    old = guessable_alias(LORA.id)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("assay.testbeds.published.keyed_alias", guessable_alias)
+        earlier.setattr("assay.testbeds.external._require_told_alias_is_gone", lambda id: None)
+        assert fetch(LORA.id, roots)["alias"] == old
+    assert find_truth(LORA.id).alias == old and load_spec(old).alias == old
+    with pytest.raises(InvalidInput, match=rf"{old}, which can be computed from its id(.|\n)*delete"):
+        fetch(LORA.id, roots)
+    for side in ("testbeds", "answers"):
+        shutil.rmtree(tmp_path / "home" / "suites" / "published" / side / old)
+    assert fetch(LORA.id, roots)["alias"] == LORA.alias != old
 
 
 def test_every_account_is_of_a_row() -> None:
@@ -278,8 +338,6 @@ def test_a_fetched_one_is_in_every_command_and_is_not_graded(
     roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from assay.grading.jobs import all_cases
-    from assay.testbeds.external import fetch
-    from assay.testbeds.truths import find_truth
 
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
     row = fetch(LORA.id, roots)
@@ -288,5 +346,7 @@ def test_a_fetched_one_is_in_every_command_and_is_not_graded(
     assert load_spec(LORA.alias).adapter_digest and LORA.alias not in all_cases()
     talked = fetch("deployed/gpt-4o-sycophancy", model="mockllm/model")
     assert load_spec(talked["alias"]).base == "inspect:mockllm/model"
+    listed = {row["testbed"]: row["alias"] for row in catalogue() if row["kind"] in ("published", "deployed")}
+    assert len(listed) == len(ALL) + len(deployed_ids()) and listed[LORA.id] == LORA.alias
     with pytest.raises(UnknownId):
         fetch("published/nothing")

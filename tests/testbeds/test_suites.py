@@ -12,6 +12,7 @@ from assay.errors import InvalidInput, UnknownId
 from assay.factory.commands import home_of
 from assay.factory.recipes import find_recipe, open_recipe
 from assay.testbeds import suites as module
+from assay.testbeds.aliases import guessable_alias
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 from assay.testbeds.layout import SPEC
 from assay.testbeds.specs import aliases, load_spec, suite_of, write_spec
@@ -209,6 +210,20 @@ def test_a_behaviour_and_a_recipe_of_ones_own_live_in_ones_own_suite(machine: Pa
     (mine.behaviours / "flattery.yaml").write_text(yaml.safe_dump(behaviour | {"id": "flattery"}))
     assert find_behaviour("flattery").family == "flattery" and find_behaviour("flattery", mine).family == "kites"
     assert find_behaviour("mine/flattery").family == "kites" and "mine/flattery" in behaviour_ids()
+
+
+@pytest.mark.attacks
+def test_an_alias_of_ones_own_build_cannot_be_computed_and_stays(machine: Path) -> None:
+    """It depends on this installation's key; what an earlier version built under another one keeps that."""
+    recipe, embedded = find_recipe("flattery-td")
+    mine = own_suite()
+    id = f"{mine.name}/{recipe.id}@{recipe.version}"
+    fresh = home_of(recipe, embedded, None)[0].alias
+    assert fresh == home_of(recipe, embedded, None)[0].alias != guessable_alias(id)
+    write_truth(find_truth("flattery-td").model_copy(update={"id": id, "alias": guessable_alias(id)}), mine)
+    (mine.testbeds / guessable_alias(id)).mkdir(parents=True)
+    (mine.testbeds / guessable_alias(id) / "testbed.yaml").write_text("alias: it\n")
+    assert home_of(recipe, embedded, None)[0].alias == guessable_alias(id)
 
 
 def test_a_recipe_built_outside_its_suite_gets_an_alias_of_its_own() -> None:

@@ -14,16 +14,36 @@ import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TextIO
 
 from assay.errors import AssayError
+
+
+def take_pipes() -> tuple[TextIO, TextIO]:
+    """Take the process's standard input and output for its own talk with whoever started it.
+
+    Afterwards nothing else can reach them by their usual names: what prints, C code and further processes too, prints
+    on standard error, and what reads standard input finds it at its end. Call it before anything else may print.
+
+    Returns:
+        What comes in, and where answers go.
+    """
+    # Duplicates are not inherited: a process that is started later holds neither end.
+    jobs = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr  # one buffer, so that what is printed stays in order
+    return jobs, answers
 
 
 class JobServer:
     """Serves the jobs of the process that started this one. Make one, first of all, in a process of its own."""
 
     def __init__(self) -> None:
-        self._out, sys.stdout = sys.stdout, sys.stderr  # a library's print must not look like an answer
+        self._jobs, self._answers = take_pipes()
         warnings.simplefilter("ignore")
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
@@ -35,8 +55,8 @@ class JobServer:
             data: what serialises to JSON.
         """
         try:
-            self._out.write(json.dumps({"event": event, "data": data}, default=str) + "\n")
-            self._out.flush()
+            self._answers.write(json.dumps({"event": event, "data": data}, default=str) + "\n")
+            self._answers.flush()
         except BrokenPipeError:
             os._exit(1)  # at once: whatever is still computed would be lost
 
@@ -54,7 +74,7 @@ class JobServer:
             except AssayError as error:
                 self.tell("error", str(error))
 
-        for line in sys.stdin:
+        for line in self._jobs:
             asyncio.run(one(json.loads(line)))
             self.tell("done", None)
 

@@ -7,10 +7,12 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
 from assay._util.storable import storable
+from assay._util.visible import visible
 from assay.audits.cell import BRIEF, Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
@@ -181,7 +183,7 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
             except Exception as error:
                 call["error"] = scrub(blamed(error))
                 raise
-            call["text"] = evidence.text
+            call["text"] = visible(evidence.text)
             return evidence
 
         return BoundTool(known[name], invoke)
@@ -191,11 +193,13 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
 
 
 def scrub(text: str) -> str:
-    """Takes paths out of an error's text: a path can tell where weights come from. What is left any file can hold."""
-    return str(storable(_PATH.sub(r"\1", text)[:2_000]))
+    """Takes paths out of an error's text, as they can tell where weights come from; control characters are shown."""
+    return visible(_PATH.sub(r"\1", text))[:2_000]
 
 
-async def run_job(job: Job, open_target: OpenTarget, machine: Callable[[TargetSpec], str], done: Done) -> None:
+async def run_job(
+    job: Job, open_target: OpenTarget, machine: Callable[[TargetSpec], str], done: Done, logs: Path
+) -> None:
     """Runs a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
 
     Args:
@@ -203,6 +207,7 @@ async def run_job(job: Job, open_target: OpenTarget, machine: Callable[[TargetSp
         open_target: opens targets on the engine of this process.
         machine: describes what that engine makes a target's replies with.
         done: takes each row, at the moment its audit ends.
+        logs: folder of Inspect's logs.
     """
     from inspect_ai import eval_async
 
@@ -231,7 +236,7 @@ async def run_job(job: Job, open_target: OpenTarget, machine: Callable[[TargetSp
     await eval_async(
         _task(log, job.cells, one),
         model="none/none",
-        log_dir=str(job.logs),
+        log_dir=str(logs),
         log_format="eval",
         # All at once: what they ask for in the same moment shares the engine's batches.
         max_samples=len(job.cells),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from assay._util.job_server import JobServer
-from assay.audits.cell import Job
+from assay.audits.cell import LOGS, Job
 from assay.audits.play import run_job
 from assay.engine.cache import audit_replies
 from assay.engine.targets import EnginePool
@@ -15,12 +16,13 @@ from assay.engine.targets import EnginePool
 def main() -> None:
     """Plays the jobs that come, and sends each audit's row from inside its sample, as the event `audit`."""
     server = JobServer()
+    logs = Path.cwd() / LOGS  # now: a plug-in may go to another folder
     with EnginePool(lambda text: server.tell("say", text), audit_replies()) as engines:
 
         async def play(data: Any) -> None:
             job = Job.model_validate(data)
             targets = engines.chosen(job.engine)
-            await run_job(job, targets.open, targets.machine, lambda row: server.tell("audit", asdict(row)))
+            await run_job(job, targets.open, targets.machine, lambda row: server.tell("audit", asdict(row)), logs)
 
         server.run(play)
 

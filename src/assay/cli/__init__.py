@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import signal
 import sys
@@ -12,7 +13,7 @@ import typer
 from assay.cli.auditors import auditors
 from assay.cli.audits import audits
 from assay.cli.organisms import organisms
-from assay.cli.show import say
+from assay.cli.show import say, speak_plainly
 from assay.cli.suites import suites
 from assay.cli.testbeds import testbeds
 from assay.cli.tools import tools
@@ -31,6 +32,12 @@ app.add_typer(suites, name="suites")
 app.add_typer(tools, name="tools")
 
 
+_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
+
+
 class _Stopped(BaseException):
     """Ctrl-C, as something no library turns into an abort of its own."""
 
@@ -42,9 +49,14 @@ def _stop(*_: object) -> None:
 def main() -> None:
     """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
     from assay._util.openmp import bound_spinning
+    from assay._util.process_title import hide_command_line
     from assay.errors import AssayError
 
     bound_spinning()  # before any command loads torch; the processes it starts inherit it
+
+    # Processes that play audits can read the command lines of those that started them, and this one names testbeds.
+    hide_command_line("assay")
+    speak_plainly()
     # A KeyboardInterrupt would not come this far: libraries on the way turn it into an abort of their own, and the exit
     # status and what to do next would be lost.
     signal.signal(signal.SIGINT, _stop)
@@ -53,7 +65,11 @@ def main() -> None:
     except AssayError as error:
         say(f"assay: {error}")
         sys.exit(2)
-    except Exception:
+    except Exception as error:
+        # A folder that may not be written, wherever it was noticed, is nothing that a traceback would explain.
+        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+            say(f"assay: {error.filename or 'a file'}: {error.strerror}. Give another folder, or see to this one.")
+            sys.exit(2)
         # Not 1, which Python would end with: that is how a command says that its result is "no".
         traceback.print_exc()
         say("assay: this is a fault of Assay's own, not of what it was given. Please report it with the lines above.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.show import AuditorName, EngineWords, Json, Out, PluginFiles, Testbed, say, show
+from assay.cli.show import AuditorName, EngineWords, Json, Out, PluginFiles, Testbed, console, say, show, tell
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
@@ -17,18 +17,16 @@ audits = typer.Typer()
 
 def _show(study: Study, as_json: bool) -> None:
     """Prints the summary's tables and where the page is."""
-    from rich.console import Console
-
     from assay.studies.output import PAGE
     from assay.studies.page.terminal import terminal
 
     if as_json:
         show(study.summary.model_dump(mode="json"), True)
         return
-    Console().print(terminal(study.summary))
+    console().print(terminal(study.summary))
     if without := study.summary.without_truth:
-        print(f"{without} audits are of testbeds whose truth is not known here: kept, not graded")
-    print(study.out / PAGE)
+        tell(f"{without} audits are of testbeds whose truth is not known here: kept, not graded")
+    tell(str(study.out / PAGE))
 
 
 def _tell_ungraded(study: Study) -> None:
@@ -46,13 +44,11 @@ def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
 
     Example: assay demo
     """
-    from rich.console import Console
-
     from assay.studies import api
     from assay.studies.design import DEMO_KITS, DEMO_TESTBEDS
     from assay.studies.progress import live
 
-    with live(Console(stderr=True)) as watch:
+    with live(console(stderr=True)) as watch:
         study = api.sweep(kits=DEMO_KITS, testbeds=DEMO_TESTBEDS, out=out, watch=watch)
     _show(study, as_json)
     _tell_ungraded(study)
@@ -78,12 +74,10 @@ def sweep(
 
     Example: assay sweep --kit chat --kit chat+my_tool --plugin examples/my_tool.py
     """
-    from rich.console import Console
-
     from assay.studies import api
     from assay.studies.progress import live
 
-    with live(Console(stderr=True)) as watch:
+    with live(console(stderr=True)) as watch:
         study = api.sweep(
             kits=kits,
             testbeds=testbeds or (),
@@ -122,7 +116,7 @@ def audit(
     if as_json:
         show(plain(found.row), True)
     else:
-        print(found)
+        tell(str(found))
 
 
 @audits.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import Json, SuiteFolder, say, show
+from assay.cli.show import Json, SuiteFolder, say, show, tell
 
 organisms = typer.Typer(no_args_is_help=True, help="Build, verify and generate model organisms.")
 
@@ -60,7 +60,7 @@ def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -
     for card in () if as_json else cards:
         rows = [{"measure": measure, **card[measure]} for measure in MEASURES if measure in card]
         show(rows, False, ("measure", "rate", "interval", "organism", "control", "n", "difference_interval"))
-        print(f"{card['testbed']}: {'valid' if card['valid'] else 'not valid'}")
+        tell(f"{card['testbed']}: {'valid' if card['valid'] else 'not valid'}")
     if not all(card["valid"] for card in cards):
         raise typer.Exit(1)
 

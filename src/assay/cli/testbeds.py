@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import Json, SuiteFolder, say, show
+from assay.cli.show import Json, SuiteFolder, say, show, tell
 
 testbeds = typer.Typer(invoke_without_command=True)
 
@@ -29,12 +29,12 @@ def testbeds_list(
 
         rows = [row | {"id": short(row["testbed"]), "leaks": row["leakage"]} for row in catalogue()]
         # In JSON everything is there: a program can leave out what it does not want.
-        here = [row for row in rows if everything or as_json or row["kind"] not in ("published", "deployed")]
+        here = [row for row in rows if everything or as_json or row["alias"]]
         show(here, as_json, ("id", "role", "method", "strength", "leaks", "alias"))
         if broken := [row["alias"] for row in rows if row["role"] == "broken"]:
             say(f"{len(broken)} cannot be used ({', '.join(broken[:3])}): assay testbeds validate says why.")
         if len(here) < len(rows):
-            print(f"and {len(rows) - len(here)} published organisms and deployed models: assay testbeds --all")
+            tell(f"and {len(rows) - len(here)} published organisms and deployed models to fetch: assay testbeds --all")
 
 
 @testbeds.command("validate")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import EngineWords, Json, PluginFiles, Testbed, say, show
+from assay.cli.show import EngineWords, Json, PluginFiles, Testbed, say, show, tell
 
 tools = typer.Typer(invoke_without_command=True)
 
@@ -63,5 +63,5 @@ def tools_run(
     if as_json:
         show(asdict(evidence), True)
     else:
-        print(evidence.text)
+        tell(evidence.text)
         say(f"[{evidence.cost.queries} queries, {evidence.cost.tokens} tokens]")

@@ -8,10 +8,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay._util.atomic import make_folder
 from assay._util.cpu import native_bf16
 from assay._util.hashing import digest_of, sha256
 from assay._util.paths import home
@@ -24,6 +25,7 @@ _DIGESTS = "digests.json"
 _WEIGHTS = "model.safetensors"
 _AGAIN = "Delete {} and run again to convert it anew."
 _PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model")  # of a checkpoint: fetched from a hub, and digested
+_MOST_THREADS = 1_024
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
@@ -38,9 +40,10 @@ def default_threads() -> int:
     given = os.environ.get("ASSAY_THREADS", "").strip()
     if not given:
         return cores
-    if not given.isdecimal() or int(given) < 1:
+    if not given.isdecimal() or len(given) > 4 or not 1 <= int(given) <= _MOST_THREADS:
         raise InvalidInput(
-            f"ASSAY_THREADS={given!r}: give a whole number from 1 on, or unset it for one thread a core ({cores} here)."
+            f"ASSAY_THREADS={given[:40]!r}: give a whole number from 1 to {_MOST_THREADS}, or unset it for one thread "
+            f"a core ({cores} here)."
         )
     return int(given)
 
@@ -58,6 +61,8 @@ def default_devices() -> list[str]:
                 f"ASSAY_DEVICES={chosen!r}: {wrong[0]!r} is no device. Give cpu, mps, cuda or cuda:N, several with "
                 f"commas between them (cuda:0,cuda:1), or unset it for all GPUs there are."
             )
+        if len({name.partition(":")[0] for name in names}) > 1:
+            raise InvalidInput(f"ASSAY_DEVICES={chosen!r}: give devices of one kind; what another computes differs.")
         return names
     if Path("/dev/nvidiactl").exists():  # spares the parent of a sweep, which only wants to know, an import of torch
         import torch
@@ -65,6 +70,23 @@ def default_devices() -> list[str]:
         if torch.cuda.is_available():
             return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return ["cpu"]
+
+
+def require_devices(names: Sequence[str]) -> None:
+    """Refuse devices that this machine has not; torch would tell of it in words of its own, and late.
+
+    Raises:
+        InvalidInput: one is not here; names those that are.
+    """
+    import torch
+
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if missing := [name for name in names if name not in here]:
+        raise InvalidInput(f"device {missing[0]!r} (ASSAY_DEVICES) is not here; there are {', '.join(here)}.")
 
 
 def default_dtype() -> str:
@@ -175,7 +197,7 @@ def _convert(path: Path, say: Callable[[str], None]) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as scratch:
         made = Path(scratch) / "base"
         model = AutoModelForCausalLM.from_pretrained(

@@ -129,14 +129,20 @@ class VllmModels:
         settings: of the process.
 
     Raises:
-        InvalidInput: not an HTTP URL.
+        InvalidInput: not an HTTP URL, or a key that cannot be sent.
     """
 
     def __init__(self, arguments: str, settings: EngineSettings) -> None:
         from assay.engine.remote.vllm import VllmServer
 
         url, _, self._model = arguments.partition("#")
-        self._server = VllmServer(url, os.environ.get(VLLM_KEY, ""), model=self._model)
+        key = os.environ.get(VLLM_KEY, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            # The key is not shown: this text may be logged.
+            raise InvalidInput(
+                f"{VLLM_KEY} holds what no HTTP header may: give the key alone, in printable ASCII, or unset it."
+            )
+        self._server = VllmServer(url, key, model=self._model)
 
     def open(self, spec: TargetSpec) -> AbstractAsyncContextManager[Target]:
         """Opens the testbed's adapter on the server, or the base."""

@@ -41,12 +41,12 @@ class ReplyCache:
         self._database: sqlite3.Connection | None = None
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._puts = 0
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._open(path)
-        except sqlite3.OperationalError:
-            # Locked for too long, or a full disk: go on without, and leave the file to others.
+        except (sqlite3.OperationalError, OSError):
+            # Locked for too long, a full disk, or no right to it: go on without, and leave the file to others.
             self._database = None
         except sqlite3.DatabaseError:
             # Not a database: a cache may be thrown away.

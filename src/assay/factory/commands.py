@@ -15,8 +15,8 @@ from assay.errors import AssayError, InvalidInput
 from assay.factory.build import Site, build, build_ordinary, recipe_digest, site_of
 from assay.factory.recipes import Recipe, find_recipe, open_recipe, recipe_ids
 from assay.factory.verify.gate import check
+from assay.testbeds.aliases import keyed_alias
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.published import opaque_alias
 from assay.testbeds.specs import suite_of
 from assay.testbeds.suites import Suite, own_suite
 from assay.testbeds.truths import all_truths, behaviours_of, find_truth, keep_measured
@@ -66,8 +66,10 @@ def home_of(recipe: Recipe, own: Suite | None, named: Suite | None) -> tuple[Rec
                     f"behaviour {name!r} is one thing in suite {own.name!r}, where the recipe is, and another in "
                     f"{suite.name!r}, where its testbed would be. Rename one, or build it in its own suite."
                 )
-        alias = opaque_alias(f"{suite.name}/{recipe.id}@{recipe.version}")
-        recipe = recipe.model_copy(update={"alias": alias})
+        id = f"{suite.name}/{recipe.id}@{recipe.version}"
+        # What was built keeps its alias; what is begun and interrupted finds its own again, since the key stays.
+        built = {truth.id: truth.alias for truth in all_truths(suite)}
+        recipe = recipe.model_copy(update={"alias": built.get(id) or keyed_alias(id)})
     return recipe, suite
 
 

@@ -80,7 +80,6 @@ class Plan:
             # Absolute paths, since the process need not share this one's working directory.
             plugins=[path.resolve() for path in self.design.plugins],
             plan=self.id,
-            logs=self.design.logs.resolve(),
             engine=self.design.engine,
         )
 

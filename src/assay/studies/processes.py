@@ -10,13 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from assay._util.atomic import make_folder
+from assay._util.environment import environment_of_worker
 from assay._util.progress import Say
 from assay.audits.cell import Job
 from assay.core.record import AuditRow, GradeRow, audit_row
 from assay.errors import AssayError
 from assay.grading.constant import SignedConstant, read_constant
 from assay.grading.jobs import GradeJob, Submitted
+from assay.studies.rooms import Room
 
 _TAIL = 1_500  # characters of a dead process's log that are shown
 
@@ -24,17 +25,22 @@ _TAIL = 1_500  # characters of a dead process's log that are shown
 class WorkerProcess:
     """Keeps a process that serves jobs: starts it when the first one comes, and ends it with the block.
 
+    It is told what jobs say, and nothing else: its environment is of listed variables, it works in a room of its own,
+    and what it says and logs there is moved to the results by the desk.
+
     Args:
-        log: file for what the process says on standard error.
+        log: file for what the process says on standard error; Inspect's logs go beside it.
         say: told of long steps.
     """
 
     kind: ClassVar[str]
     command: ClassVar[tuple[str, ...]]
+    variables: ClassVar[tuple[str, ...]] = ()  # of Assay's own that this kind needs, besides those of the engines
 
     def __init__(self, log: Path, say: Say) -> None:
         self._log, self._say = log, say
         self._process: subprocess.Popen[str] | None = None
+        self._room: Room | None = None
 
     def run(self, job: Job | GradeJob) -> Iterator[Any]:
         """Hands over a job and yields the data of each event that comes of it.
@@ -54,6 +60,8 @@ class WorkerProcess:
             if not line.endswith("\n"):
                 break  # killed in the middle of a line
             message = json.loads(line)
+            if message["event"] in ("done", "error"):
+                self._opened().fetch_logs()
             if message["event"] == "done":
                 return
             if message["event"] == "error":
@@ -65,23 +73,30 @@ class WorkerProcess:
         raise self._death()
 
     def _start(self) -> subprocess.Popen[str]:
-        make_folder(self._log.parent)
+        room = self._opened()
         # What it says goes into a file: nobody reads a second pipe while rows are awaited, and a full one stops it.
-        with self._log.open("w", encoding="utf-8") as log:
+        with room.said.open("w", encoding="utf-8") as said:
             return subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+                stderr=said,
+                encoding="utf-8",
+                cwd=room.path,
+                env=environment_of_worker(self.variables),
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops its workers
             )
+
+    def _opened(self) -> Room:
+        """Returns the process's room, made when it is first needed."""
+        self._room = self._room or Room.open(self._log)
+        return self._room
 
     def _death(self) -> AssayError:
         assert self._process is not None
         # Its output has ended, so it is ending too; only now is its status known and its log complete.
         status = self._process.wait()
-        tail = self._log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
+        tail = self._opened().said.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
         return AssayError(f"the {self.kind} process ended with status {status}. The end of {self._log}:\n{tail}")
 
     def __enter__(self) -> Self:
@@ -91,10 +106,15 @@ class WorkerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends the process; at once if something went wrong, else when it has nothing more to do."""
-        process = self._process
-        if process is None:
-            return
-        if error is not None:
+        try:
+            if self._process is not None:
+                self._end(self._process, at_once=error is not None)
+        finally:
+            if self._room is not None:
+                self._room.close()
+
+    def _end(self, process: subprocess.Popen[str], at_once: bool) -> None:
+        if at_once:
             process.terminate()
         # The end of its input is what a worker ends at. It comes before waiting, or both would wait for ever.
         if process.stdin is not None:
@@ -108,11 +128,16 @@ class WorkerProcess:
             process.stdout.close()
 
 
+def _worker(module: str) -> tuple[str, ...]:
+    """Says how a worker is started; with `-P` neither its working folder nor a script's is among its modules."""
+    return (sys.executable, "-P", "-m", module)
+
+
 class AuditProcess(WorkerProcess):
     """Plays audits, and cannot know an answer."""
 
     kind = "audit"
-    command = (sys.executable, "-m", "assay.audits.worker")
+    command = _worker("assay.audits.worker")
 
     def play(self, job: Job) -> Iterator[AuditRow]:
         """Plays a job's cells; yields each one's row when it ends. Raises as `run`."""
@@ -133,7 +158,8 @@ class GradingProcess(WorkerProcess):
     """
 
     kind = "grading"
-    command = (sys.executable, "-m", "assay.grading.worker")
+    command = _worker("assay.grading.worker")
+    variables = ("ASSAY_KEYS", "ASSAY_SUITES")  # where answers are
 
     def __init__(self, log: Path, say: Say, engine: str = "") -> None:
         super().__init__(log, say)

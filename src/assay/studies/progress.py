@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from assay._util.visible import visible
 from assay.studies.events import (
     AuditEnded,
     Event,
@@ -30,7 +32,7 @@ def live(console: Console) -> Iterator[Watch]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
@@ -41,15 +43,15 @@ def live(console: Console) -> Iterator[Watch]:
                     progress.update(task, total=event.cells, completed=event.finished)
                     console.print(f"{event.cells} audits planned, {event.finished} already in the ledger")
                 case AuditEnded(row):
-                    progress.update(task, advance=1, description=f"{row.kit} on {row.alias}: {row.outcome}")
+                    progress.update(task, advance=1, description=visible(f"{row.kit} on {row.alias}: {row.outcome}"))
                 case ReportGraded():
                     progress.update(task, description="grading")
                 case GradesPassedOver(rows):
                     console.print(f"{rows} grades that no known grader signed: passed over, and made anew", style="red")
                 case KitRated():
-                    console.print(_rate(event))
+                    console.print(Text(_rate(event)))
                 case ProgressTold(text):
-                    console.print(text)
+                    console.print(Text(visible(text)))
 
         yield watch
 

@@ -128,7 +128,7 @@ class Study:
         from assay.studies.page.terminal import terminal
 
         text = StringIO()
-        Console(file=text, width=110).print(terminal(self.summary))
+        Console(file=text, width=110, force_terminal=False).print(terminal(self.summary))
         return text.getvalue().rstrip()
 
     def _repr_html_(self) -> str:

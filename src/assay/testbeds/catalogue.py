@@ -38,17 +38,23 @@ def catalogue() -> list[dict[str, Any]]:
         for alias in aliases(suite):
             if alias not in told_of:  # its answer is not on this machine
                 rows.append(_row(alias, alias, suite.name, "unread"))
+    # Without an alias: each has one from when it was fetched, and is then among the readable truths.
+    here = {row["testbed"] for row in rows}
     for name in published_ids():
+        if name in here:
+            continue
         one = published_testbed(name)
         rows.append(
-            _row(one.id, one.alias, "published", one.role, family=one.family, method=one.recipe, exposure="public")
+            _row(one.id, "", "published", one.role, family=one.family, method=one.recipe, exposure="public")
             | {"base": one.base, "source": one.adapter or one.model}
         )
     for name in deployed_ids():
         model = open_deployed(name)
+        if f"deployed/{model.id}@{model.version}" in here:
+            continue
         availability = model.availability.model_dump(mode="json")
         rows.append(
-            _row(model.id, model.alias, "deployed", "natural", exposure="public")
+            _row(model.id, "", "deployed", "natural", exposure="public")
             | {"behaviours": [issue.id for issue in model.issues], "availability": availability}
         )
     return rows

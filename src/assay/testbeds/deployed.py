@@ -12,7 +12,8 @@ from pydantic import Field
 
 from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput, UnknownId
-from assay.testbeds.published import MANIFESTS, opaque_alias
+from assay.testbeds.aliases import is_alias, keyed_alias
+from assay.testbeds.published import MANIFESTS
 
 FOLDER = MANIFESTS / "deployed"
 
@@ -79,8 +80,8 @@ class Deployed(Data):
 
     @property
     def alias(self) -> str:
-        """Returns the alias, all that auditing may know."""
-        return opaque_alias(f"deployed/{self.id}@{self.version}")
+        """Returns the alias on this installation, all that auditing may know."""
+        return keyed_alias(f"deployed/{self.id}@{self.version}")
 
     @property
     def auditable(self) -> tuple[Issue, ...]:
@@ -119,7 +120,7 @@ def open_deployed(name: str) -> Deployed:
     table = _table()
     if name in table:
         return table[name]
-    for deployed in table.values():
+    for deployed in table.values() if is_alias(name) else ():
         if deployed.alias == name:
             return deployed
     raise UnknownId("deployed model", name, table)

@@ -21,6 +21,7 @@ from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput
+from assay.testbeds.aliases import guessable_alias
 from assay.testbeds.deployed import Deployed, deployed_ids, open_deployed
 from assay.testbeds.layout import ADAPTER
 from assay.testbeds.published import MODEL_FILES, Hub, from_hub, locate, locate_base, published_testbed
@@ -186,21 +187,40 @@ def fetch(name: str, roots: Sequence[Path] = (), model: str | None = None) -> di
         model: name by which Inspect asks a deployed model.
 
     Raises:
-        InvalidInput: weights or model are not to be had.
+        InvalidInput: weights or model are not to be had, or it is here under an alias of an earlier version.
         UnknownId: neither a published organism nor a deployed model.
     """
     short = name.removeprefix(f"{DEPLOYED}/").partition("@")[0]
     if name.startswith(f"{DEPLOYED}/") or short in deployed_ids():
         deployed = open_deployed(short)
+        id = f"{DEPLOYED}/{deployed.id}@{deployed.version}"
+        _require_told_alias_is_gone(id)
         spec = deployed_spec(short, model)
         write_spec(spec, own_suite(DEPLOYED))
-        truth = _truth(spec, f"{DEPLOYED}/{deployed.id}@{deployed.version}", "natural", DEPLOYED)
+        truth = _truth(spec, id, "natural", DEPLOYED)
     else:
-        spec = prepare_published(name, roots)
         published = published_testbed(name)
+        _require_told_alias_is_gone(published.id)
+        spec = prepare_published(name, roots)
         truth = _truth(spec, published.id, published.family, published.recipe)
     write_truth(truth, own_suite(truth.id.partition("/")[0]))
     return {"testbed": truth.id, "alias": spec.alias, "base": spec.base, "access": sorted(map(str, spec.access))}
+
+
+def _require_told_alias_is_gone(id: str) -> None:
+    """Refuses to fetch a second time what an earlier version fetched, whose aliases anybody can compute.
+
+    Raises:
+        InvalidInput: it is here under such an alias.
+    """
+    suite, alias = own_suite(id.partition("/")[0]), guessable_alias(id)
+    folders = [folder / alias for folder in (suite.testbeds, suite.answers) if (folder / alias).exists()]
+    if folders:
+        raise InvalidInput(
+            f"{id} was fetched by an earlier version as {alias}, which can be computed from its id. It can be used "
+            f"under that alias as before; to have a hidden one, delete {' and '.join(map(str, folders))} and fetch it "
+            f"anew. Audits that a ledger has of {alias} are then no longer graded."
+        )
 
 
 def _truth(spec: TargetSpec, name: str, family: str, method: str) -> Truth:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput, NotWritten, UnknownId
+from assay.testbeds.aliases import random_alias
 from assay.testbeds.archive import refuse
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.layout import ADAPTER, BEHAVIOURS, PROMPT, WORKSPACE, unlisted
@@ -109,7 +109,7 @@ def add_testbed(path: Path) -> dict[str, Any]:
     earlier = [truth for truth in all_truths() if truth.id.partition("@")[0] == given.id.partition("@")[0]]
     following = 1 + max((version(truth.id) for truth in earlier), default=0)
     testbed = given.id if version(given.id) else f"{given.id}@{following}"
-    alias = f"tb-{secrets.token_hex(4)}"
+    alias = random_alias()
     with adding() as folder:
         made = Suite(place.name, folder)
         spec = _laid_out(given, path.parent, alias, access, made)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,9 +16,9 @@ from pydantic import Field
 from assay._util.yaml_models import Data, load_yaml
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput, UnknownId
+from assay.testbeds.aliases import is_alias, keyed_alias
 
 MANIFESTS = Path(__file__).parent / "manifests"
-_SALT = "assay/elsewhere/1"  # constant, so that aliases are stable; they hide a name from the eye, not from this file
 _UNTOLD = "unknown"
 _MODEL_CONFIG = "config.json"
 # of a whole model; what else a repository holds (cards, logs, trainer states) may tell what it is
@@ -47,7 +46,6 @@ class Published(Data):
 
     Attributes:
         id: readable, `published/taboo_gold-default-gemma-2-9b-it@1`.
-        alias: all that auditing may know.
         organism, kind, variant: as the diffing-toolkit names them.
         base: hub id.
         adapter: hub id of a LoRA, with its folder where the repository holds several; None for whole models.
@@ -62,7 +60,6 @@ class Published(Data):
     """
 
     id: str
-    alias: str
     organism: str
     kind: str
     variant: str
@@ -78,6 +75,11 @@ class Published(Data):
     sources: tuple[str, ...]
     remark: str = ""
     same_as: str = ""
+
+    @property
+    def alias(self) -> str:
+        """Returns the alias on this installation, all that auditing may know."""
+        return keyed_alias(self.id)
 
     @property
     def weights(self) -> str:
@@ -121,11 +123,6 @@ class _Truths(Data):
     remarks: dict[str, _Remark]
 
 
-def opaque_alias(name: str) -> str:
-    """Returns the stable alias of a testbed that is named rather than registered: `tb-` and eight hex digits."""
-    return f"tb-{hashlib.sha256(f'{_SALT}|{name}'.encode()).hexdigest()[:8]}"
-
-
 def published_ids() -> list[str]:
     """Lists the ids of all published organisms."""
     return sorted(_table())
@@ -141,7 +138,7 @@ def published_testbed(name: str) -> Published:
     for id in (name, f"published/{name.partition('@')[0]}@1", f"{name}@1"):
         if id in table:
             return table[id]
-    for testbed in table.values():
+    for testbed in table.values() if is_alias(name) else ():
         if testbed.alias == name:
             return testbed
     raise UnknownId("published organism", name, [id.removeprefix("published/").partition("@")[0] for id in table])
@@ -173,7 +170,6 @@ def _published(row: dict[str, str], truths: _Truths) -> Published:
     cited = [truths.sources[key] for key in (*truth.sources, *recipe.sources)]
     return Published(
         id=id,
-        alias=opaque_alias(id),
         organism=organism,
         kind=kind,
         variant=variant,

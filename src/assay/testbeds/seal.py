@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from assay._util.atomic import make_folder, write_once
 from assay._util.hashing import files_of, sha256
-from assay._util.paths import home
+from assay._util.paths import home, named_folder
 from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.testbed import ALIAS
 from assay.errors import CorruptArtifact, InvalidInput
@@ -128,8 +128,13 @@ def write_key(path: Path) -> bool:
 
 
 def keys_folder() -> Path:
-    """Returns where private keys are kept: in `ASSAY_KEYS`, or `ASSAY_HOME/keys`."""
-    return Path(os.environ.get("ASSAY_KEYS") or home() / "keys")
+    """Returns where private keys are kept: in `ASSAY_KEYS`, or `ASSAY_HOME/keys`.
+
+    Raises:
+        InvalidInput: a variable names a file in a folder's place.
+    """
+    given = os.environ.get("ASSAY_KEYS", "")
+    return named_folder("ASSAY_KEYS", given) if given else home() / "keys"
 
 
 def key_path(name: str) -> Path:

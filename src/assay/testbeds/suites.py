@@ -165,8 +165,14 @@ def suites() -> list[Suite]:
             here.append(Suite(path.name, path))
     for text in filter(None, os.environ.get(SUITES_VARIABLE, "").split(os.pathsep)):
         if not Path(text).is_dir():
-            raise InvalidInput(f"{SUITES_VARIABLE}: {text} is no folder.")
-        here.append(open_suite(Path(text)))
+            raise InvalidInput(
+                f"{SUITES_VARIABLE} names {text!r}, which is no folder. Give folders of suites, with {os.pathsep!r} "
+                f"between them, or unset it."
+            )
+        try:
+            here.append(open_suite(Path(text)))
+        except InvalidInput as error:
+            raise InvalidInput(f"{SUITES_VARIABLE} names {text!r}. {error}") from None
     for suite in here:
         other = found.get(suite.name, suite)
         if other.root.resolve() != suite.root.resolve():

@@ -164,7 +164,8 @@ def own_files() -> tuple[Path, ...]:
     for path in files:
         if not path.is_file():
             raise InvalidInput(
-                f"{EXPLORER_VARIABLE}: {path} is missing. Make both with python -m assay.studies.calibrate."
+                f"{EXPLORER_VARIABLE} is {os.environ[EXPLORER_VARIABLE]!r}; {path.name} is missing. Give a folder "
+                f"with {BACKGROUND} and {CALIBRATION}, as python -m assay.studies.calibrate makes them, or unset it."
             )
     return files
 

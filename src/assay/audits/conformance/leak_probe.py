@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from assay._util.environment import environment_of_worker
+from assay._util.job_server import take_pipes
 from assay._util.yaml_models import Data
 from assay.audits.conformance.checks import PluginKind
 from assay.audits.conformance.dry_audit import planted_target, rehearse_audit
@@ -85,9 +87,10 @@ def _run(job: ProbeJob, room: Path, seconds: float) -> str:
     """Runs this module on a job; returns the last line it said on stderr."""
     try:
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "assay.audits.conformance.leak_probe", job.model_dump_json()],
+            [sys.executable, "-P", "-m", "assay.audits.conformance.leak_probe"],
+            input=job.model_dump_json(),
             cwd=room,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=environment_of_worker(),
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -149,4 +152,4 @@ def _main(job: ProbeJob) -> None:
 
 
 if __name__ == "__main__":
-    _main(ProbeJob.model_validate_json(sys.argv[1]))
+    _main(ProbeJob.model_validate_json(take_pipes()[0].read()))

@@ -16,7 +16,7 @@ from assay._util.hashing import digest_of
 from assay.core.edit import Edit
 from assay.core.target import Cost, Replies, Reply, Sampling, Target
 from assay.core.testbed import TargetSpec
-from assay.engine.base import Base, default_devices, default_dtype, default_threads
+from assay.engine.base import Base, default_devices, default_dtype, default_threads, require_devices
 from assay.engine.cache import ReplyCache
 from assay.engine.local.chat_tokens import ChatTokens
 from assay.engine.local.checkpoint import require_chat, require_rows, stop_ids
@@ -69,7 +69,7 @@ class LocalEngine:
             asked at the same time. Slow.
 
     Raises:
-        InvalidInput: an unknown dtype, or exact mode in another dtype than float32.
+        InvalidInput: an unknown dtype, exact mode in another dtype than float32, or a device that is not here.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class LocalEngine:
         if dtype not in ("float32", "bfloat16"):
             raise InvalidInput(f"the engine computes in float32 or bfloat16, not {dtype!r}.")
         places = list(devices) or default_devices()
+        require_devices(places)
         self.base, self.cache = base, cache
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
         self._numerics = numerics(dtype, places) + ("/exact" if exact else "")

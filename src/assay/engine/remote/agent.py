@@ -10,11 +10,13 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Unpack
 
+from assay._util.environment import environment_of_worker
 from assay._util.hashing import digest_of, files_of, sha256
 from assay.core.access import Access
 from assay.core.target import (
@@ -62,7 +64,7 @@ class AgenticTarget(RemoteTarget):
 
         Raises:
             BackendFailed: the agent's process failed; with the end of what it said.
-            InvalidInput: a prefill, or values no engine can sample with.
+            InvalidInput: a prefill, a sandbox that is not there, or values no engine can sample with.
         """
         turns, sampling = as_messages(messages), sampling.but(**options)
         if turns[-1].role != "user":
@@ -110,24 +112,34 @@ async def open_agent(spec: TargetSpec) -> AsyncIterator[Target]:
 
 async def _process(job: dict[str, Any]) -> dict[str, Any]:
     """Has a job done by a process of its own, and returns what it found."""
-    # The job goes in by a pipe: arguments and environment of a process can be read by others.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "assay.engine.remote.agent_process",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        said, errors = await process.communicate(json.dumps(job).encode())
-    except BaseException:
-        # Whoever waits may be cancelled at any time; an agent must not work on, and spend, for nobody.
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        raise
+    # The job goes in by a pipe: arguments and environment of a process can be read by others. With -P the folder it
+    # works in is none of its modules'.
+    with tempfile.TemporaryDirectory(prefix="assay-agent-") as folder:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "assay.engine.remote.agent_process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=folder,
+            env=environment_of_worker(),
+        )
+        try:
+            said, errors = await process.communicate(json.dumps(job).encode())
+        except BaseException:
+            # Whoever waits may be cancelled at any time; an agent must not work on, and spend, for nobody.
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            raise
     if process.returncode:
+        if b"SandboxEnvironment type" in errors:  # what packages add cannot be known beforehand
+            raise InvalidInput(
+                f"{SANDBOX} is {job['sandbox']!r}, and Inspect has no such sandbox here. Give docker, local, or the "
+                f"name of one that an installed package adds."
+            )
         raise BackendFailed(f"the agent's process failed: {errors.decode(errors='replace')[-_TAIL:].strip()}")
     found: dict[str, Any] = json.loads(said)
     return found

@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay._util.job_server import take_pipes
+
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSample
     from inspect_ai.model import ChatMessage
@@ -20,15 +22,15 @@ _SECONDS = 180  # of one call of a tool
 
 def main() -> None:
     """Runs the job; errors end the process with their text on standard error."""
-    from assay.engine.remote.agent import MESSAGES
-
-    job, out = json.load(sys.stdin), sys.stdout
-    sys.stdout = sys.stderr  # a library's print must not look like the outcome
+    asked, out = take_pipes()  # a library's print must not look like the outcome
+    job = json.load(asked)
     from inspect_ai import Task, eval
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.model import GenerateConfig
     from inspect_ai.solver import generate, use_tools
     from inspect_ai.tool import bash, python, text_editor
+
+    from assay.engine.remote.agent import MESSAGES
 
     with tempfile.TemporaryDirectory(prefix="assay-agent-") as logs:
         sample = Sample(input=_conversation(job), files=_files_in_sandbox(job["workspace"]))
@@ -53,7 +55,7 @@ def main() -> None:
             read += usage.input_tokens
             written += usage.output_tokens
     outcomes = [_outcome(ended) for ended in samples]
-    print(json.dumps({"samples": outcomes, "input_tokens": read, "output_tokens": written}), file=out)
+    print(json.dumps({"samples": outcomes, "input_tokens": read, "output_tokens": written}), file=out, flush=True)
 
 
 def _conversation(job: dict[str, Any]) -> list[ChatMessage]:

@@ -26,6 +26,7 @@ from assay.factory.commands import targets
 from assay.factory.generate.draws import BASE, Draw, behaviour_of, draws, productions, recipe_of
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.factory.verify.gate import check, leaks
+from assay.testbeds.aliases import random_alias
 from assay.testbeds.layout import SEALED
 from assay.testbeds.seal import Secret, key_path, new_key, public_key, read_key, seal, write_manifest
 from assay.testbeds.suites import RESERVED, Suite, own_suite
@@ -134,7 +135,7 @@ class _State:
     def alias(self, key: str) -> str:
         """Returns a testbed's alias, drawn at random the first time."""
         if key not in self._data["aliases"]:
-            self._data["aliases"][key] = f"tb-{secrets.token_hex(4)}"
+            self._data["aliases"][key] = random_alias()
             self._save()
         return str(self._data["aliases"][key])
 

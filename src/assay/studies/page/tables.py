@@ -10,6 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from assay._util.visible import visible
+
 _GAP = 2  # cells between two columns
 _NEEDED = 0  # rank of a column that is never left out
 
@@ -54,7 +56,7 @@ class FittedTable:
         while self._least(kept) > width and any(self.columns[index].spare for index in kept):
             kept.remove(max(kept, key=lambda index: self.columns[index].spare))
         # the box draws one cell of a gap, the padding the other
-        table = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0))
+        table = Table(title=Text(self.title), title_justify="left", box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0))
         table.show_edge = table.pad_edge = False
         room = self._room(kept, width)
         widest = [max(map(len, [self.columns[index].name, *self._cells(index)])) for index in kept]
@@ -63,9 +65,9 @@ class FittedTable:
             column = self.columns[index]
             left = column.identifies or column.wraps
             heading = column.name if roomy else column.name.replace(" ", "\n")
-            table.add_column(heading, justify="left" if left else "right", no_wrap=not column.wraps)
+            table.add_column(Text(heading), justify="left" if left else "right", no_wrap=not column.wraps)
         for row in self.rows:
-            cells = [_broken(row.cells[index], room.get(index, 0)) for index in kept]
+            cells = [_broken(visible(row.cells[index]), room.get(index, 0)) for index in kept]
             table.add_row(*(Text(cell) for cell in cells), style=row.style or None)
         yield table
 
@@ -85,7 +87,7 @@ class FittedTable:
 
     def _cells(self, index: int) -> list[str]:
         """Lists the cells of a column."""
-        return [row.cells[index] for row in self.rows]
+        return [visible(row.cells[index]) for row in self.rows]
 
     def _room(self, kept: Sequence[int], width: int) -> dict[int, int]:
         """Gives each identifying column the width it needs, or an even share of what the others leave over."""

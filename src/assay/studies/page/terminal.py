@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from assay._util.visible import visible
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points
 from assay.studies.page.html import interval, p_value, percent
@@ -18,12 +19,12 @@ _COLOURS = {HELPS: "green", HURTS: "red"}
 def terminal(summary: Summary) -> RenderableType:
     """Lays out headline, kits with intervals and yardsticks, and effects; rich prints them."""
     made_on = Text(summary.made_on, style="dim")  # above the tables, whose numbers are of that machine
-    parts: list[RenderableType] = [Text(summary.headline, style="bold"), made_on, _kits(summary)]
+    parts: list[RenderableType] = [Text(visible(summary.headline), style="bold"), made_on, _kits(summary)]
     if summary.groups:
         parts.append(_groups(summary))
     if summary.effects:
         parts.append(_effects(summary))
-    parts.append(Text(_counts(summary), style="dim"))
+    parts.append(Text(visible(_counts(summary)), style="dim"))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
 
 
