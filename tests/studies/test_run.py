@@ -254,7 +254,8 @@ async def mine(kit: Kit, brief: Brief, budget: Budget) -> Report:
 
 
 def test_the_sweep_last_run_is_loaded_or_an_earlier_one_by_its_id(scripted: Path) -> None:
-    file = scripted / "mine.py"
+    file = scripted / "plugins" / "mine.py"
+    file.parent.mkdir()
     file.write_text(MINE, encoding="utf-8")
     first = make_plan(Design(kits=("chat",), out=scripted, testbeds=("twin-td",)))
 

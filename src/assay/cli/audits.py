@@ -19,7 +19,7 @@ def _show(study: Study, as_json: bool) -> None:
     """Prints the summary's tables and where the page is."""
     from rich.console import Console
 
-    from assay.studies.output import PAGE
+    from assay._util.paths import PAGE
     from assay.studies.page.terminal import terminal
 
     if as_json:
@@ -134,6 +134,7 @@ def grade(
 
     from assay.errors import InvalidInput
     from assay.studies import api
+    from assay.studies.page.caveats import trusted
 
     if check and reports:
         raise InvalidInput("--check compares the grades of a ledger: give its --out, and no --reports.")
@@ -145,6 +146,8 @@ def grade(
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
     found = api.grade(**source, engine=engine, say=say)
     show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
+    if plugins := {plugin for one in found for plugin in one.plugins}:
+        say(trusted(sorted(plugins)))
 
 
 @audits.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class GradedReport:
         findings: how many it has.
         details: per finding and per swapped truth, as plain data.
         nonce: that its samples were seeded by.
+        plugins: of the audit's sweep, whose code was trusted; of a report made elsewhere it is not known.
     """
 
     testbed: str
@@ -43,6 +44,7 @@ class GradedReport:
     findings: int
     details: Mapping[str, Any]
     nonce: str
+    plugins: tuple[str, ...] = ()
 
 
 def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
@@ -80,7 +82,8 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
     for grade in held.rows:
         if grade.tier == "hit":
             row = audits[grade.run_key]
-            found.append(_graded(grading.truth(row.alias).id, row.kit, grade))
+            graded = _graded(grading.truth(row.alias).id, row.kit, grade)
+            found.append(replace(graded, plugins=row.plugins))
     return found
 
 

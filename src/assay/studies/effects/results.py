@@ -180,6 +180,8 @@ class Summary(Data):
         skipped: tool → audits it was left out of; `skipped_reasons` says why.
         grades_passed_over: rows of the ledger that no known grader signed for their audit's report. They count for
             nothing; a sweep grades their reports anew.
+        plugins: name and short digest of each plug-in in whose sweep audits were made: its code was trusted.
+        earlier_plans: sweeps of the same ledger that were asked for before this one and looked at some of its testbeds.
     """
 
     title: str
@@ -204,3 +206,5 @@ class Summary(Data):
     skipped_reasons: dict[str, list[str]]
     without_truth: int = 0
     grades_passed_over: int = 0
+    plugins: tuple[str, ...] = ()
+    earlier_plans: int = 0

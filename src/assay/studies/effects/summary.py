@@ -47,6 +47,7 @@ def summarise(
     groups: Mapping[str, str] | None = None,
     without_truth: int = 0,
     grades_passed_over: int = 0,
+    earlier_plans: int = 0,
 ) -> Summary:
     """Sums up a sweep.
 
@@ -59,6 +60,7 @@ def summarise(
         groups: alias → what success is also reported apart by (public or held-back productions).
         without_truth: audits that are not among the rows, since nobody here knows their truth.
         grades_passed_over: rows that say they are grades, and that no known grader signed.
+        earlier_plans: sweeps before this one that looked at some of its testbeds.
     """
     by_kit: dict[str, list[ScoredAudit]] = defaultdict(list)
     for row in rows:
@@ -97,7 +99,14 @@ def summarise(
         skipped_reasons={tool: sorted(set(given)) for tool, given in reasons.items()},
         without_truth=without_truth,
         grades_passed_over=grades_passed_over,
+        plugins=_plugins(rows),
+        earlier_plans=earlier_plans,
     )
+
+
+def _plugins(rows: Iterable[ScoredAudit]) -> tuple[str, ...]:
+    """Lists what the audits say of the plug-ins of their sweep."""
+    return tuple(sorted(set(chain.from_iterable(row.row.plugins for row in rows))))
 
 
 def _ordered(kits: Iterable[str]) -> list[str]:

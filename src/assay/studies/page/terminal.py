@@ -8,6 +8,7 @@ from rich.text import Text
 
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points
+from assay.studies.page.caveats import caveats
 from assay.studies.page.html import interval, p_value, percent
 from assay.studies.page.tables import Column, FittedTable, Row
 
@@ -17,7 +18,9 @@ _COLOURS = {HELPS: "green", HURTS: "red"}
 
 def terminal(summary: Summary) -> RenderableType:
     """Lays out headline, kits with intervals and yardsticks, and effects; rich prints them."""
-    parts: list[RenderableType] = [Text(summary.headline, style="bold"), _kits(summary)]
+    parts: list[RenderableType] = [Text(summary.headline, style="bold")]
+    parts += [Text(text, style="yellow") for text in caveats(summary)]
+    parts.append(_kits(summary))
     if summary.groups:
         parts.append(_groups(summary))
     if summary.effects:
