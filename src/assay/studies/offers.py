@@ -23,7 +23,7 @@ from assay.audits.registry import auditors, entry_point, get_auditor, get_tool, 
 from assay.errors import AssayError, InvalidInput, PluginError, UnknownId
 from assay.studies.processes import WorkerProcess
 
-SECONDS = 60.0  # a plug-in has to be loaded within; torch takes ten on a busy machine
+LOADED_WITHIN = 60.0  # seconds; to import torch takes ten on a busy machine
 _SHOWN = 400  # characters of what a plug-in said before its process ended
 
 Info = TypeVar("Info", ToolInfo, AuditorInfo)
@@ -140,13 +140,13 @@ def _described(asked: Asked, what: str) -> Description:
     late = threading.Event()
     with tempfile.TemporaryDirectory(prefix="assay-describe-", ignore_cleanup_errors=True) as folder:
         log = Path(folder) / "describe-process.log"
-        with DescribingProcess(log, lambda _: None) as process, _killed_after(SECONDS, process, late):
+        with DescribingProcess(log, lambda _: None) as process, _killed_after(LOADED_WITHIN, process, late):
             try:
                 [data] = process.run(asked)
                 said = Description.model_validate(data)
             except (AssayError, ValueError):
                 if late.is_set():
-                    why = f"had not been loaded after {SECONDS:.0f} s"
+                    why = f"had not been loaded after {LOADED_WITHIN:.0f} s"
                 else:
                     why = "ended the process that loads it, or spoke in its place" + _last_words(log)
                 raise PluginError(f"{what}: {why}. A plug-in may define things when it is loaded, no more.") from None

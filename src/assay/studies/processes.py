@@ -125,16 +125,16 @@ class AuditProcess(WorkerProcess):
             AssayError: as `run`, or a row that was not asked for.
         """
         waiting = {cell.run_key: cell for cell in job.cells}
-        for data in self.run(job) if job.cells else ():
-            try:
+        try:
+            for data in self.run(job) if job.cells else ():
                 row = audit_row(data)
                 cell = waiting.pop(row.run_key)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                raise AssayError(
-                    f"the {self.kind} process of {job.cells[0].kit} sent what is no row of an audit it was given. "
-                    f"A plug-in may have spoken in its place."
-                ) from None
-            yield replace(row, plan=job.plan, alias=cell.alias, kit=cell.kit, seed=cell.seed, plugins=job.trusted)
+                yield replace(row, plan=job.plan, alias=cell.alias, kit=cell.kit, seed=cell.seed, plugins=job.trusted)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise AssayError(
+                f"the {self.kind} process of {job.cells[0].kit} sent what is no row of an audit it was given. "
+                f"A plug-in may have spoken in its place."
+            ) from None
 
 
 class GradingProcess(WorkerProcess):

@@ -66,10 +66,7 @@ def summarise(
     for row in rows:
         by_kit[row.row.kit].append(row)
     names = _ordered(by_kit)
-    # Tools that the audits met. A kit's name may hold names of kits too (chat), of which no row tells.
-    tools: set[str] = set()
-    for row in rows:
-        tools |= {tool.lstrip(PLACEBO) for tool in (*row.row.calls, *row.row.by_tool)}
+    tools = _tools(rows)
     kits = [_kit(name, by_kit[name], tools) for name in names]
     measured = _measured(by_kit, names)
     mde = design_mde(difference for _, difference in measured)
@@ -102,6 +99,14 @@ def summarise(
         plugins=_plugins(rows),
         earlier_plans=earlier_plans,
     )
+
+
+def _tools(rows: Iterable[ScoredAudit]) -> set[str]:
+    """Collects the tools that the audits met; a kit's name may hold names of kits too (chat), of which no row tells."""
+    tools: set[str] = set()
+    for row in rows:
+        tools |= {tool.lstrip(PLACEBO) for tool in (*row.row.calls, *row.row.by_tool)}
+    return tools
 
 
 def _plugins(rows: Iterable[ScoredAudit]) -> tuple[str, ...]:
