@@ -118,9 +118,35 @@ def test_a_plugin_is_not_run_in_the_process_that_plans(design: Design, tmp_path:
     assert registry.get_tool("ask") is ask
 
 
+def test_an_installed_package_of_other_people_is_not_run_there_either(
+    design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is loaded where a kit names it, and nowhere else."""
+    site, marker = tmp_path / "site", tmp_path / "loaded.txt"
+    first = f"import os\nopen({str(marker)!r}, 'a').write(f'{{os.getpid()}} ')"
+    site.mkdir()
+    write(site / "their_tools", first, name="theirs", file="__init__.py")
+    information = site / "their_tools-1.2.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: their-tools\nVersion: 1.2\n")
+    (information / "entry_points.txt").write_text("[assay.tools]\ntheirs = their_tools:theirs\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    assert make_plan(design).trusted == () and not marker.exists()
+    planned = make_plan(replace(design, kits=("chat", "chat+theirs")))
+    assert str(os.getpid()) not in marker.read_text().split() and "their_tools" not in sys.modules
+    assert [label.partition("@")[0] for label in planned.trusted] == ["their-tools-1.2"]
+    assert planned.job(planned.cells).plugins == []  # found by its entry point
+    source = site / "their_tools" / "__init__.py"
+    source.write_text(source.read_text() + "\n# changed\n", encoding="utf-8")
+    changed = make_plan(replace(design, kits=("chat", "chat+theirs")))
+    assert not set(planned.run_keys) & set(changed.run_keys)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("import json; json.dumps = lambda *a, **k: '{}'", "spoke in its place"),
         ("import os; os._exit(0)", "ended the process"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended the process"),
         ("import ctypes; ctypes.string_at(0)", "ended the process"),
@@ -415,6 +441,20 @@ def test_data_that_an_auditor_declares_elsewhere_changes_the_key(design: Design,
     before = base_keys(asked)
     data.write_text("2", encoding="utf-8")
     assert not before & base_keys(asked)
+
+
+@pytest.mark.parametrize("size", [0, 2**40], ids=["none", "too large"])
+def test_declared_data_that_cannot_be_counted_is_refused(size: int, design: Design, tmp_path: Path) -> None:
+    data = tmp_path / "elsewhere.bin"
+    path = tmp_path / "mine" / "mine.py"
+    path.parent.mkdir()
+    last = f"import dataclasses\nmine = dataclasses.replace(mine, data=(Path({str(data)!r}),))"
+    path.write_text(AUDITOR.format(first="", arguments="", last=last), encoding="utf-8")
+    if size:
+        with data.open("wb") as file:
+            file.truncate(size)
+    with pytest.raises(InvalidInput, match=r"mine\.py: data=.*elsewhere\.bin: there is no such file, or it has more"):
+        make_plan(with_plugin(design, path))
 
 
 @pytest.mark.parametrize("helper", [False, True], ids=["the file", "a helper"])

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from assay._util.hashing import digest_of, sha256
-from assay.audits.plugin_source import PluginSource, file_source
+from assay.audits.plugin_source import MOST_BYTES, PluginSource, file_source
 from assay.core.auditor import Auditor
 from assay.core.tool import Tool
 from assay.errors import AssayError, InvalidInput, PluginError
@@ -100,10 +100,13 @@ def auditor_digest(source: PluginSource, data: tuple[Path, ...]) -> str:
     """Digests an auditor of a plug-in: its source, and the files from elsewhere that it declares (`data=`).
 
     Raises:
-        InvalidInput: a declared file that is not there.
+        InvalidInput: a declared file that is not there, or larger than can be counted.
     """
-    if missing := [path for path in data if not path.is_file()]:
-        raise InvalidInput(f"{source.name}: data={missing[0]}: there is no such file.")
+    for path in data:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            raise InvalidInput(
+                f"{source.name}: data={path}: there is no such file, or it has more than {MOST_BYTES // 2**20:,} MiB."
+            )
     return digest_of([source.digest, *map(sha256, data)]) if data else source.digest
 
 

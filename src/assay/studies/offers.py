@@ -144,7 +144,7 @@ def _described(asked: Asked, what: str) -> Description:
             try:
                 [data] = process.run(asked)
                 said = Description.model_validate(data)
-            except (AssayError, ValueError):
+            except (AssayError, LookupError, TypeError, ValueError):
                 if late.is_set():
                     why = f"had not been loaded after {LOADED_WITHIN:.0f} s"
                 else:
