@@ -62,9 +62,7 @@ def summarise(
         grades_passed_over: rows that say they are grades, and that no known grader signed.
         earlier_plans: sweeps before this one that looked at some of its testbeds.
     """
-    by_kit: dict[str, list[ScoredAudit]] = defaultdict(list)
-    for row in rows:
-        by_kit[row.row.kit].append(row)
+    by_kit = _by_kit(rows)
     names = _ordered(by_kit)
     tools = _tools(rows)
     kits = [_kit(name, by_kit[name], tools) for name in names]
@@ -99,6 +97,13 @@ def summarise(
         plugins=_plugins(rows),
         earlier_plans=earlier_plans,
     )
+
+
+def _by_kit(rows: Iterable[ScoredAudit]) -> dict[str, list[ScoredAudit]]:
+    found: dict[str, list[ScoredAudit]] = defaultdict(list)
+    for row in rows:
+        found[row.row.kit].append(row)
+    return found
 
 
 def _tools(rows: Iterable[ScoredAudit]) -> set[str]:
