@@ -23,7 +23,7 @@ from assay.core.report import Report
 from assay.engine import builtin
 from assay.engine.base import Base
 from assay.errors import AssayError, InvalidInput, UnknownId
-from assay.studies import processes
+from assay.studies import processes, run
 from assay.studies.design import Design
 from assay.studies.effects.results import Summary
 from assay.studies.events import AuditEnded, Event, KitRated, ProgressTold, ReportGraded, SweepPlanned
@@ -273,7 +273,8 @@ async def mine(kit: Kit, brief: Brief, budget: Budget) -> Report:
 
 
 def test_the_sweep_last_run_is_loaded_or_an_earlier_one_by_its_id(scripted: Path) -> None:
-    file = scripted / "mine.py"
+    file = scripted / "plugins" / "mine.py"
+    file.parent.mkdir()
     file.write_text(MINE, encoding="utf-8")
     first = make_plan(Design(kits=("chat",), out=scripted, testbeds=("twin-td",)))
 
@@ -383,6 +384,44 @@ def test_one_bad_line_of_a_file_costs_no_other(scripted: Path) -> None:
         assert (one.error == "") == (number in (1, len(lines))), one
         assert not one.error or (one.error.startswith("input: ") and f"{file}:{number}" in one.error), one.error
     assert found[-1].testbed == find_truth("twin-td").id and found[-1].findings == 1
+
+
+def test_two_kits_share_no_process_and_come_in_an_order_drawn_anew(
+    scripted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a tool leaves in a module's globals, or patches, ends with its kit; no kit can wait for another."""
+    drawn: list[list[str]] = []
+
+    class Backwards:
+        def sample(self, kits: list[str], count: int) -> list[str]:
+            drawn.append(kits)
+            return kits[::-1]
+
+    monkeypatch.setattr(run.random, "SystemRandom", Backwards)
+    told: list[Event] = []
+    kits = ["prior-only", "ask", "chat"]
+    study = assay.sweep(kits=kits, testbeds=NAMES[:2], out=scripted, seeds=2, watch=told.append)
+    lines = [line.split() for line in played(scripted)]
+    processes_of = {kit: {line[2] for line in lines if line[0] == kit} for kit in kits}
+    assert all(len(pids) == 1 for pids in processes_of.values()) and len(set.union(*processes_of.values())) == 3
+    assert drawn == [kits] and [event.kit for event in told if isinstance(event, KitRated)] == kits[::-1]
+    assert list(study.kits.kit) == ["prior-only", "ask", "chat"]  # shown as ever
+    assert len(study.rows) == 12
+
+
+def test_sweeps_that_came_before_on_the_same_testbeds_are_counted(scripted: Path) -> None:
+    asked = (("ask", "flattery-td"), ("ask", "backdoor-td"), ("chat", "flattery-td"), ("prior-only", "backdoor-td"))
+    plans = [make_plan(Design(kits=(kit,), out=scripted, testbeds=(name, "twin-td"))) for kit, name in asked[:1]]
+    plans += [make_plan(Design(kits=(kit,), out=scripted, testbeds=(name,))) for kit, name in asked[1:]]
+    with Ledger.open(scripted / "ledger.sqlite") as ledger:
+        for planned in (*plans, plans[0]):  # the first one is run again
+            ledger.save_plan(planned.id, planned.cells, planned.auditor.title)
+    studies = [assay.load_study(scripted, plan=planned.id) for planned in plans]
+    assert [study.summary.earlier_plans for study in studies] == [0, 0, 1, 1]
+    said = "1 earlier sweep of this ledger looked at testbeds of this one"
+    assert said in " ".join(str(studies[2]).split()) and "earlier sweep" not in str(studies[0])
+    assert said in studies[2].page().read_text(encoding="utf-8")
+    assert json.loads((scripted / "summary.json").read_text())["earlier_plans"] == 1
 
 
 def test_what_cannot_be_done_is_said(scripted: Path) -> None:

@@ -9,6 +9,9 @@ import platformdirs
 
 from assay.errors import InvalidInput
 
+# In a sweep's folder; who reads a folder in which sweeps were run has to know what is theirs.
+LEDGER, LOGS, SUMMARY, PAGE, BEST_CONSTANT = "ledger.sqlite", "logs", "summary.json", "report.html", "best-constant"
+
 
 def home() -> Path:
     """The folder of bases, caches, checkpoints and added suites: `ASSAY_HOME`, or the user's cache folder.

@@ -15,8 +15,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerati
 from assay._util.storable import storable
 from assay.audits.call_meter import CallMeter
 from assay.audits.guard import GuardedTarget
+from assay.audits.plugin_file import plugin_failure, source_file
 from assay.audits.prepared import PreparedStore, Subject
-from assay.audits.registry import plugin_failure, source_file
 from assay.core.auditor import Kit
 from assay.core.budget import Meter
 from assay.core.record import Preparation

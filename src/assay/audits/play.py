@@ -214,15 +214,18 @@ async def run_job(
     from assay._util.paths import home
 
     assert_blind()
+    files = [plugin.path for plugin in job.plugins if plugin.path]
     bench = Bench(
         job.targets,
         open_target,
-        collect_tools(job.plugins),
-        get_auditor(job.auditor, job.plugins),
+        collect_tools(files),
+        get_auditor(job.auditor, files),
         Budget(*job.budget),
         PreparedStore(home() / "prepared"),
         machine,
     )
+    for plugin in job.plugins:  # what was loaded just now is what the run keys name
+        plugin.require_unchanged()
     # Inspect makes up a log's file name inside; a task name of our own, which is part of it, lets a row name its log
     log = f"investigate-{bench.auditor.name}-{digest_of([cell.run_key for cell in job.cells])[:8]}"
     cells = {cell.run_key: cell for cell in job.cells}

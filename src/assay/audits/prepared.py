@@ -13,8 +13,8 @@ from typing import Any
 from assay._util.atomic import write_bytes
 from assay._util.hashing import digest_of
 from assay.audits.guard import GuardedTarget
+from assay.audits.plugin_file import plugin_failure, source_file
 from assay.audits.prepared_file import pack, unpack
-from assay.audits.registry import plugin_failure, source_file
 from assay.core.budget import Budget, Meter
 from assay.core.record import Preparation
 from assay.core.target import Target

@@ -14,62 +14,48 @@ silence.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
 import importlib.util
-import inspect
-import sys
-import traceback
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from assay._util.entry_points import find, offered
-from assay._util.import_graph import closure
+from assay._util.lazy import LazyMapping
+from assay.audits.plugin_file import Plugin, load_plugin, plugin_failure
+from assay.audits.plugin_source import PluginSource
 from assay.core.auditor import Auditor
 from assay.core.tool import Tool
-from assay.errors import AssayError, InvalidInput, PluginError, UnknownId, told
+from assay.errors import PluginError, UnknownId
 
 __all__ = [
-    "Plugin",
+    "Kind",
     "auditors",
     "collect_auditors",
     "collect_tools",
+    "entry_point",
     "get_auditor",
     "get_tool",
     "load_plugin",
-    "plugin_failure",
-    "source_file",
+    "refuse_taken",
     "tools",
 ]
 
-_TOOLS, _AUDITORS = "assay.tools", "assay.auditors"
-_PREFIX = "_assay_plugin_"
+Kind = Literal["tool", "auditor"]
+_GROUPS: Mapping[Kind, str] = {"tool": "assay.tools", "auditor": "assay.auditors"}
 
 Thing = TypeVar("Thing", Tool, Auditor)
 
 
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """Holds what a plug-in file defines at module level, in its order."""
-
-    path: Path
-    tools: tuple[Tool, ...]
-    auditors: tuple[Auditor, ...]
-
-
 def tools() -> list[str]:
     """Lists the names of the installed tools, without importing them."""
-    return offered(_TOOLS)
+    return offered(_GROUPS["tool"])
 
 
 def auditors() -> list[str]:
     """Lists the names of the installed auditors, without importing them."""
-    return offered(_AUDITORS)
+    return offered(_GROUPS["auditor"])
 
 
 def get_tool(name: str) -> Tool:
@@ -79,7 +65,7 @@ def get_tool(name: str) -> Tool:
         UnknownId: no package offers it.
         PluginError: two packages do, or the one that does cannot be loaded.
     """
-    return _get(_TOOLS, "tool", name, Tool)
+    return _get("tool", name, Tool)
 
 
 def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
@@ -93,110 +79,66 @@ def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
         UnknownId: neither a file nor a package offers it.
         PluginError: two do, or the one that does cannot be loaded.
     """
-    defined = _of_plugins(plugins, "auditor")
-    if name not in defined and name not in auditors():
-        raise UnknownId("auditor", name, [*defined, *auditors()])
-    return defined[name] if name in defined else _get(_AUDITORS, "auditor", name, Auditor)
+    known = collect_auditors(plugins)
+    if name not in known:
+        raise UnknownId("auditor", name, known)
+    return known[name]
 
 
-def collect_tools(plugins: Iterable[Path] = ()) -> dict[str, Tool]:
-    """Loads the installed tools and those of plug-in files, by name.
+def collect_tools(plugins: Iterable[Path] = ()) -> Mapping[str, Tool]:
+    """Gathers the installed tools and those of plug-in files, by name. An installed one is loaded when it is asked for.
 
     Raises:
         PluginError: a name is defined twice; tells by whom.
     """
-    return {name: get_tool(name) for name in tools()} | _of_plugins(plugins, "tool")
+    found = [(tool, plugin.source) for plugin in _each(plugins) for tool in plugin.tools]
+    return _collect("tool", Tool, found)
 
 
-def collect_auditors(plugins: Iterable[Path] = ()) -> dict[str, Auditor]:
-    """Loads the installed auditors and those of plug-in files, by name; raises as `collect_tools`."""
-    return {name: get_auditor(name) for name in auditors()} | _of_plugins(plugins, "auditor")
+def collect_auditors(plugins: Iterable[Path] = ()) -> Mapping[str, Auditor]:
+    """Gathers the installed auditors and those of plug-in files, by name; as `collect_tools`."""
+    found = [(auditor, plugin.source) for plugin in _each(plugins) for auditor in plugin.auditors]
+    return _collect("auditor", Auditor, found)
 
 
-def load_plugin(path: Path) -> Plugin:
-    """Loads the tools and auditors that a Python file defines at module level.
-
-    The file may import helper modules from its own folder by their plain names. Nothing is installed, and a file that
-    fails leaves no module behind. A file that is loaded again unchanged is not run again.
-
-    Raises:
-        InvalidInput: no such Python file.
-        PluginError: it cannot be imported, defines nothing, or one name twice; names file, line and reason.
-    """
-    path = path.resolve()
-    if not path.is_file() or path.suffix != ".py":
-        raise InvalidInput(
-            f"{path}: not a Python file; a plug-in is a .py file with tools (@tool) or auditors (@auditor)."
-        )
-    return _load(path, closure(path).digest)
+def entry_point(kind: Kind, name: str) -> metadata.EntryPoint:
+    """Finds what an installed package offers, without importing it. Raises as `get_tool`."""
+    return find(_GROUPS[kind], kind, name)
 
 
-@functools.lru_cache(maxsize=64)
-def _load(path: Path, _digest: str) -> Plugin:
-    """Runs a file once for each content: an edited file, or helper module of it, is run anew."""
-    # By identity: a thing bound to two names is one thing. What a file merely imports from elsewhere is not its own.
-    things = {id(value): value for value in vars(_import(path)).values() if isinstance(value, Tool | Auditor)}
-    mine = [thing for thing in things.values() if source_file(thing).is_relative_to(path.parent)]
-    plugin = Plugin(
-        path,
-        tuple(thing for thing in mine if isinstance(thing, Tool)),
-        tuple(thing for thing in mine if isinstance(thing, Auditor)),
-    )
-    if not mine:
-        raise PluginError(
-            f"{path}: defines no tool and no auditor. Decorate an async function with @tool(needs={{…}}) or @auditor."
-        )
-    for kind, names in (("tool", [t.name for t in plugin.tools]), ("auditor", [a.name for a in plugin.auditors])):
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise PluginError(f"{path}: defines {kind} {min(twice)!r} twice. Rename one of the two.")
-    return plugin
-
-
-def _of_plugins(plugins: Iterable[Path], kind: Literal["tool", "auditor"]) -> dict[str, Any]:
-    """Loads what plug-in files define of one kind, by name; nobody else may offer such a name."""
-    group = _TOOLS if kind == "tool" else _AUDITORS
-    owners = {entry.name: f"the installed {entry.value}" for entry in metadata.entry_points(group=group)}
-    found: dict[str, Any] = {}
-    for path in dict.fromkeys(path.resolve() for path in plugins):
-        plugin = load_plugin(path)
-        for thing in plugin.tools if kind == "tool" else plugin.auditors:
-            if thing.name in owners:
-                raise PluginError(
-                    f"{kind} {thing.name!r} is defined by {path} and by {owners[thing.name]}: "
-                    f"a plug-in may replace nothing. Rename the one in {path.name}."
-                )
-            owners[thing.name], found[thing.name] = str(path), thing
-    return found
-
-
-def source_file(thing: Tool | Auditor) -> Path:
-    """Finds the file that the function of a tool or an auditor is written in."""
-    return Path(inspect.unwrap(thing.function).__code__.co_filename).resolve()
-
-
-def plugin_failure(error: BaseException, source: Path) -> PluginError:
-    """Says what went wrong in a plug-in's code, with the line in its own folder that came last.
+def refuse_taken(kind: Kind, defined: Iterable[tuple[str, PluginSource]]) -> None:
+    """Refuses a name that two define: what is measured is never replaced in silence.
 
     Args:
-        error: what was raised.
-        source: the plug-in's file.
+        kind: of the names.
+        defined: each name with the plug-in file that defines it.
+
+    Raises:
+        PluginError: two files have a name, or a file and an installed package; tells which.
     """
-    # A syntax error has no frame in the file that holds it; anything else is placed at the last line the author wrote.
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f"{error.filename}:{error.lineno}"
-    else:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-        near = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(source.parent)]
-        place = f"{near[-1].filename}:{near[-1].lineno}" if near else str(source)
-    reason = str(error) if isinstance(error, AssayError) else told(error)
-    if isinstance(error, SyntaxError):
-        reason = f"SyntaxError: {error.msg}"
-    return PluginError(f"{place}: {reason}")
+    owners = {entry.name: f"the installed {entry.value}" for entry in metadata.entry_points(group=_GROUPS[kind])}
+    for name, source in defined:
+        if name in owners:
+            raise PluginError(
+                f"{kind} {name!r} is defined by {source.path} and by {owners[name]}: "
+                f"a plug-in may replace nothing. Rename the one in {source.name}."
+            )
+        owners[name] = str(source.path)
 
 
-def _get(group: str, kind: str, name: str, expected: type[Thing]) -> Thing:
-    entry = find(group, kind, name)
+def _each(plugins: Iterable[Path]) -> list[Plugin]:
+    """Loads plug-in files; one that is given twice is one."""
+    return [load_plugin(path) for path in dict.fromkeys(path.resolve() for path in plugins)]
+
+
+def _collect(kind: Kind, expected: type[Thing], found: Sequence[tuple[Thing, PluginSource]]) -> Mapping[str, Thing]:
+    refuse_taken(kind, [(thing.name, source) for thing, source in found])
+    makers = {name: functools.partial(_get, kind, name, expected) for name in offered(_GROUPS[kind])}
+    return LazyMapping(makers, {thing.name: thing for thing, _ in found})
+
+
+def _get(kind: Kind, name: str, expected: type[Thing]) -> Thing:
+    entry = entry_point(kind, name)
     value = entry.value
     try:
         loaded = entry.load()
@@ -208,52 +150,3 @@ def _get(group: str, kind: str, name: str, expected: type[Thing]) -> Thing:
     if not isinstance(loaded, expected):
         raise PluginError(f"{kind} {name!r} ({value}) is a {type(loaded).__name__}; it must be a {expected.__name__}.")
     return loaded
-
-
-def _import(path: Path) -> ModuleType:
-    """Runs a file as a module of a private name, with its folder first on the path."""
-    name = _PREFIX + hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(spec)
-    with _siblings_first(path.parent):
-        sys.modules[name] = module  # dataclasses and pickle look a class's module up there
-        try:
-            spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:  # a script that ends itself must not end a sweep
-            del sys.modules[name]
-            raise plugin_failure(error, path) from error
-    return module
-
-
-@contextlib.contextmanager
-def _siblings_first(folder: Path) -> Iterator[None]:
-    """Lets plain names mean the modules beside a plug-in while it is imported, not another plug-in's.
-
-    Afterwards a name that was taken before means what it meant, and the folder stays last on the path, so that a
-    helper imported inside a function is found too.
-    """
-    names = {entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
-    names -= sys.stdlib_module_names | {"assay"}
-    hidden = {
-        key: module
-        for key, module in sys.modules.items()
-        if key.partition(".")[0] in names and not _within(module, folder)
-    }
-    # They would answer to the plain names in place of this plug-in's own helpers; afterwards they are put back.
-    for key in hidden:
-        del sys.modules[key]
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-        sys.modules.update(hidden)
-
-
-def _within(module: ModuleType, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve().is_relative_to(folder)

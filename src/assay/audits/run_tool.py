@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,20 +94,3 @@ def try_tool(
         return asyncio.run(once())
     finally:
         targets.close()
-
-
-def describe(tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
-    """Describes tools as plain data, for a listing."""
-    rows: list[dict[str, Any]] = []
-    for name, tool in sorted(tools.items()):
-        rows.append(
-            {
-                "tool": name,
-                "needs": sorted(map(str, tool.needs)),
-                "parameters": [parameter.name for parameter in tool.parameters],
-                "drivable": tool.drivable,
-                "version": tool.version,
-                "doc": tool.doc.splitlines()[0],
-            }
-        )
-    return rows

@@ -18,7 +18,7 @@ def auditors_list(context: typer.Context, plugin: PluginFiles = None, as_json: J
     Example: assay auditors --json
     """
     if context.invoked_subcommand is None:
-        from assay.audits.registry import collect_auditors
+        from assay.studies.offers import find_offers
 
         rows = [
             {
@@ -26,9 +26,10 @@ def auditors_list(context: typer.Context, plugin: PluginFiles = None, as_json: J
                 "version": a.version,
                 "llm": a.llm,
                 "digest": a.digest[:12],
+                "plugin": a.plugin.label if a.plugin else "",
                 "doc": a.doc.splitlines()[0],
             }
-            for a in collect_auditors(plugin or ()).values()
+            for a in find_offers(plugin or ()).auditors.values()
         ]
         show(rows, as_json, ("auditor", "version", "llm", "doc"))
 

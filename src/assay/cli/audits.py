@@ -17,7 +17,8 @@ audits = typer.Typer()
 
 def _show(study: Study, as_json: bool) -> None:
     """Prints the summary's tables and where the page is."""
-    from assay.studies.output import PAGE
+
+    from assay._util.paths import PAGE
     from assay.studies.page.terminal import terminal
 
     if as_json:
@@ -141,6 +142,7 @@ def grade(
 
     from assay.errors import InvalidInput
     from assay.studies import api
+    from assay.studies.page.caveats import trusted
 
     if check and reports:
         raise InvalidInput("--check compares the grades of a ledger: give its --out, and no --reports.")
@@ -152,6 +154,8 @@ def grade(
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
     found = api.grade(**source, engine=engine, say=say)
     show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
+    if plugins := {plugin for one in found for plugin in one.plugins}:
+        say(trusted(sorted(plugins)))
     if not as_json:
         for machine in dict.fromkeys(one.machine for one in found):
             print(f"graded on {machine or 'an unknown machine'}")

@@ -19,10 +19,21 @@ def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json
     Example: assay tools --json
     """
     if context.invoked_subcommand is None:
-        from assay.audits.registry import collect_tools
-        from assay.audits.run_tool import describe
+        from assay.studies.offers import find_offers
 
-        show(describe(collect_tools(plugin or ())), as_json, ("tool", "needs", "parameters", "doc"))
+        rows = [
+            {
+                "tool": tool.name,
+                "needs": list(tool.needs),
+                "parameters": list(tool.parameters),
+                "drivable": tool.drivable,
+                "version": tool.version,
+                "plugin": tool.plugin.label if tool.plugin else "",
+                "doc": tool.doc.splitlines()[0],
+            }
+            for _, tool in sorted(find_offers(plugin or ()).tools.items())
+        ]
+        show(rows, as_json, ("tool", "needs", "parameters", "doc"))
 
 
 @tools.command("check")

@@ -64,6 +64,7 @@ class Auditor:
         digest: SHA-256 over everything that steers it: its file and all that it imports, with the data of its package.
         llm: whether a language model drives it.
         doc: what it does, for a person.
+        data: files that steer it and lie elsewhere than beside its code.
     """
 
     function: AuditorFunction
@@ -72,11 +73,17 @@ class Auditor:
     digest: str
     llm: bool
     doc: str = ""
+    data: tuple[Path, ...] = ()
 
     @property
     def title(self) -> str:
         """Returns who earned a number, as it is printed beside it."""
-        return f"{self.name}@{self.version}" + ("" if self.llm else " (no LLM)")
+        return auditor_title(self.name, self.version, self.llm)
+
+
+def auditor_title(name: str, version: int, llm: bool) -> str:
+    """Writes who earned a number: `explorer@3 (no LLM)`."""
+    return f"{name}@{version}" + ("" if llm else " (no LLM)")
 
 
 @overload
@@ -122,9 +129,10 @@ def auditor(
             raise PluginError(
                 f"auditor {name}{given} must be written ({', '.join(_PARAMETERS)}) -> Report, with these annotations."
             )
+        files = tuple(Path(path).resolve() for path in data)
         digest = digest_of_function(function)
-        if data:
-            digest = digest_of([digest, *map(sha256, data)])
-        return Auditor(function, name, version, digest, llm, doc)
+        if files:
+            digest = digest_of([digest, *map(sha256, files)])
+        return Auditor(function, name, version, digest, llm, doc, files)
 
     return wrap if function is None else wrap(function)

@@ -48,6 +48,7 @@ class AuditRow:
         log: name of the Inspect task, which is part of the log's file name.
         error: of a crash, scrubbed: whom it blames, its kind, its text (`errors.blamed`).
         machine: that made the replies, as the cell's engine says: processor, instruction set, dtype, device.
+        plugins: name and short digest of each plug-in of its sweep, whose code was trusted.
     """
 
     run_key: str
@@ -67,6 +68,7 @@ class AuditRow:
     log: str = ""
     error: str = ""
     machine: str = ""
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +116,5 @@ def audit_row(data: Mapping[str, Any]) -> AuditRow:
     """Reads an audit's row from plain data, as `as_json` gives it."""
     by_tool = {tool: Cost(**cost) for tool, cost in data["by_tool"].items()}
     prepared = {tool: Preparation(Cost(**made["cost"]), made["digest"]) for tool, made in data["prepared"].items()}
-    return AuditRow(**{**data, "cost": Cost(**data["cost"]), "by_tool": by_tool, "prepared": prepared})
+    plain = {"cost": Cost(**data["cost"]), "by_tool": by_tool, "prepared": prepared, "plugins": tuple(data["plugins"])}
+    return AuditRow(**{**data, **plain})

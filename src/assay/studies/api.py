@@ -17,6 +17,7 @@ from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.design import Design
 from assay.studies.events import Event, Watch
+from assay.studies.page.caveats import trusted
 from assay.studies.recheck import CheckedGrade, check_ledger
 from assay.studies.regrade import GradedReport, grade_file, grade_ledger, grade_reports
 from assay.studies.run import run_audit, run_sweep
@@ -66,7 +67,8 @@ class Audit:
     def __str__(self) -> str:
         report = self.report
         said = "no report" if report is None else report.model_dump_json(indent=1)
-        return f"{self.outcome} · {self.cost} · {self.row.error or 'no error'}\n{self.row.machine}\n{said}"
+        caveat = f"\n{trusted(self.row.plugins)}" if self.row.plugins else ""
+        return f"{self.outcome} · {self.cost} · {self.row.error or 'no error'}\n{self.row.machine}{caveat}\n{said}"
 
 
 def sweep(

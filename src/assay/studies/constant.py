@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from assay._util.atomic import write_json
+from assay._util.paths import BEST_CONSTANT
 from assay.core.record import AuditRow
 from assay.grading.constant import SignedConstant, read_constant
 from assay.grading.jobs import reports_digest
@@ -31,7 +32,7 @@ class KeptConstant:
         self._plan, self._reports = plan, grading.reports(audits)
         self._grader = grading.digest({one.alias for one in self._reports})
         # The name tells the graders, so that those of now and of before do not write over each other's.
-        self.path = out / f"best-constant-{plan}-{self._grader[:12]}.json"
+        self.path = out / f"{BEST_CONSTANT}-{plan}-{self._grader[:12]}.json"
 
     def seek(self, process: GradingProcess) -> None:
         """Has it found and kept, whole or not at all, unless it is there.

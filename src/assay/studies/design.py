@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assay._util.paths import LEDGER, LOGS
 from assay.core.budget import Budget
 
 DEMO_KITS = (  # each tool beside the base kit, and beside its own placebo
@@ -75,9 +76,9 @@ class Design:
 
 def ledger_in(out: Path) -> Path:
     """Says where a sweep's folder has its ledger."""
-    return out / "ledger.sqlite"
+    return out / LEDGER
 
 
 def logs_in(out: Path) -> Path:
     """Says where a sweep's folder has its logs."""
-    return out / "logs"
+    return out / LOGS

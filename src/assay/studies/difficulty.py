@@ -83,6 +83,8 @@ def _readable_recipe(truth: Truth) -> Recipe | None:
 def record_difficulty(out: Path) -> None:
     """Keeps, with each open truth, how often the audits of a ledger found it; with a clean target's, false alarms.
 
+    Audits of sweeps with plug-ins are left out.
+
     Raises:
         InvalidInput: no ledger there, or audits in it that the present grader has not graded.
     """
@@ -90,7 +92,8 @@ def record_difficulty(out: Path) -> None:
     grading = Grading.now()
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     with Ledger.open(path) as ledger:
-        audits = [row for row in ledger.audits() if row.alias in truths and "~" not in row.kit]
+        # A testbed's card goes with it to others, who have not chosen to trust the plug-ins of this ledger.
+        audits = [row for row in ledger.audits() if row.alias in truths and "~" not in row.kit and not row.plugins]
         scored = join(
             audits,
             grading.current(ledger, audits).rows,

@@ -16,10 +16,12 @@ class SweepPlanned:
     Attributes:
         cells: audits of the sweep.
         finished: those among them that are in the ledger already.
+        plugins: name and short digest of each plug-in, whose code is trusted.
     """
 
     cells: int
     finished: int
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

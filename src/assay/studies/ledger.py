@@ -57,7 +57,7 @@ _AUDITS = Table(
     *(Column(name, Text, nullable=False) for name in ("plan", "alias", "kit", "auditor")),
     Column("seed", Integer, nullable=False),
     *(Column(name, Text, nullable=False) for name in ("outcome", "report", "log", "error", "machine")),
-    *(Column(name, JSON, nullable=False) for name in ("cost", "by_tool", "calls", "skipped", "prepared")),
+    *(Column(name, JSON, nullable=False) for name in ("cost", "by_tool", "calls", "skipped", "prepared", "plugins")),
     Column("seconds", Float, nullable=False),
 )
 _GRADES = Table(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay._util.atomic import write_json, write_text
+from assay._util.paths import PAGE, SUMMARY
 from assay.studies.effects.results import Summary
 from assay.studies.page.html import page
-
-SUMMARY, PAGE = "summary.json", "report.html"  # in a sweep's folder
 
 
 def write_results(summary: Summary, out: Path) -> tuple[Path, Path]:

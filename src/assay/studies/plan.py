@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, product
 
 from assay.audits.cell import Cell, Job, cell_key, plan_id
+from assay.audits.described import AuditorInfo
 from assay.audits.kits import KitPlan, parse_kit
-from assay.audits.registry import collect_tools, get_auditor
-from assay.core.auditor import Auditor
+from assay.audits.plugin_source import PluginSource
 from assay.core.testbed import TargetSpec
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.design import Design
 from assay.studies.donors import donor_of
 from assay.studies.grades import Grading
+from assay.studies.offers import Offers, find_offers
 from assay.testbeds.specs import aliases, load_spec
 from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, find_alias
 from assay.truth import REMOVED
-
-TOGETHER = 4  # kits audited at once: the engine's batches are fuller, and there is news after each few
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,12 @@ class Plan:
 
     Attributes:
         design: what was asked.
-        stages: kit → its cells, in the order they are run.
+        stages: kit → its cells, in the design's order.
         targets: alias → what audits may know of each testbed.
         donors: alias → the same, of those that placebos are wired to.
         auditor: that plays.
+        plugins: code from outside that the sweep trusts.
+        needed: kit → the plug-in files that its tools and the auditor are from.
         grading: what can be graded.
     """
 
@@ -42,12 +43,14 @@ class Plan:
     stages: Mapping[str, tuple[Cell, ...]]
     targets: Mapping[str, TargetSpec]
     donors: Mapping[str, TargetSpec]
-    auditor: Auditor
+    auditor: AuditorInfo
+    plugins: tuple[PluginSource, ...]
+    needed: Mapping[str, tuple[PluginSource, ...]]
     grading: Grading
 
     @property
     def cells(self) -> list[Cell]:
-        """All cells, in the order they are run."""
+        """All cells, in the design's order."""
         return list(chain.from_iterable(self.stages.values()))
 
     @property
@@ -57,14 +60,13 @@ class Plan:
 
     @property
     def run_keys(self) -> list[str]:
-        """Of all cells, in the order they are run."""
+        """Of all cells, in the design's order."""
         return [cell.run_key for cell in self.cells]
 
-    def batches(self) -> Iterator[dict[str, tuple[Cell, ...]]]:
-        """Yields the stages in their order, as many at a time as are run together."""
-        kits = list(self.stages)
-        for start in range(0, len(kits), TOGETHER):
-            yield {kit: self.stages[kit] for kit in kits[start : start + TOGETHER]}
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """What each number of the sweep says of the plug-ins."""
+        return tuple(plugin.label for plugin in self.plugins)
 
     def job(self, cells: Sequence[Cell]) -> Job:
         """Gathers all that a process needs to audit some of the cells."""
@@ -77,10 +79,10 @@ class Plan:
             targets={alias: known[alias] for alias in sorted(named)},
             auditor=self.design.auditor,
             budget=(budget.queries, budget.tokens, budget.seconds),
-            # Absolute paths, since the process need not share this one's working directory.
-            plugins=[path.resolve() for path in self.design.plugins],
+            plugins=list(dict.fromkeys(chain.from_iterable(self.needed[cell.kit] for cell in cells))),
             plan=self.id,
             engine=self.design.engine,
+            trusted=self.trusted,
         )
 
 
@@ -92,21 +94,23 @@ def make_plan(design: Design) -> Plan:
         InvalidInput: nothing to run, nothing to wire a placebo to, or a base that the engine cannot find.
         PluginError: a plug-in or an engine that cannot be loaded.
     """
-    tools = collect_tools(design.plugins)
+    offers = find_offers(design.plugins)
     # A kit written twice, or in another order of its tools, is one kit.
     kits: dict[str, KitPlan] = {}
     for text in design.kits:
-        kit = parse_kit(text, tools)
+        kit = parse_kit(text, offers.tools)
         kits[kit.name] = kit
     if not kits or not design.seeds:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
-    auditor = get_auditor(design.auditor, design.plugins)
     grading = Grading.now()
     donors: dict[str, TargetSpec] = {}  # target's alias → its placebos' testbed
     if any(kit.placebo for kit in kits.values()):
         donors = {alias: donor_of(spec, grading.cases) for alias, spec in targets.items()}
     others = {spec.alias: spec for spec in donors.values()}
+    auditor = offers.auditor(design.auditor)
+    sources = {kit.name: _sources(kit, auditor, offers) for kit in kits.values()}
+    plugins = tuple(dict.fromkeys([*offers.files, *chain.from_iterable(sources.values())]))
     # No weights are loaded for it: an engine tells what its replies depend on before it is started.
     with closing(Targets(engine=design.engine)) as opener:
         engines = {alias: opener.identity(spec) for alias, spec in {**others, **targets}.items()}
@@ -117,8 +121,9 @@ def make_plan(design: Design) -> Plan:
             spec,
             donor,
             kit,
-            tools,
+            offers.tools,
             auditor=auditor,
+            plugins=plugins,
             budget=design.budget,
             seed=seed,
             engines=engines,
@@ -128,7 +133,14 @@ def make_plan(design: Design) -> Plan:
     stages: dict[str, tuple[Cell, ...]] = {}
     for kit in kits.values():
         stages[kit.name] = tuple(cell(kit, spec, seed) for spec, seed in product(targets.values(), design.seeds))
-    return Plan(design, stages, targets, others, auditor, grading)
+    needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
+    return Plan(design, stages, targets, others, auditor, plugins, needed, grading)
+
+
+def _sources(kit: KitPlan, auditor: AuditorInfo, offers: Offers) -> tuple[PluginSource, ...]:
+    """Lists the plug-ins that an audit with a kit takes part of."""
+    found = [auditor.plugin, *(offers.tools[name].plugin for name, _ in kit.tools)]
+    return tuple(dict.fromkeys(plugin for plugin in found if plugin))
 
 
 def _testbeds(names: Sequence[str]) -> list[str]:

@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from assay._util.environment import environment_of_worker
 from assay._util.progress import Say
+from assay._util.yaml_models import Data
 from assay.audits.cell import Job
 from assay.core.record import AuditRow, GradeRow, audit_row
 from assay.errors import AssayError
@@ -42,7 +44,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._room: Room | None = None
 
-    def run(self, job: Job | GradeJob) -> Iterator[Any]:
+    def run(self, job: Data) -> Iterator[Any]:
         """Hands over a job and yields the data of each event that comes of it.
 
         Raises:
@@ -134,15 +136,30 @@ def _worker(module: str) -> tuple[str, ...]:
 
 
 class AuditProcess(WorkerProcess):
-    """Plays audits, and cannot know an answer."""
+    """Plays audits, and cannot know an answer. One is started for each kit, which may bring anyone's code with it."""
 
     kind = "audit"
     command = _worker("assay.audits.worker")
 
     def play(self, job: Job) -> Iterator[AuditRow]:
-        """Plays a job's cells; yields each one's row when it ends. Raises as `run`."""
-        for data in self.run(job) if job.cells else ():
-            yield audit_row(data)
+        """Plays a job's cells; yields each one's row when it ends.
+
+        What a row is of follows from the job, and not from the process that sends it.
+
+        Raises:
+            AssayError: as `run`, or a row that was not asked for.
+        """
+        waiting = {cell.run_key: cell for cell in job.cells}
+        try:
+            for data in self.run(job) if job.cells else ():
+                row = audit_row(data)
+                cell = waiting.pop(row.run_key)
+                yield replace(row, plan=job.plan, alias=cell.alias, kit=cell.kit, seed=cell.seed, plugins=job.trusted)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise AssayError(
+                f"the {self.kind} process of {job.cells[0].kit} sent what is no row of an audit it was given. "
+                f"A plug-in may have spoken in its place."
+            ) from None
 
 
 class GradingProcess(WorkerProcess):

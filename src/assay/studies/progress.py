@@ -20,6 +20,7 @@ from assay.studies.events import (
     SweepPlanned,
     Watch,
 )
+from assay.studies.page.caveats import trusted
 
 
 @contextmanager
@@ -42,6 +43,8 @@ def live(console: Console) -> Iterator[Watch]:
                 case SweepPlanned():
                     progress.update(task, total=event.cells, completed=event.finished)
                     console.print(f"{event.cells} audits planned, {event.finished} already in the ledger")
+                    if event.plugins:
+                        console.print(trusted(event.plugins), style="yellow", markup=False)
                 case AuditEnded(row):
                     progress.update(task, advance=1, description=visible(f"{row.kit} on {row.alias}: {row.outcome}"))
                 case ReportGraded():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class GradedReport:
         nonce: that its samples were seeded by.
         error: why it could not be graded, and who is to blame; "" of one that was.
         machine: that the grader's replies were made with.
+        plugins: of the audit's sweep, whose code was trusted; of a report made elsewhere it is not known.
     """
 
     testbed: str
@@ -48,6 +49,7 @@ class GradedReport:
     nonce: str
     machine: str = ""
     error: str = ""
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
     for grade in held.rows:
         if grade.tier == "hit":
             row = audits[grade.run_key]
-            found.append(_graded(grading.truth(row.alias).id, row.kit, grade))
+            graded = _graded(grading.truth(row.alias).id, row.kit, grade)
+            found.append(replace(graded, plugins=row.plugins))
     for run_key, why in sorted(process.failed.items()):
         row = audits[run_key]
         found.append(_ungraded(grading.truth(row.alias).id, row.kit, why))

@@ -1,16 +1,16 @@
 """A sweep, from its design to its study. Interrupted at any moment, the same call goes on with what is missing.
 
-The desk's process alone writes the ledger. A second process, which knows no answers, plays audits; a third, which knows
-answers and models, grades them. Both get all they need by a pipe, and send rows back by a pipe.
+The desk's process alone writes the ledger. Processes that know no answers play audits, one a kit; another, which knows
+answers and models, grades them. All get what they need by a pipe, and send rows back by a pipe.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain
 
 from assay._util.progress import Say
 from assay.audits.cell import Cell
@@ -53,24 +53,25 @@ def run_sweep(design: Design, watch: Watch) -> Study:
     def say(text: str) -> None:
         watch(ProgressTold(text))
 
-    # The stack unwinds in reverse: both processes have ended before the ledger is closed.
+    # The stack unwinds in reverse: the grading process has ended before the ledger is closed.
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(design.ledger))
-        auditing = stack.enter_context(AuditProcess(design.logs / "audit-process.log", say))
+        log = design.logs / "audit-process.log"
         grading = stack.enter_context(GradingProcess(design.logs / "grade-process.log", say, design.engine))
 
         ledger.save_plan(plan.id, plan.cells, plan.auditor.title)
-        watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys))))
+        watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys)), plan.trusted))
         passed_over: set[tuple[str, str]] = set()
-        for stages in plan.batches():
-            cells = list(chain.from_iterable(stages.values()))
-            for row in auditing.play(plan.job(_missing(ledger, cells))):
-                # Written before it is told of, and one at a time: killed here, at most this row's audit is played anew.
-                ledger.record(row)
-                watch(AuditEnded(row))
+        # In an order that no tool can foresee: none can wait for the kit that it is compared with.
+        for kit in random.SystemRandom().sample(list(plan.stages), len(plan.stages)):
+            cells = plan.stages[kit]
+            with AuditProcess(log, say) as auditing:  # one that plays no other kit
+                for row in auditing.play(plan.job(_missing(ledger, cells))):
+                    # Written before it is told of, and one at a time: a kill loses this row's audit at most.
+                    ledger.record(row)
+                    watch(AuditEnded(row))
             _grade(ledger, plan, grading, _keys(cells), passed_over, watch)
-            for kit, stage in stages.items():
-                watch(KitRated(kit, _success(ledger, plan, stage)))
+            watch(KitRated(kit, _success(ledger, plan, cells)))
 
         # Once more, of all: what later audits did to the grades of earlier ones is found before it is summed up.
         _grade(ledger, plan, grading, plan.run_keys, passed_over, watch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _AUDITS = (
     *("run_key", "testbed", "alias", "kit", "auditor", "seed", "outcome", "p_hidden", "findings"),
-    *("queries", "tokens", "seconds", "machine", "error"),
+    *("queries", "tokens", "seconds", "machine", "error", "plugins"),
 )
 _GRADES = ("run_key", "testbed", "alias", "kit", "seed", "role", "family", "tier", "raw", "null", "score")
 _EFFECTS = ("tool", "estimand", "against", "delta", "low", "high", "p", "p_holm", "families", "verdict")
@@ -118,7 +118,10 @@ class Study:
         return write_results(self.summary, self.out)[1]
 
     def __repr__(self) -> str:
-        return f"<Study of {self.summary.audits} audits in {str(self.out)!r}: {self.summary.headline}>"
+        from assay.studies.page.caveats import caveats
+
+        said = " ".join([self.summary.headline, *caveats(self.summary)])
+        return f"<Study of {self.summary.audits} audits in {str(self.out)!r}: {said}>"
 
     def __str__(self) -> str:
         from io import StringIO
@@ -134,7 +137,10 @@ class Study:
     def _repr_html_(self) -> str:
         import html
 
+        from assay.studies.page.caveats import caveats
+
         parts = [f"<p><b>{html.escape(self.summary.headline)}</b></p><p>{html.escape(self.summary.made_on)}</p>"]
+        parts += [f"<p>{html.escape(text)}</p>" for text in caveats(self.summary)]
         for title, frame in ((self.summary.title, self.kits), ("what a tool adds", self.effects)):
             if len(frame):
                 parts += [f"<p>{html.escape(title)}</p>", frame.to_html(index=False, float_format="{:.3g}".format)]
@@ -189,10 +195,27 @@ def collect(
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
         grades_passed_over=len(passed_over | held.passed_over),
+        earlier_plans=earlier_plans(ledger, plan, {cell.alias for cell in cells}),
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}
     return Study(out, plan, summary, tuple(rows), held.rows, testbeds)
+
+
+def earlier_plans(ledger: Ledger, plan: str, aliases: Container[str]) -> int:
+    """Counts the sweeps that were asked for before one, and looked at some of its testbeds.
+
+    Args:
+        ledger: that holds them.
+        plan: id of the sweep.
+        aliases: of its testbeds.
+    """
+    count = 0
+    for stored in sorted(ledger.plans(), key=lambda stored: stored.created):
+        if stored.id == plan:
+            return count
+        count += any(cell.alias in aliases for cell in stored.cells)
+    return count
 
 
 def load_study(folder: Path | str, *, plan: str = "") -> Study:

@@ -20,7 +20,7 @@ from assay.audits.conformance.dry_audit import (
     rehearse_audit,
 )
 from assay.audits.conformance.leak_probe import probe_auditor
-from assay.audits.registry import load_plugin
+from assay.audits.plugin_file import load_plugin
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.report import parse_report

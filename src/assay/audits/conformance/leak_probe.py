@@ -23,7 +23,7 @@ from assay._util.yaml_models import Data
 from assay.audits.conformance.checks import PluginKind
 from assay.audits.conformance.dry_audit import planted_target, rehearse_audit
 from assay.audits.conformance.dry_call import rehearse_call
-from assay.audits.registry import load_plugin, source_file
+from assay.audits.plugin_file import load_plugin, source_file
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.tool import Tool

@@ -20,7 +20,7 @@ from assay.audits.conformance.checks import NULL_RUNS, Check, false_alarms, rows
 from assay.audits.conformance.dry_call import DryCall, neutral_arguments, rehearse_call
 from assay.audits.conformance.leak_probe import probe_tool
 from assay.audits.kits import CUT, argument_types
-from assay.audits.registry import load_plugin
+from assay.audits.plugin_file import load_plugin
 from assay.core.tool import Evidence, Tool
 from assay.errors import AccessDenied, AssayError, InvalidInput, PluginError
 

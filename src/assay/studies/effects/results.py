@@ -182,6 +182,8 @@ class Summary(Data):
             nothing; a sweep grades their reports anew.
         machines: what the targets' replies were made with (processor, instruction set, dtype, device) → audits.
         graded_on: the same of the graders' replies → graded audits.
+        plugins: name and short digest of each plug-in in whose sweep audits were made: its code was trusted.
+        earlier_plans: sweeps of the same ledger that were asked for before this one and looked at some of its testbeds.
     """
 
     title: str
@@ -208,6 +210,8 @@ class Summary(Data):
     graded_on: dict[str, int]
     without_truth: int = 0
     grades_passed_over: int = 0
+    plugins: tuple[str, ...] = ()
+    earlier_plans: int = 0
 
     @property
     def made_on(self) -> str:

@@ -48,6 +48,7 @@ def summarise(
     groups: Mapping[str, str] | None = None,
     without_truth: int = 0,
     grades_passed_over: int = 0,
+    earlier_plans: int = 0,
 ) -> Summary:
     """Sums up a sweep.
 
@@ -60,15 +61,11 @@ def summarise(
         groups: alias → what success is also reported apart by (public or held-back productions).
         without_truth: audits that are not among the rows, since nobody here knows their truth.
         grades_passed_over: rows that say they are grades, and that no known grader signed.
+        earlier_plans: sweeps before this one that looked at some of its testbeds.
     """
-    by_kit: dict[str, list[ScoredAudit]] = defaultdict(list)
-    for row in rows:
-        by_kit[row.row.kit].append(row)
+    by_kit = _by_kit(rows)
     names = _ordered(by_kit)
-    # Tools that the audits met. A kit's name may hold names of kits too (chat), of which no row tells.
-    tools: set[str] = set()
-    for row in rows:
-        tools |= {tool.lstrip(PLACEBO) for tool in (*row.row.calls, *row.row.by_tool)}
+    tools = _tools(rows)
     kits = [_kit(name, by_kit[name], tools) for name in names]
     measured = _measured(by_kit, names)
     mde = design_mde(difference for _, difference in measured)
@@ -100,7 +97,29 @@ def summarise(
         skipped_reasons={tool: sorted(set(given)) for tool, given in reasons.items()},
         without_truth=without_truth,
         grades_passed_over=grades_passed_over,
+        plugins=_plugins(rows),
+        earlier_plans=earlier_plans,
     )
+
+
+def _by_kit(rows: Iterable[ScoredAudit]) -> dict[str, list[ScoredAudit]]:
+    found: dict[str, list[ScoredAudit]] = defaultdict(list)
+    for row in rows:
+        found[row.row.kit].append(row)
+    return found
+
+
+def _tools(rows: Iterable[ScoredAudit]) -> set[str]:
+    """Collects the tools that the audits met; a kit's name may hold names of kits too (chat), of which no row tells."""
+    tools: set[str] = set()
+    for row in rows:
+        tools |= {tool.lstrip(PLACEBO) for tool in (*row.row.calls, *row.row.by_tool)}
+    return tools
+
+
+def _plugins(rows: Iterable[ScoredAudit]) -> tuple[str, ...]:
+    """Lists what the audits say of the plug-ins of their sweep."""
+    return tuple(sorted(set(chain.from_iterable(row.row.plugins for row in rows))))
 
 
 def _ordered(kits: Iterable[str]) -> list[str]:

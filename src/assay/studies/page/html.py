@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import points
+from assay.studies.page.caveats import caveats
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -37,6 +38,7 @@ def page(summary: Summary) -> str:
     drawn = charts(summary)
     return environment.get_template("page.html.j2").render(
         s=summary,
+        caveats=caveats(summary),
         drawn=drawn,
         specifications=_inline(drawn),
         bundle=_bundle() if drawn else "",

@@ -9,6 +9,7 @@ from rich.text import Text
 from assay._util.visible import visible
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points
+from assay.studies.page.caveats import caveats
 from assay.studies.page.html import interval, p_value, percent
 from assay.studies.page.tables import Column, FittedTable, Row
 
@@ -19,7 +20,9 @@ _COLOURS = {HELPS: "green", HURTS: "red"}
 def terminal(summary: Summary) -> RenderableType:
     """Lays out headline, kits with intervals and yardsticks, and effects; rich prints them."""
     made_on = Text(summary.made_on, style="dim")  # above the tables, whose numbers are of that machine
-    parts: list[RenderableType] = [Text(visible(summary.headline), style="bold"), made_on, _kits(summary)]
+    parts: list[RenderableType] = [Text(visible(summary.headline), style="bold"), made_on]
+    parts += [Text(visible(text), style="yellow") for text in caveats(summary)]
+    parts.append(_kits(summary))
     if summary.groups:
         parts.append(_groups(summary))
     if summary.effects:

@@ -1,0 +1,26 @@
+"""Says what every number of a sweep has to be read with, in the same words wherever numbers are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.studies.effects.results import Summary
+
+
+def caveats(summary: Summary) -> list[str]:
+    """Writes a sweep's caveats, a sentence or two each; none for a first sweep without plug-ins."""
+    said: list[str] = []
+    if summary.plugins:
+        said.append(trusted(summary.plugins))
+    if summary.earlier_plans:
+        what = "sweep of this ledger" if summary.earlier_plans == 1 else "sweeps of this ledger"
+        said.append(
+            f"{summary.earlier_plans} earlier {what} looked at testbeds of this one. What is chosen after several "
+            f"looks seems better than it is; no p value here allows for that."
+        )
+    return said
+
+
+def trusted(plugins: Sequence[str]) -> str:
+    """Says that a number was made with plug-ins."""
+    return f"Plug-in code was trusted: {', '.join(plugins)}."
