@@ -40,6 +40,7 @@ def _stop(*_: object) -> None:
 
 def main() -> None:
     """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
+    from assay._util.disk_faults import told
     from assay.errors import AssayError
 
     # A KeyboardInterrupt would not come this far: libraries on the way turn it into an abort of their own, and the exit
@@ -49,6 +50,11 @@ def main() -> None:
         app()
     except AssayError as error:
         say(f"assay: {error}")
+        sys.exit(2)
+    except OSError as error:
+        if not told(error):
+            raise
+        say(f"assay: {told(error)}")
         sys.exit(2)
     except _Stopped:
         say(f"\nStopped. What was finished is kept; go on with:\n  assay {shlex.join(sys.argv[1:])}")

@@ -41,13 +41,19 @@ class ReplyCache:
         self._database: sqlite3.Connection | None = None
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._puts = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._open_or_renew(path)
+        except (OSError, sqlite3.DatabaseError):
+            # Locked for too long, no room or no permission: go on without, and leave the file to others.
+            self._database = None
+
+    def _open_or_renew(self, path: Path) -> None:
         try:
             self._open(path)
         except sqlite3.OperationalError:
-            # Locked for too long, or a full disk: go on without, and leave the file to others.
-            self._database = None
+            raise
         except sqlite3.DatabaseError:
             # Not a database: a cache may be thrown away.
             for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
