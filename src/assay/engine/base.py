@@ -15,6 +15,7 @@ from pathlib import Path
 from assay._util.cpu import native_bf16
 from assay._util.hashing import digest_of, sha256
 from assay._util.paths import home
+from assay._util.strict_json import read_json_object
 from assay.errors import CorruptArtifact, InvalidInput
 
 EMBEDDED_BASE = "smollm2-135m-instruct"
@@ -134,7 +135,7 @@ def _embedded(say: Callable[[str], None]) -> Base:
     path = home() / "bases" / EMBEDDED_BASE
     if not (path / _DIGESTS).is_file():
         _convert(path, say)
-    recorded: dict[str, str] = json.loads((path / _DIGESTS).read_text())
+    recorded: dict[str, str] = read_json_object(path / _DIGESTS)
     for file, expected in recorded.items():
         found = sha256(path / file) if (path / file).is_file() else "no file"
         if found != expected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.progress import Say
+from assay._util.strict_json import read_json_lines
+from assay._util.yaml_models import Data, as_model
 from assay.core.record import GradeRow
-from assay.core.report import Report, parse_report
+from assay.core.report import Report, make_report
 from assay.errors import InvalidInput
 from assay.grading.jobs import Submitted
 from assay.studies.design import logs_in
@@ -20,6 +21,13 @@ from assay.studies.ledger import Ledger
 from assay.studies.processes import GradingProcess
 from assay.studies.study import existing_ledger
 from assay.testbeds.truths import find_truth, require_answers
+
+
+class _Line(Data):
+    """A line of a file of reports."""
+
+    testbed: str
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -124,23 +132,14 @@ def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
         InvalidInput: no such file, or a line that is not of this shape; names the line.
         ReportInvalid: a report outside the limits of the contract.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}.") from None
     reports: list[tuple[str, Report]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-            testbed, given = item["testbed"], json.dumps(item["report"])
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise InvalidInput(f'{path}:{number}: wants {{"testbed": id, "report": {{…}}}} on one line.') from None
-        truth = find_truth(testbed)
+    for number, item in read_json_lines(path):
+        where = f"{path}:{number}"
+        line = as_model(item, _Line, where)
+        truth = find_truth(line.testbed)
         if truth.role == "unknown":
-            raise InvalidInput(f"{path}:{number}: the truth of {truth.id} is not known, so nothing is graded.")
-        reports.append((truth.alias, parse_report(given)))
+            raise InvalidInput(f"{where}: the truth of {truth.id} is not known, so nothing is graded.")
+        reports.append((truth.alias, make_report(line.report, f"{where}: report")))
     return grade_reports(reports, say, engine)
 
 
