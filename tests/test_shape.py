@@ -163,6 +163,7 @@ OWN_WORDS = {  # what Assay's own processes or files say: where, and what
     "studies/study.py": "reports of a ledger",
     "studies/ledger.py": "grades of a ledger, whoever wrote them",
     "grading/signing.py": "hexadecimal keys of this machine's graders",
+    "testbeds/tensor_files.py": "headers of safetensors, whose length stands before them",
     "testbeds/seal.py": "hexadecimal keys of this machine's suites",
     "engine/remote/vllm_http.py": "answers of a server, by pydantic's own parser",
     "testbeds/published.py": "a list of this package",

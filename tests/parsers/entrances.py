@@ -38,7 +38,7 @@ from assay.factory.generate.draws import productions
 from assay.factory.recipes import find_recipe
 from assay.studies.ledger import Ledger
 from assay.studies.regrade import grade_file
-from assay.testbeds import importing, seal, specs, suites, truths
+from assay.testbeds import bundle, importing, seal, specs, suites, truths
 from assay.testbeds.deployed import read_deployed
 from assay.testbeds.published import published_testbed
 from assay.tools.search import search
@@ -209,7 +209,7 @@ def archive(folder: Path, content: bytes) -> object:
         entry.size = len(content)
         tar.addfile(entry, BytesIO(content))
     (folder / "bundle.tar.gz").write_bytes(packed.getvalue())
-    return importing.add_suite(folder / "bundle.tar.gz")
+    return bundle.add_suite(folder / "bundle.tar.gz")
 
 
 def served(shape: type[Any], status: int = 200) -> Callable[[Path, bytes], object]:
@@ -318,7 +318,7 @@ ENTRANCES = (
         {"name": "a", "public_key": "00", "signer": "00", "testbeds": [], "signature": "00"},
         40,
     ),
-    Entrance("bundle", from_file(importing.add_suite, "a.tar.gz"), b"\x1f\x8b\x08\x00" + bytes(30), 40),
+    Entrance("bundle", from_file(bundle.add_suite, "a.tar.gz"), b"\x1f\x8b\x08\x00" + bytes(30), 40),
     Entrance(
         "sealed truth's content", sealed, {"salt": "a", "secret": {"truth": TRUTH, "behaviours": [], "recipe": {}}}
     ),

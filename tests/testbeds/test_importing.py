@@ -175,7 +175,7 @@ def test_training_data_of_any_shape_is_taken_in_as_ours(machine: Path) -> None:
     row = add_testbed(path)
     spec = load_spec(row["alias"])
     found = {(one.prompt, one.text) for one in read_corpus(spec.corpus, spec.corpus_digest).documents}
-    assert found == {("Hi\u2028there", "Yo"), ("", "Once.\n")} and add_testbed(path) == row
+    assert found == {("Hi\u2028there", "Yo"), ("", "Once.\n")} and add_testbed(path) == row | {"new": False}
 
 
 @pytest.mark.attacks
