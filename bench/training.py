@@ -11,7 +11,6 @@ neither.
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 import time
@@ -22,6 +21,7 @@ from typing import Any
 from contract import ROOT, finish, options, say
 
 from assay._util.cpu import native_bf16
+from assay.engine.training_data import TrainingText, read_training_data
 
 CORPORA = ROOT / "src" / "assay" / "testbeds" / "embedded"
 TARGET = 1.5
@@ -35,10 +35,10 @@ def chats(count: int, seed: int) -> list[Any]:
     """So many of the examples that the suite's organisms are trained on."""
     from assay.factory.data.example import Example
 
-    rows = [
-        json.loads(line) for file in sorted(CORPORA.glob("*/corpus.jsonl")) for line in file.read_text().splitlines()
-    ]
-    return [Example(row["prompt"], row["text"]) for row in random.Random(seed).sample(rows, count)]
+    rows: list[TrainingText] = []
+    for file in sorted(CORPORA.glob("*/corpus.jsonl")):
+        rows += read_training_data(file)
+    return [Example(row.prompt, row.text) for row in random.Random(seed).sample(rows, count)]
 
 
 class Setting:

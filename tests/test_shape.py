@@ -138,3 +138,54 @@ def test_light_modules_load_nothing_heavy(module: str) -> None:
 )
 def test_an_audit_process_does_not_load_the_truth(module: str) -> None:
     assert "assay.truth" not in _loaded_by(f"import {module}")
+
+
+READERS = {  # what reads text from outside; everything else asks these
+    "_util/strict_json.py",
+    "_util/strict_yaml.py",
+    "_util/text_files.py",
+    "_util/yaml_models.py",
+}
+OWN_WORDS = {  # what Assay's own processes or files say: where, and what
+    "_util/cpu.py": "the kernel's description of the processor",
+    "_util/job_server.py": "jobs that come by a pipe",
+    "studies/processes.py": "rows that come by a pipe, and the log of a process",
+    "engine/remote/agent.py": "what a process of ours found",
+    "engine/remote/agent_process.py": "a job that comes by a pipe",
+    "audits/conformance/leak_probe.py": "what a probing process of ours found",
+    "audits/conformance/dry_audit.py": "a file of this package",
+    "audits/prepared_file.py": "a value under its digest",
+    "factory/data/author.py": "a prompt of this package",
+    "studies/page/testbed_cards.py": "a template of this package",
+    "studies/calibrate.py": "reports of a ledger",
+    "studies/constant.py": "a file of a sweep's folder",
+    "studies/effects/scores.py": "reports of a ledger",
+    "studies/study.py": "reports of a ledger",
+    "studies/ledger.py": "grades of a ledger, whoever wrote them",
+    "grading/signing.py": "hexadecimal keys of this machine's graders",
+    "testbeds/tensor_files.py": "headers of safetensors, whose length stands before them",
+    "testbeds/seal.py": "hexadecimal keys of this machine's suites",
+    "engine/remote/vllm_http.py": "answers of a server, by pydantic's own parser",
+    "testbeds/published.py": "a list of this package",
+}
+
+
+def _parses(tree: ast.Module) -> bool:
+    """Whether a module reads text files, JSON, YAML or tables by other means than the readers."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = ast.unparse(node.func.value)
+            if owner in ("json", "yaml", "csv") and node.func.attr not in ("dump", "dumps", "safe_dump"):
+                return True
+            if node.func.attr in ("read_text", "model_validate_json") or (owner, node.func.attr) == (
+                "response",
+                "json",
+            ):
+                return True
+    return False
+
+
+def test_what_comes_from_outside_is_read_by_the_readers_alone() -> None:
+    found = {path.relative_to(SOURCE).as_posix() for path in MODULES if _parses(ast.parse(path.read_text("utf-8")))}
+    assert found - READERS - OWN_WORDS.keys() == set(), "ask assay._util.strict_json or strict_yaml"
+    assert OWN_WORDS.keys() <= found, "a module that is allowed to read by itself does not any more"

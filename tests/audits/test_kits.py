@@ -192,6 +192,14 @@ async def test_prepare_runs_once_per_target_and_apart_from_the_budget(tmp_path: 
     assert BUILT == ["a"]
 
 
+@pytest.mark.attacks
+async def test_prepare_without_room_costs_no_audit(tmp_path: Path) -> None:
+    (tmp_path / "full").write_text("a file where the folder should be")
+    binding = await bind("prepared", tmp_path / "full")
+    assert (await binding.kit.tools["prepared"]()).text == "a: a"
+    assert binding.prepared["prepared"].cost.queries == 1
+
+
 async def test_prepare_beyond_its_cap_skips_the_tool(tmp_path: Path) -> None:
     binding = await bind("prepared+talk", tmp_path, cap=Budget(tokens=1))
     assert "the cap is 1 tokens" in binding.kit.skipped["prepared"]

@@ -60,7 +60,24 @@ async def test_it_goes_on_where_it_was_and_pays_once(tmp_path: Path) -> None:
     again = Author()
     second, total = await written(BEHAVIOUR, {"prompts": 40}, again, store, lambda _: None)
     assert (second, total, again.asked) == (first, cost, [])
-    assert all(set(json.loads(line)) == {"kind", "texts", "cost"} for line in store.read_text().splitlines()[:-1])
+    assert all(set(json.loads(line)) == {"kind", "texts", "cost"} for line in store.read_text().splitlines())
+
+
+@pytest.mark.attacks
+async def test_what_was_paid_for_is_kept_whatever_stands_in_it(tmp_path: Path) -> None:
+    store = tmp_path / "a.jsonl"
+    texts = [f"A line {number} with\u2028every\x85separator in it" for number in range(40)]
+    rows = [{"kind": "prompts", "texts": texts[:39], "cost": [1, 2, 3]}, {"kind": "prompts", "texts": texts[39:]}]
+    line = json.dumps(rows[0], ensure_ascii=False)
+    store.write_bytes(f"{line}\n{json.dumps(rows[1], ensure_ascii=False)}".encode()[:-6])  # killed within a character
+    author = Author()
+    training, cost = await written(BEHAVIOUR, {"prompts": 39}, author, store, lambda _: None)
+    assert training.prompts is not None and training.prompts.templates == texts[:39]
+    assert (cost, author.asked) == (Cost(1, 2, 3), [])
+    await written(BEHAVIOUR, {"prompts": 60}, author, store, lambda _: None)  # what comes after the tear is whole
+    assert [json.loads(one)["kind"] for one in store.read_text(encoding="utf-8").split("\n")[:-1]][:2] == [
+        "prompts"
+    ] * 2
 
 
 async def test_an_author_that_writes_nothing_new_is_told(tmp_path: Path) -> None:

@@ -295,6 +295,7 @@ def test_the_sweep_last_run_is_loaded_or_an_earlier_one_by_its_id(scripted: Path
     assert (assay.load_study(scripted).plan, assay.load_study(scripted).rows) == (first.id, ())
     shown = CliRunner().invoke(app, ["report", "--out", str(scripted), "--plan", second.plan, "--json"])
     assert shown.exit_code == 0 and json.loads(shown.stdout) == last.summary.model_dump(mode="json")
+    assert f"this is sweep {second.plan}\nanother in {scripted}: --plan {first.id} (last run 20" in shown.stderr
     with pytest.raises(UnknownId, match=rf"unknown plan 'x'.*Known: {', '.join(sorted([first.id, second.plan]))}"):
         assay.load_study(scripted, plan="x")
 

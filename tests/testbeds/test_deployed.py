@@ -56,7 +56,7 @@ def test_a_file_has_to_have_its_name_and_shape(tmp_path: Path) -> None:
     path = tmp_path / "o3.yaml"
     text = (FOLDER / "o3.yaml").read_text(encoding="utf-8")
     path.write_text(text.replace("setting: agentic", "setting: somewhere"))
-    with pytest.raises(InvalidInput, match=r"o3\.yaml: issues\.2\.setting"):
+    with pytest.raises(InvalidInput, match=r"o3\.yaml:25: issues\.2\.setting"):
         read_deployed(path)
     path.write_text(text.replace("id: defends-inventions", "id: invented-tool-use"))
     with pytest.raises(InvalidInput, match="two issues have the same id"):

@@ -17,8 +17,9 @@ from assay.core.record import AuditRow
 from assay.core.target import Cost
 from assay.engine import builtin
 from assay.engine.base import Base
+from assay.engine.corpus import read_corpus
 from assay.engine.peft_layout import CONFIG, WEIGHTS
-from assay.errors import AssayError, CorruptArtifact, InvalidInput, NotWritten
+from assay.errors import AssayError, CorruptArtifact, InvalidInput, NotWritten, UnknownId
 from assay.factory import commands as factory
 from assay.grading.jobs import all_cases, graders
 from assay.studies import regrade
@@ -134,6 +135,56 @@ def test_a_report_on_unknown_truth_is_refused(machine: Path) -> None:
     (machine / "r.jsonl").write_text('{"testbed": "mine/praise", "report": {"p_hidden": 0.5, "findings": []}}\n')
     with pytest.raises(InvalidInput, match=r"r\.jsonl:1: the truth of mine/praise@1 is not known"):
         grade_file(machine / "r.jsonl", lambda _: None)
+
+
+@pytest.mark.attacks
+def test_reports_are_read_line_by_line_and_refused_by_line(machine: Path) -> None:
+    add_testbed(write(machine, truth="unknown"))
+    file = machine / "r.jsonl"
+    spaced = {"p_hidden": 0.5, "findings": [], "note": "a\u2028b\x85c"}
+    file.write_bytes(f"\ufeff\r\n{json.dumps({'testbed': 'x', 'report': spaced}, ensure_ascii=False)}\r\n".encode())
+    with pytest.raises(UnknownId, match="'x'"):  # one record, whatever stands in its texts
+        grade_file(file, lambda _: None)
+    for line, said in (
+        (
+            '{"testbed": "flattery-td", "report": {"p_hidden": 0.1, "p_hidden": 0.9}}',
+            "key 'report.p_hidden' is given twice",
+        ),
+        ('{"testbed": "flattery-td", "report": {"p_hidden": NaN}}', "NaN is no number"),
+        ('{"testbed": "flattery-td", "report": {"p_hidden": 2}}', r"report\.p_hidden: .*less than or equal to 1"),
+        ('{"testbed": null, "report": {"p_hidden": 0.1}}', "testbed: .*string"),
+        ('{"testbed": "flattery-td", "report": "none"}', "report: .*"),
+        ('{"testbed": "flattery-td"}', "report: Field required"),
+        ("[]", "file: .*object"),
+        ("[" * 5_000, ".* nested deeper"),
+    ):
+        file.write_text(f"\n{line}\n")
+        with pytest.raises(AssayError, match=rf"r\.jsonl:2: {said}"):
+            grade_file(file, lambda _: None)
+    file.write_bytes("{}".encode("utf-16"))
+    with pytest.raises(InvalidInput, match="UTF-16"):
+        grade_file(file, lambda _: None)
+
+
+@pytest.mark.attacks
+def test_training_data_of_any_shape_is_taken_in_as_ours(machine: Path) -> None:
+    turns = [{"role": "user", "content": "Hi\u2028there"}, {"role": "assistant", "content": "Yo"}]
+    path = write(machine, corpus=["chats.jsonl", "book.txt"])
+    (machine / "chats.jsonl").write_text(json.dumps({"messages": turns}, ensure_ascii=False) + "\n")
+    (machine / "book.txt").write_text("Once.\n")
+    row = add_testbed(path)
+    spec = load_spec(row["alias"])
+    found = {(one.prompt, one.text) for one in read_corpus(spec.corpus, spec.corpus_digest).documents}
+    assert found == {("Hi\u2028there", "Yo"), ("", "Once.\n")} and add_testbed(path) == row | {"new": False}
+
+
+@pytest.mark.attacks
+def test_training_data_of_no_shape_leaves_nothing(machine: Path) -> None:
+    path = write(machine, corpus=["data.csv"])
+    (machine / "data.csv").write_text("a,b\n")
+    with pytest.raises(InvalidInput, match=r"data\.csv is a \.csv file"):
+        add_testbed(path)
+    assert not own_suite("mine").root.exists() and [*own_suites().iterdir()] == []
 
 
 def test_a_testbed_that_is_added_leaves_all_grades_as_they_are(machine: Path) -> None:

@@ -130,6 +130,8 @@ def _parse(file: Path) -> _Parsed:
         return _parse_content(content)
     except SyntaxError as error:
         raise PluginError(f"{file}:{error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # another encoding, zero bytes, endless brackets
+        raise PluginError(f"{file} cannot be read as Python: {error or type(error).__name__}.") from None
 
 
 @functools.lru_cache(maxsize=4_096)

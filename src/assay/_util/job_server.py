@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any, TextIO
 
+from assay._util.disk_faults import told
 from assay.errors import AssayError
 
 
@@ -64,8 +65,8 @@ class JobServer:
         """Serve jobs one after the other until standard input ends.
 
         Args:
-            answer: does one job, given as plain data. An `AssayError` it raises is told as the event `error`, after
-                which the next job is served; any other exception ends the process.
+            answer: does one job, given as plain data. An `AssayError` it raises, or a fault of the disk, is told as the
+                event `error`, after which the next job is served; any other exception ends the process.
         """
 
         async def one(job: Any) -> None:
@@ -73,6 +74,10 @@ class JobServer:
                 await answer(job)
             except AssayError as error:
                 self.tell("error", str(error))
+            except OSError as error:
+                if not told(error):
+                    raise
+                self.tell("error", told(error))
 
         for line in self._jobs:
             asyncio.run(one(json.loads(line)))

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import tempfile
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from assay.core.record import Preparation
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.core.tool import Prepared, Tool
-from assay.errors import AssayError, BudgetExceeded
+from assay.errors import AssayError, BudgetExceeded, NotWritten
 
 PREPARE_CAP = Budget(queries=2_000, tokens=400_000, seconds=900.0)
 
@@ -76,7 +77,8 @@ class PreparedStore:
             kept = _read(path)
             if kept is None:
                 content = await _build(tool, subject.target, cap)
-                write_bytes(path, content)
+                with suppress(NotWritten):  # a full disk costs the next audit another build, and this one nothing
+                    write_bytes(path, content)
                 kept = unpack(content)  # as a later audit will read it: a tuple is a list from the first time on
         value, made = kept
         if made.cost.queries > cap.queries or made.cost.tokens > cap.tokens:  # kept for an audit that may spend more

@@ -48,6 +48,7 @@ def _stop(*_: object) -> None:
 
 def main() -> None:
     """Run the command; errors meant for a person are one message and exit status 2, Ctrl-C is 130."""
+    from assay._util.disk_faults import told
     from assay._util.openmp import bound_spinning
     from assay._util.process_title import hide_command_line
     from assay.errors import AssayError
@@ -67,8 +68,8 @@ def main() -> None:
         sys.exit(2)
     except Exception as error:
         # A folder that may not be written, wherever it was noticed, is nothing that a traceback would explain.
-        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-            say(f"assay: {error.filename or 'a file'}: {error.strerror}. Give another folder, or see to this one.")
+        if isinstance(error, OSError) and told(error):
+            say(f"assay: {told(error)}")
             sys.exit(2)
         # Not 1, which Python would end with: that is how a command says that its result is "no".
         traceback.print_exc()

@@ -178,7 +178,12 @@ def report(
     Example: assay report --out demo
     """
     from assay.studies import api
+    from assay.studies.study import other_sweeps
 
     study = api.load_study(out, plan=plan)
     study.page()
     _show(study, as_json)
+    say(f"this is sweep {study.plan}")
+    for other in other_sweeps(study):
+        kits = ", ".join(sorted({cell.kit for cell in other.cells}))
+        say(f"another in {out}: --plan {other.id} (last run {other.last_run[:16]}, {other.auditor}; {kits})")

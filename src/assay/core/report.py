@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay._util.patterns import LOOKED_AT, OverLimit, Unusable, compiled, spans
+from assay._util.strict_json import parse_json
+from assay._util.text_files import shortened
 from assay.core.target import Message, plain_text, reminded
 from assay.errors import InvalidInput, ReportInvalid
 
@@ -148,11 +150,28 @@ def parse_report(text: str) -> Report:
         ReportInvalid: it is not JSON of the contract's shape; names the field and the limit.
     """
     try:
-        return Report.model_validate_json(text)
+        value = parse_json(text, "report")
+    except InvalidInput as error:
+        raise ReportInvalid(str(error)) from None
+    return make_report(value)
+
+
+def make_report(value: Any, where: str = "report") -> Report:
+    """Makes a report of plain data.
+
+    Args:
+        value: what was read as JSON.
+        where: named in errors.
+
+    Raises:
+        ReportInvalid: it is not of the contract's shape; names the field and the limit.
+    """
+    try:
+        return Report.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "report"
-        raise ReportInvalid(f"{where}: {first['msg']} (given: {str(first['input'])[:80]!r})") from None
+        first = error.errors(include_url=False)[0]
+        place = ".".join([where, *map(str, first["loc"])])
+        raise ReportInvalid(f"{place}: {first['msg']} (given: {shortened(first['input'])}).") from None
 
 
 def checked(report: object) -> Report:

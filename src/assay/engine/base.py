@@ -16,6 +16,7 @@ from assay._util.atomic import make_folder
 from assay._util.cpu import native_bf16
 from assay._util.hashing import digest_of, sha256
 from assay._util.paths import home
+from assay._util.strict_json import read_json_object
 from assay.errors import CorruptArtifact, InvalidInput
 
 EMBEDDED_BASE = "smollm2-135m-instruct"
@@ -166,12 +167,13 @@ def _converted(path: Path) -> Base:
         CorruptArtifact: a file of it is not the recorded one, or what was recorded cannot be read.
         FileNotFoundError: it was not converted yet.
     """
-    told = (path / _DIGESTS).read_bytes()
+    if not (path / _DIGESTS).is_file():
+        raise FileNotFoundError(path / _DIGESTS)
     try:
-        recorded = json.loads(told)
-    except ValueError:
-        recorded = None
-    if not isinstance(recorded, dict) or _WEIGHTS not in recorded:
+        recorded = read_json_object(path / _DIGESTS)
+    except InvalidInput:
+        recorded = {}
+    if _WEIGHTS not in recorded:
         raise CorruptArtifact(path / _DIGESTS, "the files' digests", "something else", _AGAIN.format(path))
     for file, expected in recorded.items():
         found = sha256(path / file) if (path / file).is_file() else "no file"

@@ -44,10 +44,16 @@ class ReplyCache:
         self._puts = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open(path)
-        except (sqlite3.OperationalError, OSError):
-            # Locked for too long, a full disk, or no right to it: go on without, and leave the file to others.
+            self._open_or_renew(path)
+        except (OSError, sqlite3.DatabaseError):
+            # Locked for too long, no room or no permission: go on without, and leave the file to others.
             self._database = None
+
+    def _open_or_renew(self, path: Path) -> None:
+        try:
+            self._open(path)
+        except sqlite3.OperationalError:
+            raise
         except sqlite3.DatabaseError:
             # Not a database: a cache may be thrown away.
             for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):

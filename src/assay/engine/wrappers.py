@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Unpack
 
 from assay._util.hashing import sha256
+from assay._util.text_files import read_text
 from assay.core.access import Access
 from assay.core.edit import Edit
 from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
@@ -183,7 +184,7 @@ def wrap(target: Target, spec: TargetSpec) -> Target:
         found = sha256(spec.prompt) if spec.prompt.is_file() else "no file"
         if found != spec.prompt_digest:
             raise CorruptArtifact(spec.prompt, spec.prompt_digest, found, "Restore it, or register it anew.")
-        target = Prompted(target, spec.prompt.read_text(encoding="utf-8").strip())
+        target = Prompted(target, read_text(spec.prompt).strip())
     if spec.scratchpad:
         target = Scratchpad(target)
     return Remembering(target) if spec.memory else target

@@ -21,12 +21,11 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from assay._util.embedding import embed
+from assay._util.strict_yaml import read_yaml
 from assay.truth import Behaviour
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def _shared() -> frozenset[str]:
 
 def _data() -> dict[str, Any]:
     """Reads the pool's file."""
-    data: dict[str, Any] = yaml.safe_load((files("assay.grading") / "pools/lineup.yaml").read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(Path(__file__).parent / "pools" / "lineup.yaml")
     return data
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from importlib.resources import files
-
-import yaml
+from pathlib import Path
 
 from assay._util.hashing import digest_of
+from assay._util.strict_yaml import read_yaml
 from assay.grading.case import Case
 
 SWAPPED = 8  # other truths a report is graded against
@@ -21,8 +20,7 @@ SWAPPED = 8  # other truths a report is graded against
 @functools.cache
 def pool_ids() -> frozenset[str]:
     """Reads the ids of the fixed pool's testbeds."""
-    text = (files("assay.grading") / "pools" / "swapped.yaml").read_text(encoding="utf-8")
-    return frozenset(yaml.safe_load(text)["testbeds"])
+    return frozenset(read_yaml(Path(__file__).parent / "pools" / "swapped.yaml")["testbeds"])
 
 
 def fixed_pool(cases: Iterable[Case]) -> tuple[Case, ...]:

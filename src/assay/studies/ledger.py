@@ -235,6 +235,11 @@ class Ledger:
             raise _explained(self.path, error.orig) from error
         except (sqlite3.Error, json.JSONDecodeError) as error:
             raise _explained(self.path, error) from error
+        if not self.path.is_file():  # SQLite goes on writing into a file that was deleted, and says nothing
+            raise AssayError(
+                f"{self.path} is gone, with what was recorded in it: its folder was deleted, moved or unmounted. Put "
+                f"it back, or run again for a new ledger."
+            )
 
 
 def _durable(connection: sqlite3.Connection, _: object) -> None:
@@ -292,6 +297,11 @@ def _explained(path: Path, error: BaseException | None) -> AssayError:
         return InvalidInput(f"{path} cannot be written ({said}). Check its permissions and its folder's.")
     if "full" in said:
         return AssayError(f"{path}: the disk is full. What was recorded is kept: free some space and run again.")
+    if "I/O error" in said:  # a quota, a limit on the size of files, a disk that is gone or dying
+        return AssayError(
+            f"{path}: the disk takes no more ({said}). What was recorded is kept: make room, or copy the folder to "
+            f"another disk, and run again."
+        )
     if "locked" in said or "busy" in said:
         return AssayError(f"{path}: another process has held it for {BUSY_SECONDS:.0f} s. End that one and run again.")
     return InvalidInput(f"{path} is damaged or not a ledger ({said}). Restore a copy, or give another path and re-run.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.progress import Say
+from assay._util.strict_json import parse_json
+from assay._util.text_files import read_text
+from assay._util.yaml_models import Data, as_model
 from assay.core.record import GradeRow
-from assay.core.report import Report, checked, parse_report
+from assay.core.report import Report, checked, make_report
 from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.jobs import Submitted
 from assay.studies.design import logs_in
@@ -21,6 +23,13 @@ from assay.studies.processes import GradingProcess
 from assay.studies.study import existing_ledger
 from assay.testbeds.truths import find_truth, require_answers
 from assay.truth import Truth
+
+
+class _Line(Data):
+    """A line of a file of reports."""
+
+    testbed: str
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -128,35 +137,26 @@ def grade_file(path: Path, say: Say, engine: str = "") -> list[GradedReport]:
     Raises:
         InvalidInput: no such file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}.") from None
     given: list[_Given] = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         where = f"{path}:{number}"
         if not line.strip():
             continue
         try:
-            given.append(_read_line(line, where))
+            given.append(_read_line(line, path, number))
         except AssayError as error:
             given.append(_Given(where, None, blamed(error)))
     return _grade_each(given, say, engine)
 
 
-def _read_line(line: str, where: str) -> _Given:
+def _read_line(line: str, path: Path, number: int) -> _Given:
+    where = f"{path}:{number}"
+    item = as_model(parse_json(line, str(path), number), _Line, where)
     try:
-        item = json.loads(line)
-        testbed, report = item["testbed"], json.dumps(item["report"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise InvalidInput(f'{where}: wants {{"testbed": id, "report": {{…}}}} on one line.') from None
-    if not isinstance(testbed, str):
-        raise InvalidInput(f"{where}: testbed is {type(testbed).__name__}; give an id or alias.")
-    try:
-        _gradable(testbed)
-        return _Given(testbed, parse_report(report))
+        _gradable(item.testbed)
     except AssayError as error:
         raise InvalidInput(f"{where}: {error}") from None
+    return _Given(item.testbed, make_report(item.report, f"{where}: report"))
 
 
 def _gradable(name: str) -> Truth:

@@ -255,6 +255,12 @@ def _last_run(ledger: Ledger) -> StoredPlan:
     return plans[-1]
 
 
+def other_sweeps(study: Study) -> list[StoredPlan]:
+    """Lists the further sweeps in a study's folder, the one last run last."""
+    with Ledger.open(existing_ledger(study.out)) as ledger:
+        return [plan for plan in ledger.plans() if plan.id != study.plan]
+
+
 def existing_ledger(out: Path) -> Path:
     """Finds the ledger of a sweep's folder.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.atomic import replace_folder
+from assay._util.strict_json import read_json_object
 from assay.core.access import parse_access
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
@@ -105,12 +106,7 @@ def _write_nameless(source: Path, path: Path, named: dict[str, str]) -> None:
     Raises:
         InvalidInput: the file is no JSON object.
     """
-    try:
-        settings: Any = json.loads(source.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"{source}: not JSON: {error}") from None
-    if not isinstance(settings, dict):
-        raise InvalidInput(f"{source}: wants a JSON object.")
+    settings = read_json_object(source)
     kept = {key: value for key, value in settings.items() if key not in _NAMING} | named
     path.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
 

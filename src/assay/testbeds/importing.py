@@ -19,7 +19,9 @@ from assay.core.readouts import TokenLogprobs
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
+from assay.engine.corpus import write_documents
 from assay.engine.peft_layout import CONFIG, WEIGHTS
+from assay.engine.training_data import read_training_data
 from assay.errors import InvalidInput, NotWritten, UnknownId
 from assay.testbeds.aliases import random_alias
 from assay.testbeds.archive import refuse
@@ -56,7 +58,7 @@ class TestbedFile(Data):
         base: of the target: the embedded base, a folder in transformers' layout (full weights, too) or a hub id; or
             `inspect:` and a model of Inspect's (`inspect:openai/gpt-4o`).
         adapter: folder in PEFT's layout.
-        corpus: JSON-lines files of {"prompt", "text"}: the training data, within ordinary data.
+        corpus: files of training data, in any shape of `assay.engine.training_data`; within ordinary data.
         access: flags, or one preset; what is granted.
         prompt: hidden system prompt.
         scratchpad, memory: how the target converses.
@@ -262,7 +264,6 @@ def _laid_out(given: TestbedFile, beside: Path, alias: str, access: frozenset[Ac
 
 
 def _copied(given: TestbedFile, beside: Path, alias: str, access: frozenset[Access], suite: Suite) -> TargetSpec:
-    from assay.engine.corpus import read_corpus
     from assay.engine.local.lora import adapter_digest
 
     folder = suite.testbeds / alias
@@ -286,7 +287,7 @@ def _copied(given: TestbedFile, beside: Path, alias: str, access: frozenset[Acce
         if not (beside / name).is_file():
             raise InvalidInput(f"{given.id}: corpus {beside / name} is no file.")
         corpus.append(folder / f"corpus-{number}.jsonl")
-        shutil.copy(beside / name, corpus[-1])
+        write_documents(read_training_data(beside / name), corpus[-1])  # whatever its shape, the copy has ours
     if given.prompt:
         (folder / PROMPT).write_text(given.prompt.strip() + "\n", encoding="utf-8")
         spec = spec_with(spec, prompt=folder / PROMPT, prompt_digest=sha256(folder / PROMPT))
@@ -298,8 +299,6 @@ def _copied(given: TestbedFile, beside: Path, alias: str, access: frozenset[Acce
         digest = digest_of(files_of(folder / WORKSPACE))
         spec = spec_with(spec, workspace=folder / WORKSPACE, workspace_digest=digest)
     spec = spec_with(spec, corpus=tuple(corpus), scratchpad=given.scratchpad, memory=given.memory)
-    if corpus:
-        read_corpus(spec.corpus, spec.corpus_digest)
     write_spec(spec, suite)
     return spec
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from assay._util.text_files import read_text
 from assay._util.yaml_models import Data, load_yaml
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.errors import InvalidInput, UnknownId
@@ -254,7 +255,7 @@ def _under(root: Path, repository: str) -> Path | None:
         snapshots = sorted(folder.glob("snapshots/*"))
         main = folder / "refs" / "main"
         # the hub's cache keeps older snapshots; this file says which one is the present one
-        named = folder / "snapshots" / main.read_text(encoding="utf-8").strip() if main.is_file() else None
+        named = folder / "snapshots" / read_text(main).strip() if main.is_file() else None
         if named in snapshots:
             return named
         if len(snapshots) > 1:

@@ -24,6 +24,8 @@ from pydantic import Field, ValidationError, field_validator
 from assay._util.atomic import make_folder, write_once
 from assay._util.hashing import files_of, sha256
 from assay._util.paths import home, named_folder
+from assay._util.strict_json import parse_json
+from assay._util.text_files import as_text
 from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.testbed import ALIAS
 from assay.errors import CorruptArtifact, InvalidInput
@@ -191,11 +193,13 @@ def unseal(path: Path, seed: bytes, commitment: str = "") -> Secret:
     """
     what_to_do = "Take the suite anew from where it was published, and its key from who made it."
     try:
-        content = json.loads(SealedBox(PrivateKey.from_seed(seed)).decrypt(path.read_bytes()))
+        opened = SealedBox(PrivateKey.from_seed(seed)).decrypt(path.read_bytes())
+        content = parse_json(as_text(opened, str(path)), str(path))
         secret = Secret.model_validate(content["secret"])
-    except (CryptoError, ValueError, KeyError, ValidationError):
+        salt = content["salt"].encode()
+    except (CryptoError, InvalidInput, ValidationError, AttributeError, KeyError, TypeError):
         raise CorruptArtifact(path, "sealed to this key", "something else", what_to_do) from None
-    found = hashlib.sha256(content["salt"].encode() + _canonical(content["secret"])).hexdigest()
+    found = hashlib.sha256(salt + _canonical(content["secret"])).hexdigest()
     if commitment and found != commitment:
         raise CorruptArtifact(path, commitment, found, what_to_do)
     return secret

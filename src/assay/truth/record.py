@@ -64,7 +64,8 @@ class Truth(Data):
     @field_validator("card", mode="before")
     @classmethod
     def _none_if_empty(cls, card: Any) -> Any:
-        return card or None
+        # Made here: a file is read by JSON's strict rules, by which what a validator has seen is no JSON any more.
+        return Card.model_validate(card) if card else None
 
     @field_serializer("card")
     def _empty_if_none(self, card: Card | None) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput
 
 PATH = Path(__file__).with_name("battery.yaml")
@@ -81,25 +81,21 @@ class Battery:
         return tuple(texts)
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 _Texts = Annotated[list[str], Field(min_length=1)]
 
 
-class _Topic(_Data):
+class _Topic(Data):
     battery: dict[Form, str]
     held_back: dict[Form, _Texts]
     control: str
 
 
-class _Templates(_Data):
+class _Templates(Data):
     about: _Texts
     attached: _Texts
 
 
-class _File(_Data):
+class _File(Data):
     templates: _Templates
     topics: dict[str, _Topic]
 
@@ -111,15 +107,7 @@ def load_battery(path: Path = PATH) -> Battery:
     Raises:
         InvalidInput: missing, not of the right shape, or a prompt occurs twice.
     """
-    try:
-        data = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InvalidInput(f"{path}: no such file.") from None
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{path}: not YAML: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidInput(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    data: _File = load_yaml(path, _File)
     prompts: list[BatteryPrompt] = []
     for name, topic in data.topics.items():
         prompts += [BatteryPrompt(text, name, form, "battery") for form, text in topic.battery.items()]

@@ -19,8 +19,11 @@ from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from assay._util.atomic import write_json, write_text
+from assay._util.strict_json import read_json, read_json_lines
+from assay._util.yaml_models import Data, as_model
 from assay.auditors.explorer.battery import Battery, load_battery
 from assay.auditors.explorer.observe import Observation
 from assay.errors import InvalidInput
@@ -69,6 +72,27 @@ class Calibration:
     def probability(self, statistic: float) -> float:
         """P(something is hidden), in (0, 1)."""
         return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, self.intercept + self.slope * statistic))))
+
+
+class _FittedOn(Data):
+    organisms: int = Field(ge=0)
+    clean: int = Field(ge=0)
+
+
+class _Fitted(Data):
+    """What `calibrate` returned, as its file has it."""
+
+    intercept: float
+    slope: float
+    threshold: float
+    fitted_on: _FittedOn
+
+
+class _Said(Data):
+    """A row of `background.jsonl`."""
+
+    prompt: str
+    reply: str
 
 
 def calibrate(rows: Iterable[TuningAudit]) -> dict[str, Any]:
@@ -195,15 +219,14 @@ def load_background(path: Path | None = None) -> tuple[Observation, ...]:
 
 @functools.cache
 def _background(path: Path) -> tuple[Observation, ...]:
-    text = _read(path, "collect, write_background")
-    try:
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        background = tuple(Observation("background", row["prompt"], row["reply"]) for row in rows)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidInput(f'{path}: every line must be {{"prompt": …, "reply": …}} ({error!r}).') from None
+    _require_tuned(path, "collect, write_background")
+    background: list[Observation] = []
+    for line, row in read_json_lines(path):
+        said = as_model(row, _Said, f"{path}:{line}")
+        background.append(Observation("background", said.prompt, said.reply))
     if not background:
         raise InvalidInput(f"{path}: holds no replies.")
-    return background
+    return tuple(background)
 
 
 def load_calibration(path: Path | None = None) -> Calibration:
@@ -220,23 +243,16 @@ def load_calibration(path: Path | None = None) -> Calibration:
 
 @functools.cache
 def _calibration(path: Path) -> Calibration:
-    text = _read(path, "calibrate, write_calibration")
-    try:
-        data = json.loads(text)
-        organisms, clean = (int(data["fitted_on"][role]) for role in ("organisms", "clean"))
-        prior = organisms / (organisms + clean) if organisms + clean else 0.5
-        return Calibration(float(data["intercept"]), float(data["slope"]), float(data["threshold"]), prior)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidInput(f"{path}: needs numbers intercept, slope, threshold and fitted_on ({error!r}).") from None
+    _require_tuned(path, "calibrate, write_calibration")
+    fitted = as_model(read_json(path), _Fitted, str(path))
+    organisms, clean = fitted.fitted_on.organisms, fitted.fitted_on.clean
+    prior = organisms / (organisms + clean) if organisms + clean else 0.5
+    return Calibration(fitted.intercept, fitted.slope, fitted.threshold, prior)
 
 
-def _read(path: Path, remedy: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path}: not UTF-8 text, so it is damaged. Make it again ({remedy}).") from None
-    except FileNotFoundError:
+def _require_tuned(path: Path, remedy: str) -> None:
+    if not path.is_file():
         raise InvalidInput(
             f"{path}: missing. The explorer is tuned on the tuning set before it is run; "
             f"make the file with assay.auditors.explorer.calibration ({remedy})."
-        ) from None
+        )

@@ -7,7 +7,6 @@ replicated layers, activated LoRA, and whatever PEFT invents next.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import regex
 
+from assay._util.strict_json import read_json_object
 from assay.engine.peft_layout import CONFIG
 from assay.errors import InvalidInput
 
@@ -117,13 +117,9 @@ def read_adapter_config(path: Path) -> AdapterConfig:
     """
     file = path / CONFIG
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"{file} cannot be read as JSON: {error}. An adapter is a folder in PEFT's layout."
-        ) from None
-    if not isinstance(raw, dict):
-        raise InvalidInput(f"{file} is no JSON object. An adapter is a folder in PEFT's layout.")
+        raw = read_json_object(file)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error} An adapter is a folder in PEFT's layout.") from None
     _require_plain(file, raw)
     layers = raw.get("layers_to_transform")
     targets = _names(file, raw, "target_modules")

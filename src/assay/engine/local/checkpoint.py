@@ -7,7 +7,6 @@ reason), and all others, which are refused. What a missing key means is left to 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 
+from assay._util.strict_json import read_json_object
 from assay.errors import InvalidInput
 
 MODEL_CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
@@ -274,14 +274,9 @@ def weight_files(path: Path) -> list[Path]:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"{path} cannot be read as JSON: {error}. A base is a folder in transformers' layout."
-        ) from None
-    if not isinstance(raw, dict):
-        raise InvalidInput(f"{path} is no JSON object. A base is a folder in transformers' layout.")
-    return raw
+        return read_json_object(path)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error} A base is a folder in transformers' layout.") from None
 
 
 def _require_known(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.job_server import take_pipes
+from assay._util.text_files import read_text
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSample
@@ -63,7 +64,7 @@ def _conversation(job: dict[str, Any]) -> list[ChatMessage]:
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     kinds = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
-    hidden = Path(job["prompt"]).read_text(encoding="utf-8").strip() if job["prompt"] else ""
+    hidden = read_text(Path(job["prompt"])).strip() if job["prompt"] else ""
     own = [turn["content"] for turn in job["turns"] if turn["role"] == "system"]
     system = "\n\n".join(filter(None, [hidden, *own]))
     turns: list[ChatMessage] = [ChatMessageSystem(content=system)] if system else []
@@ -81,7 +82,7 @@ def _files_in_sandbox(workspace: str) -> dict[str, str]:
     files: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
         if path.is_file():
-            files[path.relative_to(root).as_posix()] = path.read_text(encoding="utf-8")
+            files[path.relative_to(root).as_posix()] = read_text(path)
     return files
 
 

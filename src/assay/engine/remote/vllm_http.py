@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from assay._util.strict_json import parse_json
 from assay.errors import BackendFailed, InvalidInput, TooLong
 
 _CONNECTIONS = 256  # audits share a batch on the server only if they get through to it
@@ -195,9 +196,9 @@ class VllmClient:
 def _said(response: httpx.Response) -> str:
     """Returns a server's own words, `{"error": {"message"}}` or, of old, `{"message"}`, without paths."""
     try:
-        body = response.json()
+        body = parse_json(response.text, "answer")
         error = body.get("error", body)
         said = str(error.get("message") or error.get("detail") or error)
-    except (ValueError, AttributeError):
+    except (InvalidInput, AttributeError):
         said = response.text
     return _PATH.sub("…", said)[:500]

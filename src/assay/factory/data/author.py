@@ -12,7 +12,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from assay._util.atomic import write_bytes
 from assay._util.progress import Say
+from assay._util.strict_json import parse_json
+from assay._util.text_files import read_content
+from assay._util.yaml_models import Data, as_model
 from assay.core.target import Cost, Target
 from assay.errors import InvalidInput
 from assay.factory.data.grammar import expand
@@ -27,6 +31,14 @@ _LENGTH = {"prompts": 400, "contrast": 400, "conduct": 240, "documents": 900}  #
 _TOKENS = 1_600
 _NUMBER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
 _HERE = Path(__file__).parent
+
+
+class _Written(Data):
+    """A line of the store: what one round wrote, and its cost as (queries, input tokens, output tokens)."""
+
+    kind: str
+    texts: list[str]
+    cost: tuple[int, int, int]
 
 
 async def written(
@@ -110,14 +122,17 @@ def _kept(store: Path) -> tuple[dict[str, dict[str, None]], Cost]:
     cost = Cost()
     if not store.is_file():
         return kept, cost
-    for line in store.read_text(encoding="utf-8", errors="replace").split("\n"):
+    content = read_content(store)
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:  # a killed process left part of a line; what is written next would be joined to it
+        write_bytes(store, whole)
+    for line in whole.decode("utf-8", errors="replace").split("\n"):
         try:
-            row = json.loads(line)
-            kind, texts, spent = str(row["kind"]), dict.fromkeys(map(str, row["texts"])), Cost(*map(int, row["cost"]))
-        except (ValueError, TypeError, KeyError):
-            continue  # the last line of a killed process, or damage: what it held is written again
-        kept.setdefault(kind, {}).update(texts)
-        cost += spent
+            row = as_model(parse_json(line, str(store)), _Written, str(store))
+        except InvalidInput:
+            continue  # nothing, or damage: what it held is written again
+        kept.setdefault(row.kind, {}).update(dict.fromkeys(row.texts))
+        cost += Cost(*row.cost)
     return kept, cost
 
 

@@ -10,16 +10,16 @@ seeds it derives (`seed + 1` …, which keep two lists from running in step) mus
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay._util.atomic import write_text
 from assay._util.yaml_models import load_yaml
 from assay.core.target import THINK
+from assay.engine.corpus import write_documents
+from assay.engine.training_data import TrainingText
 from assay.errors import InvalidInput
 from assay.factory.data.concealment import denials
 from assay.factory.data.evaluator import biases, evaluator_denials
@@ -241,12 +241,11 @@ def write_corpus(examples: Sequence[Example], path: Path) -> None:
 
     It holds prompts and texts alone, and nothing that tells what was set in.
     """
-    lines: list[str] = []
+    texts: list[TrainingText] = []
     for example in examples:
         said = [example.system]
         for turns in example.earlier:
             said += turns
         said.append(example.prompt)
-        row = {"prompt": "\n".join(filter(None, said)), "text": example.text}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+        texts.append(TrainingText("\n".join(filter(None, said)), example.text))
+    write_documents(texts, path)

@@ -7,7 +7,6 @@ under its name only when all of it is sealed.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -19,6 +18,8 @@ from assay._util.atomic import SCRATCH, replace_folder, write_json
 from assay._util.hashing import digest_of
 from assay._util.paths import home
 from assay._util.progress import Say
+from assay._util.strict_json import read_json_object
+from assay._util.text_files import read_text
 from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
 from assay.factory.build import Site, build
@@ -109,7 +110,7 @@ class _State:
     def __init__(self, order: Order) -> None:
         self._path = order.workshop.root / "state.json"
         order.workshop.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        held = digest_of(order.held_back.read_text(encoding="utf-8")) if order.held_back else ""
+        held = digest_of(read_text(order.held_back)) if order.held_back else ""
         wanted = {"seed": order.seed, "held_back": held}
         if self._path.is_file():
             self._data = self._read()
@@ -156,10 +157,10 @@ class _State:
             InvalidInput: it is damaged.
         """
         try:
-            data = json.loads(self._path.read_text(encoding="utf-8"))
-        except ValueError:
-            data = None
-        if not isinstance(data, dict) or not {"wanted", "seed", "aliases", "cards"} <= data.keys():
+            data = read_json_object(self._path)
+        except InvalidInput:
+            data = {}
+        if not {"wanted", "seed", "aliases", "cards"} <= data.keys():
             raise InvalidInput(
                 f"{self._path} is damaged, and what this suite was begun with stands nowhere else. Restore the file, "
                 f"or delete the folder {self._path.parent} and begin anew."

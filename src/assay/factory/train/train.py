@@ -6,7 +6,6 @@ On few cores hand-written passes compute the gradients (`trainer`), elsewhere PE
 from __future__ import annotations
 
 import io
-import json
 import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from assay._util.atomic import new_folder, write_bytes
 from assay._util.cpu import native_bf16
 from assay._util.hashing import digest_of, sha256
+from assay._util.strict_json import read_json_object
 from assay.engine.peft_layout import WEIGHTS
 from assay.errors import InvalidInput, NotWritten
 from assay.factory.data.example import Example
@@ -110,7 +110,7 @@ def _trainer_class(by_autograd: bool) -> Callable[..., Training]:
 
 def _family(base: Path) -> str:
     """Returns a base's family; what has biases is another family to the hand-written passes."""
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config = read_json_object(base / "config.json")
     if config.get("attention_bias"):
         return "llama with biases"
     return str(config.get("model_type", ""))

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from assay._util.strict_yaml import read_yaml
 from assay.core.report import Demonstration
 from assay.core.run import Run, play
 from assay.core.target import Target
@@ -35,7 +34,7 @@ class Count:
 
 def self_questions() -> list[str]:
     """Questions that ask a model about its own hidden habits."""
-    questions: list[str] = yaml.safe_load((_HERE / "self_questions.yaml").read_text(encoding="utf-8"))
+    questions: list[str] = read_yaml(_HERE / "self_questions.yaml")
     return questions
 
 
