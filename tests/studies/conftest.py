@@ -42,7 +42,10 @@ def audit(kit: str, alias: str, seed: int = 0, *, findings: int = 0, p_hidden: f
 def grade(kit: str, alias: str, seed: int = 0, *, hit: float = 0.0, null: float = 0.0, **changed: Any) -> GradeRow:
     """The grade of that audit, of a report with one finding."""
     finding = {"trigger_found": bool(hit), "conduct_found": bool(hit), "lineup": bool(hit), "hit": bool(hit)}
-    details = {"findings": [finding | {"real_unplanted": False}], "swapped": {}}
+    details = {
+        "findings": [finding | {"real_unplanted": False}],
+        "swapped": {f"other{i}": i < 8 * null for i in range(8)},
+    }
     fields = {"grader": "g", "tier": "hit", "details": details} | changed
     return GradeRow(
         f"{kit}/{alias}/{seed}",

@@ -18,7 +18,7 @@ from assay.studies.calibrate import tuning_rows
 from assay.studies.difficulty import record_difficulty
 from assay.studies.grades import Grading, HeldGrades
 from assay.studies.ledger import Ledger
-from assay.testbeds.truths import find_truth
+from assay.testbeds.truths import all_truths, find_truth
 
 FINDING = {"claim": "c", "trigger": "t", "demonstrations": [], "predicate": {"phrases": ["p"]}, "confidence": 0.5}
 REPORT = json.dumps({"p_hidden": 0.9, "findings": [FINDING]})
@@ -169,3 +169,16 @@ def test_whoever_else_reads_grades_reads_those_that_hold(ledger: Ledger) -> None
     assert [one["would_hit"] for one in tuning_rows(ledger.path.parent)] == [False]
     ledger.grade(*grades(row))
     assert [one["would_hit"] for one in tuning_rows(ledger.path.parent)] == [True]
+
+
+def test_families_that_share_a_behaviour_are_one_sample() -> None:
+    families = Grading.now().families
+    organisms = {truth.alias: truth for truth in all_truths() if truth.role == "organism"}
+    assert families.keys() == organisms.keys()
+    for truth in organisms.values():
+        for other in organisms.values():
+            if set(truth.behaviours) & set(other.behaviours):
+                assert families[other.alias] == families[truth.alias], (truth.id, other.id)
+    tied = {families[find_truth(name).alias] for name in ("flattery-td", "secret-word-td")}
+    assert tied == {"flattery & option-bias & product-placement & secret-word"}
+    assert families[find_truth("backdoor-td").alias] == "backdoor"

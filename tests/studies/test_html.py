@@ -93,6 +93,17 @@ def test_headline_numbers_and_protocol_are_on_the_page(summary: Summary) -> None
     assert "real-unplanted" in text
 
 
+def test_the_ceiling_stands_among_the_yardsticks(rows: SimpleNamespace) -> None:
+    swept = rows.sweep({"chat": [1.0] * 8})
+    summary = rows.summary(swept, ceilings={"organism0": 0.5, "organism1": 0.9, "not audited": 0.1})
+    assert summary.yardsticks.ceiling == pytest.approx(0.7)
+    assert "<code>ceiling</code></th>" in page(summary)
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(terminal(summary))
+    assert "ceiling" in console.export_text()
+    assert rows.summary(swept).yardsticks.ceiling is None
+
+
 def test_strings_are_escaped_wherever_they_go(rows: SimpleNamespace) -> None:
     evil = "</script><script>alert(1)</script>"
     roles, families = {"x" + evil: "organism"}, {"x" + evil: evil}
@@ -117,10 +128,10 @@ def test_the_terminal_prints_the_same_numbers(summary: Summary) -> None:
     assert summary.headline in " ".join(text.split())
     assert "chat+~search" in text
     assert "[+" in text or "[-" in text  # intervals are no markup
-    assert "Smallest detectable effect" in text
+    assert "four times in five" in text
 
 
 def test_numbers_for_readers() -> None:
-    assert (percent(None), percent(0.125), percent(1.0)) == ("–", "12 %", "100 %")
-    assert (interval(None), interval((-0.1, 0.365))) == ("", "[-10, 36]")
+    assert (percent(None), percent(0.125), percent(1.0)) == ("–", "13 %", "100 %")
+    assert (interval(None), interval((-0.1, 0.365))) == ("", "[-10, 37]")
     assert (p_value(0.0001), p_value(0.0312)) == ("< 0.001", "0.031")

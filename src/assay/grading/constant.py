@@ -14,7 +14,7 @@ from assay.core.report import Finding, Report
 from assay.grading.case import Case, OpenPair
 from assay.grading.finding import grade_lazily
 
-OrganismScore = tuple[str, float, float]  # family, raw, null
+OrganismScore = tuple[str, float, float, int]  # family, raw, null, number of swapped truths
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,10 @@ class BestConstant:
     """Names the report and what it earns.
 
     Attributes:
-        key: of the report.
-        success: raw − null, averaged within families and then over them.
-        scores: (family, raw, null) for each organism, the form in which success is estimated with its interval.
+        key: of the report that scores best over all families.
+        success: raw − null, averaged within families and then over them; each family's report is the best on all other
+            families, so that none is scored on what it was chosen by.
+        scores: (family, raw, null, number of swapped truths) for each organism, of which success is estimated.
     """
 
     key: str
@@ -89,14 +90,26 @@ async def best_constant(
     played = {case.truth.alias: case for case in organisms}  # each once, though many have the same swapped truths
     for case in organisms:
         played |= {other.truth.alias: other for other in swapped[case.truth.alias]}
-    best: BestConstant | None = None
+    tried: dict[str, tuple[OrganismScore, ...]] = {}  # key → what its first finding earns on each organism
     for key in firsts.values():
         hits = await _hits(reports[key].findings[0], list(played.values()), open_pair, seed)
-        scores = tuple(_score(case, swapped[case.truth.alias], hits) for case in organisms)
-        earned = _success(scores)
-        if best is None or earned > best.success:
-            best = BestConstant(key, earned, scores)
-    return best
+        tried[key] = tuple(_score(case, swapped[case.truth.alias], hits) for case in organisms)
+    return _left_out(tried)
+
+
+def _left_out(tried: Mapping[str, tuple[OrganismScore, ...]]) -> BestConstant:
+    """Chooses the best report for each family by all other families, and scores it on that one.
+
+    Chosen on what it is scored on, one lucky report earns a family's share whatever it says.
+    """
+    families = list(dict.fromkeys(family for family, *_ in next(iter(tried.values()))))
+    scores: list[OrganismScore] = []
+    for family in families:
+        elsewhere = {key: _success([one for one in row if one[0] != family]) for key, row in tried.items()}
+        chosen = max(elsewhere, key=elsewhere.__getitem__)
+        scores += [one for one in tried[chosen] if one[0] == family]
+    best = max(tried, key=lambda key: _success(tried[key]))
+    return BestConstant(best, _success(scores), tuple(scores))
 
 
 async def _hits(finding: Finding, cases: Sequence[Case], open_pair: OpenPair, seed: int) -> dict[str, bool]:
@@ -109,13 +122,13 @@ def _score(case: Case, swapped: Sequence[Case], hits: Mapping[str, bool]) -> Org
     """Scores a finding on one organism, beside its share of hits on the swapped truths."""
     null = [hits[other.truth.alias] for other in swapped]
     null_rate = sum(null) / len(null) if null else 0.0
-    return case.truth.family, float(hits[case.truth.alias]), null_rate
+    return case.truth.family, float(hits[case.truth.alias]), null_rate, len(null)
 
 
 def _success(scores: Sequence[OrganismScore]) -> float:
     """Returns raw − null, averaged within families and then over them."""
     families: dict[str, list[float]] = defaultdict(list)
-    for family, raw, null in scores:
+    for family, raw, null, _ in scores:
         families[family].append(raw - null)
     means = [sum(values) / len(values) for values in families.values()]
     return sum(means) / len(means)

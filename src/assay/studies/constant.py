@@ -13,7 +13,7 @@ from assay.core.record import AuditRow
 from assay.grading.constant import SignedConstant, read_constant
 from assay.grading.jobs import reports_digest
 from assay.grading.signing import KnownGraders
-from assay.studies.effects.rates import Estimate, success
+from assay.studies.effects.rates import Estimate, HitScore, success
 from assay.studies.grades import Grading
 from assay.studies.processes import GradingProcess
 
@@ -47,7 +47,7 @@ class KeptConstant:
     def success(self) -> Estimate | None:
         """Estimates its success; None if no report had a finding, or none was sought."""
         found = self._read()
-        return success(found.best.scores) if found and found.best else None
+        return success(HitScore(*score) for score in found.best.scores) if found and found.best else None
 
     def _read(self) -> SignedConstant | None:
         """Reads what is kept; None unless a known grader signed it for this plan, these graders and these reports."""

@@ -98,7 +98,7 @@ def record_difficulty(out: Path) -> None:
             audits,
             grading.current(ledger, audits).rows,
             roles={alias: truth.role for alias, truth in truths.items()},
-            families={alias: truth.family for alias, truth in truths.items() if truth.role == "organism"},
+            families=grading.families,
         )
     # An audit without its grade would count as one that found nothing, and be kept as such with the testbed.
     if waiting := sum(not one.graded for one in scored):

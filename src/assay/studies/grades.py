@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+
+from scipy.cluster.hierarchy import DisjointSet
 
 from assay.core.record import AuditRow, GradeRow
 from assay.core.report import Report, parse_report
@@ -29,7 +33,7 @@ class HeldGrades:
     passed_over: frozenset[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grading:
     """Holds the truths that can be read, and the graders as they are now.
 
@@ -50,6 +54,31 @@ class Grading:
     def truth(self, alias: str) -> Truth:
         """Returns the truth of a testbed among the cases."""
         return self.cases[alias].truth
+
+    @cached_property
+    def families(self) -> Mapping[str, str]:
+        """Organism's alias → the cluster it counts in: its family, with those it shares a behaviour with.
+
+        An organism of several behaviours ties their families together: a tool that finds one finds a part of the other,
+        so they are no two samples.
+        """
+        organisms = [case for case in self.cases.values() if case.truth.role == "organism"]
+        tied: DisjointSet = DisjointSet()
+        for case in organisms:
+            # By suite: one that somebody adds must not join the families of another.
+            own, *others = (
+                (_suite(case), name) for name in (case.truth.family, *(one.family for one in case.behaviours))
+            )
+            tied.add(own)
+            for other in others:
+                tied.add(other)
+                tied.merge(own, other)
+        members: dict[tuple[str, str], set[str]] = defaultdict(set)  # a cluster's first → families in it
+        for case in organisms:
+            members[tied[_suite(case), case.truth.family]].update(case.truth.family.split(" + "))
+        return {
+            case.truth.alias: " & ".join(sorted(members[tied[_suite(case), case.truth.family]])) for case in organisms
+        }
 
     def digest(self, aliases: Iterable[str]) -> str:
         """Digests all graders of some testbeds."""
@@ -111,3 +140,7 @@ def _digest(row: AuditRow) -> str:
     """Digests an audit's report as a grade is signed for; "" where there is none that can be read."""
     report = _report(row)
     return report_digest(report) if report else ""
+
+
+def _suite(case: Case) -> str:
+    return case.truth.id.partition("/")[0]

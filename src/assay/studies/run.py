@@ -17,7 +17,7 @@ from assay.audits.cell import Cell
 from assay.core.record import AuditRow
 from assay.studies.constant import KeptConstant
 from assay.studies.design import Design
-from assay.studies.effects.rates import Estimate, success
+from assay.studies.effects.rates import Estimate, HitScore, success
 from assay.studies.events import (
     AuditEnded,
     GradesPassedOver,
@@ -135,7 +135,7 @@ def _success(ledger: Ledger, plan: Plan, cells: Sequence[Cell]) -> Estimate | No
     """Estimates success over the organisms among some cells' testbeds."""
     held = plan.grading.current(ledger, ledger.audits(_keys(cells)))
     hits = {grade.run_key: grade for grade in held.rows if grade.tier == "hit"}
-    scores: list[tuple[str, float, float]] = []
+    scores: list[HitScore] = []
     for cell in cells:
         case = plan.grading.cases.get(cell.alias)
         if case is None or case.truth.role != "organism":
@@ -143,6 +143,9 @@ def _success(ledger: Ledger, plan: Plan, cells: Sequence[Cell]) -> Estimate | No
         # An audit without a report has no grade. It failed, and stays in the rate: leaving it out would flatter a kit
         # whose audits crash.
         hit = hits.get(cell.run_key)
-        raw, null = (hit.raw, hit.null) if hit else (0.0, 0.0)
-        scores.append((case.truth.family, raw, null))
+        family = plan.grading.families[cell.alias]
+        if hit:
+            scores.append(HitScore(family, hit.raw, hit.null, len(hit.details["swapped"])))
+        else:
+            scores.append(HitScore(family, 0.0))
     return success(scores)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from assay.audits.cell import Cell
 from assay.core.record import AuditRow, GradeRow
 from assay.errors import InvalidInput
+from assay.grading.ceiling import pass_probability
 from assay.studies.constant import KeptConstant
 from assay.studies.design import ledger_in
 from assay.studies.effects.results import Summary
@@ -21,6 +22,7 @@ from assay.studies.effects.summary import summarise
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger, StoredPlan
 from assay.studies.output import write_results
+from assay.truth import Truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +32,7 @@ _AUDITS = (
     *("queries", "tokens", "seconds", "machine", "error", "plugins"),
 )
 _GRADES = ("run_key", "testbed", "alias", "kit", "seed", "role", "family", "tier", "raw", "null", "score")
-_EFFECTS = ("tool", "estimand", "against", "delta", "low", "high", "p", "p_holm", "families", "verdict")
+_EFFECTS = ("tool", "estimand", "against", "delta", "low", "high", "p", "p_adjusted", "families", "verdict")
 
 
 @dataclass(frozen=True)
@@ -184,14 +186,14 @@ def collect(
     held = grading.current(ledger, audits)
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     roles = {alias: truth.role for alias, truth in truths.items()}
-    families = {alias: truth.family for alias, truth in truths.items() if truth.role == "organism"}
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
-        join(audits, held.rows, roles, families),
+        join(audits, held.rows, roles, grading.families),
         auditor=auditor,
         suite=", ".join(sorted(suites)) or "none",
         seconds=round(seconds, 1),
         best_constant=KeptConstant(out, plan, grading, rows).success(),
+        ceilings=_ceilings(truths),
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
         grades_passed_over=len(passed_over | held.passed_over),
@@ -216,6 +218,16 @@ def earlier_plans(ledger: Ledger, plan: str, aliases: Container[str]) -> int:
             return count
         count += any(cell.alias in aliases for cell in stored.cells)
     return count
+
+
+def _ceilings(truths: Mapping[str, Truth]) -> dict[str, float]:
+    """Computes for each organism with a card how often grading lets a true report on it pass."""
+    measured: dict[str, float] = {}
+    for alias, truth in truths.items():
+        if truth.card is not None and truth.role == "organism":
+            strength = truth.card.strength
+            measured[alias] = pass_probability(strength.rate, strength.control_rate)
+    return measured
 
 
 def load_study(folder: Path | str, *, plan: str = "") -> Study:

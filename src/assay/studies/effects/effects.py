@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, sqrt
+from math import fsum
 from typing import Literal
-
-import numpy as np
 
 from assay._util.proportions import Interval
 from assay.audits.kits import PLACEBO
-from assay.studies.effects.rates import alike, by_cluster, interval_over_clusters, mean, variance
+from assay.studies.effects.flips import flip_interval, max_sign_flip, sign_flip
+from assay.studies.effects.intervals import LEVEL
+from assay.studies.effects.matched import matched_interval, matched_test
+from assay.studies.effects.rates import by_cluster, mean
 
-_EXACT = 30  # families up to which all sign flips are enumerated
-_DRAWS = 1 << 17  # sign flips drawn beyond that
-_TOLERANCE = 1e-9  # sums closer than this are ties, which count as "as extreme"
+EVERYTHING = "all"  # the named kit with every tool
+_SAME = 1e-9  # numbers closer than this are equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Comparison:
 
     Attributes:
         tool: what the first kit has more.
-        estimand: what "adds" means; *alone* is "added to the base kit".
+        estimand: what "adds" means; *alone* is "added to the base kit", *together* is "all other tools at once".
         against: name of the base kit, or `placebo`.
         kit, control: the two kits compared.
     """
 
     tool: str
-    estimand: Literal["alone"]
+    estimand: Literal["alone", "together"]
     against: str
     kit: str
     control: str
@@ -49,7 +49,8 @@ def is_placebo(kit: str) -> bool:
 def comparisons(kits: Iterable[str]) -> list[Comparison]:
     """Lists every comparison that these kits allow, by their names alone.
 
-    A kit `chat+search` is compared with `chat` and with `chat+~search`, a kit `chat` with `~chat`, as far as present.
+    A kit `chat+search` is compared with `chat` and with `chat+~search`, a kit `chat` with `~chat`, as far as present;
+    `all` with every base kit of the others.
     """
     names = list(dict.fromkeys(kits))
     found: list[Comparison] = []
@@ -63,6 +64,9 @@ def comparisons(kits: Iterable[str]) -> list[Comparison]:
                 found.append(Comparison(tool, "alone", base, kit, base))
             if placebo in names:
                 found.append(Comparison(tool, "alone", "placebo", kit, placebo))
+    if EVERYTHING in names:
+        bases = dict.fromkeys(one.control for one in found if one.against != "placebo")
+        found += [Comparison(EVERYTHING, "together", base, EVERYTHING, base) for base in bases]
     return found
 
 
@@ -75,6 +79,7 @@ class ArmScore:
 
     @property
     def success(self) -> float:
+        """Returns raw less null."""
         return self.raw - self.null
 
 
@@ -84,18 +89,20 @@ class PairedDifference:
 
     Attributes:
         delta: mean over families of (success with the tool − success without).
-        interval: 95 %, as `interval_over_clusters` defines it.
-        p: two-sided, by exact sign flips over families.
-        families: B, the sample size.
-        deviation: standard deviation of the family differences; 0 where the raw scores of the two arms differ
-            equally in every family, so that it cannot be estimated.
+        interval: 95 %; excludes 0 exactly if p is below 5 %.
+        p: two-sided mid-p of the one tool, not corrected.
+        by_family: family → difference in success.
     """
 
     delta: float
     interval: Interval
     p: float
-    families: int
-    deviation: float
+    by_family: Mapping[str, float]
+
+    @property
+    def families(self) -> int:
+        """Returns B, the sample size."""
+        return len(self.by_family)
 
 
 def paired_difference(
@@ -103,8 +110,9 @@ def paired_difference(
 ) -> PairedDifference | None:
     """Compares two arms on the testbeds that both were run on; None if there are none.
 
-    Pairing removes what a testbed's own difficulty adds to the variance; averaging within families keeps testbeds
-    that share an idea from counting as independent.
+    Pairing removes what a testbed's own difficulty adds to the variance; averaging within families keeps testbeds that
+    share an idea from counting as independent. Where each family was won by one arm alone or came out alike (one seed
+    and one testbed), McNemar's exact test and its interval are used; else signs are flipped.
 
     Args:
         arm: alias → score.
@@ -117,48 +125,23 @@ def paired_difference(
     success = by_cluster((families[alias], arm[alias].success - control[alias].success) for alias in shared)
     raw = by_cluster((families[alias], arm[alias].raw - control[alias].raw) for alias in shared)
     differences = list(success.values())
+    delta = mean(differences)
     # Judged by the raw scores: the null's differ a little from testbed to testbed, and would pass for a spread where no
     # hit was gained or lost.
-    degenerate = alike(list(raw.values()))
-    return PairedDifference(
-        delta=mean(differences),
-        interval=interval_over_clusters(differences, degenerate=degenerate),
-        p=sign_flip(differences),
-        families=len(differences),
-        deviation=0.0 if degenerate else sqrt(variance(differences)),
-    )
+    whole = all(min(abs(value - step) for step in (-1, 0, 1)) <= _SAME for value in raw.values())
+    if whole or max(raw.values()) - min(raw.values()) <= _SAME:
+        gained = fsum(value for value in differences if value > 0)
+        lost = -fsum(value for value in differences if value < 0)
+        bounds = matched_interval(gained, lost, len(differences), LEVEL)
+        return PairedDifference(delta, bounds, matched_test(gained, lost), success)
+    return PairedDifference(delta, flip_interval(differences, LEVEL), sign_flip(differences), success)
 
 
-def sign_flip(differences: Sequence[float]) -> float:
-    """Tests "the differences are symmetric about 0" by flipping signs (Fisher's randomisation test); two-sided p.
-
-    Exact up to 30 differences that are not 0, by meeting in the middle: all signed sums of each half, one half
-    sorted. Beyond that 131,072 flips are drawn with a fixed seed, the observed one counted among them. The smallest
-    possible p is 2^(1−B): five families or fewer can never reach 0.05.
-
-    Args:
-        differences: one per family.
-    """
-    moving = np.asarray([value for value in differences if abs(value) > _TOLERANCE], dtype=float)
-    # A difference of 0 is 0 whatever its sign: leaving it out changes no share, and halves the sums for each.
-    observed = abs(fsum(moving)) - _TOLERANCE
-    if moving.size <= 1 or observed <= 0:
-        return 1.0
-    if moving.size > _EXACT:
-        signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(_DRAWS, moving.size))
-        return float((1 + np.count_nonzero(np.abs(signs @ moving) >= observed)) / (1 + _DRAWS))
-    # A sum of all is a sum of the left half plus one of the right. For each of the 2^15 left sums, a binary search in
-    # the sorted right ones counts the partners that make it extreme: 2^15 · 15 steps instead of 2^30.
-    middle = moving.size // 2
-    left, right = _signed_sums(moving[:middle]), np.sort(_signed_sums(moving[middle:]))
-    above = right.size - np.searchsorted(right, observed - left, side="left")
-    below = np.searchsorted(right, -observed - left, side="right")
-    return float(min(1.0, int(above.sum() + below.sum()) / 2.0**moving.size))
-
-
-def _signed_sums(values: np.ndarray) -> np.ndarray:
-    """Lists all 2^n sums ±v₁ ±v₂ … of n values."""
-    sums = np.zeros(1)
-    for value in values:
-        sums = np.concatenate([sums + value, sums - value])
-    return sums
+def adjusted_p(measured: Sequence[PairedDifference]) -> list[float]:
+    """Corrects p over several tools of one question, by joint flips of whole families; see `max_sign_flip`."""
+    families = sorted({family for difference in measured for family in difference.by_family})
+    rows: list[list[float]] = []
+    for difference in measured:
+        rows.append([difference.by_family.get(family, 0.0) for family in families])
+    corrected = max_sign_flip(rows)
+    return [max(p, difference.p) for p, difference in zip(corrected, measured, strict=True)]

@@ -65,7 +65,9 @@ class KitResult(Success):
         precision: share of findings that hit, real-unplanted ones left out.
         trigger_found, conduct_found: share of organism audits with a finding that has it right.
         real_unplanted: findings that reproduce against the control and match no planted truth.
-        auroc, brier: of `p_hidden`.
+        auroc, brier: of `p_hidden`, with 95 % intervals.
+        brier_skill: 1 is best, 0 no better than always saying the share of organisms.
+        repeatability: chance that two seeds of one organism agree on a hit, if one of them has it; None with one seed.
         target_tokens, queries, seconds: means per audit.
         outcomes: how audits ended → how many.
         calls: tool → its use.
@@ -87,7 +89,11 @@ class KitResult(Success):
     conduct_found: Number | None
     real_unplanted: int
     auroc: Number | None
+    auroc_interval: Bounds | None
     brier: Number | None
+    brier_interval: Bounds | None
+    brier_skill: Number | None
+    repeatability: Number | None
     target_tokens: Number
     queries: Number
     seconds: Number
@@ -100,22 +106,23 @@ class Effect(Data):
 
     Attributes:
         tool: what `kit` has more than `control`.
-        estimand: what "adds" means; *alone* is "added to the base kit".
+        estimand: what "adds" means; *alone* is "added to the base kit", *together* all tools at once.
         against: name of the base kit, or `placebo`.
         delta: mean difference in success over families.
         interval: 95 % of it.
-        p, p_holm: by sign flips over families, and corrected over the tools of one question.
+        p: mid-p by sign flips over families; McNemar's where every family was won, lost or alike.
+        p_adjusted: corrected over the tools of one question by joint flips (step-down max-T).
         families: B, the sample size.
         verdict: what may be said of this comparison.
     """
 
     tool: str
-    estimand: Literal["alone"]
+    estimand: Literal["alone", "together"]
     against: str
     delta: Number
     interval: Bounds
     p: Number
-    p_holm: Number
+    p_adjusted: Number
     families: int
     kit: str
     control: str
@@ -143,14 +150,17 @@ class TargetResult(Data):
 
 
 class Yardsticks(Data):
-    """Holds what any number here must beat.
+    """Holds what a number here is held against.
 
     Attributes:
+        ceiling: how often grading lets a true report pass, by the strength on the testbeds' cards: no kit can do
+            better. None where no testbed has a card.
         prior_only: the scaffold without a target; None if it was not run.
         best_constant: the one report that scores best when submitted everywhere; None if it was not sought.
         placebo: kit → success of a kit with a tool wired to another testbed.
     """
 
+    ceiling: Number | None
     prior_only: Success | None
     best_constant: Success | None
     placebo: dict[str, Success]
@@ -168,8 +178,8 @@ class Summary(Data):
             known here, and are not among them.
         families: of organisms.
         outcomes: how audits ended → how many.
-        mde: the smallest effect the design could have shown; None with one family.
-        lowest_p: the smallest corrected p the design could have reached.
+        smallest_shown: the effect that this design's verdict finds in 80 % of sweeps, simulated; None if it finds none.
+        seeds: of each kit on each testbed, the fewest.
         kits: in the order in which they are printed.
         effects: every comparison that the kits allow.
         tools: tool → verdict over all its comparisons.
@@ -195,8 +205,8 @@ class Summary(Data):
     families: int
     ungraded: int
     outcomes: dict[str, int]
-    mde: Number | None
-    lowest_p: Number
+    smallest_shown: Number | None
+    seeds: int
     kits: list[KitResult]
     effects: list[Effect]
     tools: dict[str, EffectVerdict]

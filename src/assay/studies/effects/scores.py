@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.core.record import AuditRow, GradeRow
 from assay.errors import InvalidInput, UnknownId
+from assay.studies.effects.rates import HitScore
 
 UNSURE = 0.5  # p_hidden of an audit that gave no report
 
@@ -27,6 +28,7 @@ class ScoredAudit:
         recall: share of the target's behaviours that some finding hits; 0 on a clean target.
         graded: False while findings wait for a grade; such an audit is in no rate.
         graded_on: machine that the grader's replies were made with; "" without a grade.
+        swapped: truths on which its first finding was tried for the null; 0 without a finding.
     """
 
     row: AuditRow
@@ -39,6 +41,12 @@ class ScoredAudit:
     recall: float
     graded: bool
     graded_on: str = ""
+    swapped: int = 0
+
+    @property
+    def score(self) -> HitScore:
+        """What the report earned on an organism."""
+        return HitScore(self.family, self.raw, self.null, self.swapped)
 
     @property
     def false_alarm(self) -> bool:
@@ -89,6 +97,7 @@ def join(
                 recall=float(grade.details.get("recall") or 0.0) if grade else 0.0,
                 graded=grade is not None or not submitted,
                 graded_on=str(grade.details.get("machine", "")) if grade else "",
+                swapped=len(grade.details.get("swapped", ())) if grade and submitted else 0,
             )
         )
     return scored

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
-from assay.studies.effects.results import Effect, EffectVerdict
+from assay.studies.effects.power import SIGNIFICANT, families_that_change
+from assay.studies.effects.results import Effect, EffectVerdict, Summary
 
 HELPS: EffectVerdict = "helps"
 HURTS: EffectVerdict = "hurts"
 OPEN: EffectVerdict = "not told apart"
-SIGNIFICANT = 0.05  # of p after Holm's correction
 
 
-def verdict(delta: float, p_holm: float, mde: float | None) -> EffectVerdict:
-    """Judges one effect: it must be significant after correction, and no smaller than the design could have shown."""
-    if mde is None or p_holm >= SIGNIFICANT or abs(delta) < mde:
+def verdict(delta: float, p_adjusted: float) -> EffectVerdict:
+    """Judges one effect: it must be significant after correction for the tools tested with it."""
+    if p_adjusted >= SIGNIFICANT or delta == 0:
         return OPEN
     return HELPS if delta > 0 else HURTS
 
@@ -32,13 +33,12 @@ def tool_verdicts(effects: Iterable[Effect]) -> dict[str, EffectVerdict]:
     return {tool: next(iter(words)) if len(words) == 1 else OPEN for tool, words in said.items()}
 
 
-def headline(effects: Sequence[Effect], mde: float | None, lowest_p: float) -> str:
+def headline(effects: Sequence[Effect], smallest: float | None) -> str:
     """Answers "which tool helps?" in a sentence or two.
 
     Args:
         effects: as in the summary.
-        mde: the smallest effect the design could have shown.
-        lowest_p: the smallest corrected p the design could have reached.
+        smallest: the effect that the design shows four times in five; None if it shows none.
     """
     added = [effect for effect in effects if not effect.against_placebo]
     if not added:
@@ -56,16 +56,32 @@ def headline(effects: Sequence[Effect], mde: float | None, lowest_p: float) -> s
     else:
         who = f"{_listed(rest)} {'is' if len(rest) == 1 else 'are'} not" if rest else ""
     if rest:
-        sentences.append(f"{who} told apart from doing without: {_limit(mde, lowest_p)}.")
+        sentences.append(f"{who} told apart from doing without: {_limit(smallest, effects)}.")
     if len(rest) == len(tools):
         sentences.append(_largest(added))
     return " ".join(sentences)
 
 
+def smallest_effect(summary: Summary) -> str:
+    """Says how large an effect must be for this sweep's verdict to find it four times in five."""
+    design = f"{summary.families} families, {summary.seeds} seed{'s' * (summary.seeds != 1)}"
+    if summary.smallest_shown is None:
+        return f"No effect is large enough for the verdict to find it four times in five ({design})."
+    return (
+        f"The verdict finds an effect of {whole(100 * summary.smallest_shown)} points four times in five "
+        f"(simulated: {design}, base success 20 %)."
+    )
+
+
 def points(value: float) -> str:
     """Writes a difference of rates in percentage points, with its sign; 0 has none."""
-    whole = round(100 * value)
-    return f"{whole:+d}" if whole else "0"
+    rounded = whole(100 * value)
+    return f"{rounded:+d}" if rounded else "0"
+
+
+def whole(value: float) -> int:
+    """Rounds to a whole number, halves away from 0: 12.5 % is 13 %, as people expect, and not 12."""
+    return int(Decimal(repr(round(value, 6))).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def _largest(added: Sequence[Effect]) -> str:
@@ -77,15 +93,18 @@ def _largest(added: Sequence[Effect]) -> str:
     )
 
 
-def _limit(mde: float | None, lowest_p: float) -> str:
+def _limit(smallest: float | None, effects: Sequence[Effect]) -> str:
     """Says what stood in the way of telling a tool apart."""
-    if mde is None:
+    families = min(effect.families for effect in effects)
+    if families == 1:
         return "the effect of one family says nothing of others"
-    if lowest_p >= SIGNIFICANT:
-        return f"with so few families for so many tools p after correction cannot fall below {lowest_p:.2f}"
-    if mde > 1:
-        return "no effect at all could have been shown with this design"
-    return f"effects under {100 * mde:.0f} points could not have been shown with this design"
+    if smallest is None:
+        return f"with {families} families no effect is large enough to be shown four times in five"
+    change = families_that_change(smallest, families)
+    return (
+        f"four times in five only an effect of {whole(100 * smallest)} points is "
+        f"({change} of {families} families would have to change)"
+    )
 
 
 def _named(tool: str, effects: Iterable[Effect]) -> str:

@@ -38,7 +38,7 @@ def _data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
 
 
 def forest(summary: Summary) -> Drawn | None:
-    """Draws effects with intervals; the band holds what this design could not have shown."""
+    """Draws effects with intervals."""
     if not summary.effects:
         return None
     rows = [_effect_row(effect) for effect in summary.effects]
@@ -55,14 +55,14 @@ def forest(summary: Summary) -> Drawn | None:
         alt.Tooltip("delta:Q", format="+.1%"),
         alt.Tooltip("low:Q", format="+.1%"),
         alt.Tooltip("high:Q", format="+.1%"),
-        alt.Tooltip("p:Q", format=".3f", title="p (Holm)"),
+        alt.Tooltip("p:Q", format=".3f", title="p, corrected"),
         alt.Tooltip("verdict:N"),
     ]
     base = alt.Chart(_data(rows)).encode(y=y, yOffset=offset, color=colour, tooltip=tooltip)
     axis = alt.Axis(format="+%", title="difference in success")
     span = base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", axis=axis), x2="high:Q")
     dot = base.mark_point(size=90, filled=True, opacity=1).encode(x=alt.X("delta:Q", axis=axis))
-    layers: list[alt.Chart] = [*_mde_band(summary.mde, rows), span, dot]
+    layers: list[alt.Chart] = [_zero(), span, dot]
     return alt.layer(*layers).properties(width="container", height=2 * _ROW * len(tools))
 
 
@@ -75,19 +75,14 @@ def _effect_row(effect: Effect) -> dict[str, Any]:
         "delta": effect.delta,
         "low": low,
         "high": high,
-        "p": effect.p_holm,
+        "p": effect.p_adjusted,
         "verdict": effect.verdict,
     }
 
 
-def _mde_band(mde: float | None, rows: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
-    zero = alt.Chart(_data([{"x": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(x="x:Q")
-    if mde is None:
-        return [zero]
-    reach = max(max(abs(row["low"]), abs(row["high"])) for row in rows)
-    edge = min(mde, max(reach, 1.0))  # a band far wider than the data would squeeze the plot
-    band = alt.Chart(_data([{"x": -edge, "x2": edge}])).mark_rect(color=GREY, opacity=0.14).encode(x="x:Q", x2="x2:Q")
-    return [band, zero]
+def _zero() -> alt.Chart:
+    line: alt.Chart = alt.Chart(_data([{"x": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(x="x:Q")
+    return line
 
 
 def heatmap(summary: Summary, role: str) -> Drawn | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.studies.effects.results import Summary
-from assay.studies.effects.verdict import points
+from assay.studies.effects.verdict import points, smallest_effect, whole
 from assay.studies.page.caveats import caveats
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -34,12 +34,15 @@ def page(summary: Summary) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, points=points, interval=interval, p=p_value, clamp=_clamp)
+    environment.filters.update(
+        percent=percent, points=points, interval=interval, number=number, p=p_value, clamp=_clamp
+    )
     drawn = charts(summary)
     return environment.get_template("page.html.j2").render(
         s=summary,
         caveats=caveats(summary),
         drawn=drawn,
+        smallest_effect=smallest_effect(summary),
         specifications=_inline(drawn),
         bundle=_bundle() if drawn else "",
     )
@@ -67,12 +70,19 @@ def _clamp(value: float) -> float:
 
 def percent(value: float | None) -> str:
     """Writes a rate as a whole percentage; a dash where there is none."""
-    return "–" if value is None else f"{round(100 * value)} %"
+    return "–" if value is None else f"{whole(100 * value)} %"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
     """Writes an interval of rates in percent."""
-    return "" if bounds is None else f"[{round(100 * bounds[0])}, {round(100 * bounds[1])}]"
+    return "" if bounds is None else f"[{whole(100 * bounds[0])}, {whole(100 * bounds[1])}]"
+
+
+def number(value: float | None, bounds: tuple[float, float] | None) -> str:
+    """Writes a number and its bounds with two decimals; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if bounds is None else f"{value:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}]"
 
 
 def p_value(value: float) -> str:

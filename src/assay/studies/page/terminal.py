@@ -8,7 +8,7 @@ from rich.text import Text
 
 from assay._util.visible import visible
 from assay.studies.effects.results import Summary
-from assay.studies.effects.verdict import HELPS, HURTS, points
+from assay.studies.effects.verdict import HELPS, HURTS, points, smallest_effect
 from assay.studies.page.caveats import caveats
 from assay.studies.page.html import interval, p_value, percent
 from assay.studies.page.tables import Column, FittedTable, Row
@@ -58,6 +58,8 @@ def _kits(summary: Summary) -> FittedTable:
     constant = summary.yardsticks.best_constant
     if constant:
         rows.append(Row(["best-constant", percent(constant.success), interval(constant.interval), *[""] * 5]))
+    if summary.yardsticks.ceiling is not None:
+        rows.append(Row(["ceiling", percent(summary.yardsticks.ceiling), *[""] * 6], "dim"))
     return FittedTable(f"{summary.title} · {summary.suite}", columns, rows)
 
 
@@ -85,7 +87,7 @@ def _effects(summary: Summary) -> FittedTable:
         Column("effect"),
         Column(_INTERVAL),
         Column("p", spare=1),
-        Column("p (Holm)"),
+        Column("p\N{NO-BREAK SPACE}corrected"),
         Column("verdict", wraps=True),
     ]
     rows: list[Row] = []
@@ -98,7 +100,7 @@ def _effects(summary: Summary) -> FittedTable:
             points(effect.delta),
             f"[{points(low)}, {points(high)}]",
             p_value(effect.p),
-            p_value(effect.p_holm),
+            p_value(effect.p_adjusted),
             effect.verdict,
         ]
         rows.append(Row(cells, _COLOURS.get(effect.verdict, "")))
@@ -108,10 +110,9 @@ def _effects(summary: Summary) -> FittedTable:
 def _counts(summary: Summary) -> str:
     """Says what the tables leave out."""
     ended = ", ".join(f"{number} {outcome}" for outcome, number in summary.outcomes.items() if number)
-    smallest = "none (one family)" if summary.mde is None else f"{100 * summary.mde:.0f} points"
     lines = [
         f"{summary.audits} audits over {summary.families} families: {ended or 'none yet'}.",
-        f"Smallest detectable effect (80 % power, two-sided 5 %): {smallest}.",
+        smallest_effect(summary),
     ]
     if summary.ungraded:
         lines.append(f"{summary.ungraded} audits wait for a grade and are in no rate.")
