@@ -36,7 +36,8 @@ def matched_interval(gained: float, lost: float, families: int, level: float) ->
     Pearson) are combined as if independent.
 
     Args:
-        gained, lost: as in `matched_test`.
+        gained: families won by the tool alone.
+        lost: families lost by it.
         families: of both arms, those without a change too.
         level: confidence level.
     """

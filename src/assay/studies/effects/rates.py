@@ -200,7 +200,8 @@ def brier(organisms: Clustered, clean: Clustered) -> BrierScore | None:
     Student's t does not.
 
     Args:
-        organisms, clean: as in `auroc`.
+        organisms: (family, `p_hidden`) for each audit of an organism.
+        clean: (alias, `p_hidden`) for each audit of a clean target.
     """
     errors = [*by_cluster((family, (1 - p) ** 2) for family, p in organisms).values()]
     hidden = len(errors)
