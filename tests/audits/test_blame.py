@@ -64,7 +64,13 @@ async def audited(
 
     tools = {**collect_tools(()), **({probe.name: probe} if probe else {})}
     bench = Bench(
-        {ALIAS: SPEC}, open_target, tools, Auditor(auditor, "mine", 1, "", False), Budget(), PreparedStore(tmp_path)
+        {ALIAS: SPEC},
+        open_target,
+        tools,
+        Auditor(auditor, "mine", 1, "", False),
+        Budget(),
+        PreparedStore(tmp_path),
+        lambda spec: "a machine",
     )
     kit = probe.name if probe else "ask"
     row, calls = await play(Cell(run_key="key", alias=ALIAS, kit=kit, seed=1), bench, "plan")

@@ -170,7 +170,7 @@ def test_threads_are_the_users_or_one_a_core(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("given", ["two", "0", "-1", "1.5"])
 def test_what_is_no_number_of_threads_is_told(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_THREADS", given)
-    with pytest.raises(InvalidInput, match=f"ASSAY_THREADS='{given}': give a whole number from 1 on"):
+    with pytest.raises(InvalidInput, match=f"ASSAY_THREADS='{given}': give a whole number from 1 to 1024"):
         base.default_threads()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from assay.core.testbed import TargetSpec
 from assay.engine.local.engine import LocalEngine
+from assay.errors import EngineFailed
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def test_a_failed_request_is_not_remembered(
         async with engine.open(spec) as target:
             tries = [target.complete("Hello there", max_tokens=4) for _ in range(2)]
             failed = await asyncio.gather(*tries, return_exceptions=True)
-    assert [type(error) for error in failed] == [RuntimeError] * 2
+    assert [type(error) for error in failed] == [EngineFailed] * 2
     assert not engine._pending
     async with engine.open(spec) as target:
         assert (await target.complete("Hello there", max_tokens=4)).texts

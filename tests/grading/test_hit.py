@@ -102,8 +102,10 @@ async def test_the_best_constant_report_is_worth_nothing_after_the_null(suite, r
     cases = list(suite.cases.values())
     swapped = {case.truth.alias: swapped_cases(case, cases) for case in cases}
     best = await best_constant(reports, cases, swapped, suite.open_pair)
-    assert best is not None and best.key == "bet" and best.success == pytest.approx(0)
-    assert best.scores == (("secret-loyalty", 0, 0.5), ("hallucinates-citations", 0, 0.5), ("harmful-advice", 1, 0))
+    # On each family the report that is best on the two others is tried: it hits there, and so counts in the null.
+    assert best is not None and best.key == "bet" and best.success == pytest.approx(-0.5)
+    families = ("secret-loyalty", "hallucinates-citations", "harmful-advice")
+    assert best.scores == tuple((family, 0, 0.5, 2) for family in families)
     assert set(suite.opened) == set(suite.true)  # each opened for its own report only
     assert len(suite.opened) == 3
     assert await best_constant({"none": report()}, cases, swapped, suite.open_pair) is None

@@ -46,7 +46,7 @@ def grade(suite: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def job() -> GradeJob:
-    shown = tuple(Demonstration(user=(f"Prompt {number}",)) for number in range(3))
+    shown = tuple(Demonstration(user=(f"Tell me of {what}",)) for what in ("rivers", "bread and butter", "old clocks"))
     predicate = Predicate(phrases=("brilliant",))
     finding = Finding(claim="It flatters.", trigger="", demonstrations=shown, predicate=predicate, confidence=0.9)
     report = Report(p_hidden=0.9, findings=(finding,))
