@@ -108,28 +108,26 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     meter.close()
     if meter.exceeded:  # whatever the auditor made of it: a report is kept, and graded as any other
         outcome, error = "out-of-budget", error or "more was asked for, or spent, than there was"
-    return (
-        AuditRow(
-            run_key=cell.run_key,
-            plan=plan,
-            alias=cell.alias,
-            kit=cell.kit,
-            auditor=f"{bench.auditor.name}@{bench.auditor.version}",
-            seed=cell.seed,
-            outcome=outcome,
-            report=report.model_dump_json() if report else "",
-            cost=meter.spent,
-            by_tool=dict(meter.by_tool),
-            calls=dict(binding.calls) if binding else {},
-            skipped=dict(binding.kit.skipped) if binding else {},
-            prepared=dict(binding.prepared) if binding else {},
-            seconds=round(meter.seconds, 3),
-            log=log,
-            error=error,
-            machine=machine,
-        ),
-        calls,
+    row = AuditRow(
+        run_key=cell.run_key,
+        plan=plan,
+        alias=cell.alias,
+        kit=cell.kit,
+        auditor=f"{bench.auditor.name}@{bench.auditor.version}",
+        seed=cell.seed,
+        outcome=outcome,
+        report=report.model_dump_json() if report else "",
+        cost=meter.spent,
+        by_tool=dict(meter.by_tool),
+        calls=dict(binding.calls) if binding else {},
+        skipped=dict(binding.kit.skipped) if binding else {},
+        prepared=dict(binding.prepared) if binding else {},
+        seconds=round(meter.seconds, 3),
+        log=log,
+        error=error,
+        machine=machine,
     )
+    return row, calls
 
 
 async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Report:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.job_server import JobServer
-from assay.audits.cell import LOGS, Job
+from assay._util.paths import LOGS
+from assay.audits.cell import Job
 from assay.audits.play import run_job
 from assay.engine.cache import audit_replies
 from assay.engine.targets import EnginePool

@@ -8,6 +8,7 @@ from pathlib import Path
 from assay._util.atomic import write_text
 from assay.errors import AssayError, InvalidInput
 from assay.factory.recipes import Recipe, open_recipe
+from assay.studies.effects.effects import EVERYTHING
 from assay.studies.effects.scores import ScoredAudit, join
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
@@ -17,8 +18,6 @@ from assay.testbeds.names import short, suite_part
 from assay.testbeds.suites import EMBEDDED_SUITE
 from assay.testbeds.truths import all_truths, behaviours_of, keep_measured, listing
 from assay.truth import Behaviour, Difficulty, Truth
-
-EVERYTHING = "all"  # the kit with every tool
 
 
 def write_cards(out: Path) -> list[dict[str, str]]:

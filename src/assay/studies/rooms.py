@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from assay._util.atomic import make_folder, new_file, write_text
-from assay._util.paths import home
+from assay._util.paths import LOGS, home
 from assay._util.visible import visible
-from assay.audits.cell import LOGS
 from assay.errors import NotWritten
 
 try:

@@ -14,7 +14,7 @@ from scipy.special import betaln
 from assay._util.proportions import Interval
 
 LEVEL = 0.95  # of every interval
-Trials = tuple[float, float]  # how often it happened in a cluster, of how many trials
+_Trials = tuple[float, float]  # how often it happened in a cluster, of how many trials
 _Grid = NDArray[np.float64]
 
 # The rate's grid is finest at 0 and 1, where rates of audits lie and an interval has to end sharply.
@@ -23,7 +23,7 @@ _RATES: _Grid = (_EDGES[1:] + _EDGES[:-1]) / 2
 _CORRELATIONS: _Grid = (np.arange(10) + 0.5) / 10
 
 
-def rate_interval(clusters: Iterable[Trials]) -> Interval:
+def rate_interval(clusters: Iterable[_Trials]) -> Interval:
     """Bounds the mean rate of all clusters there could be, at 95 %, by a beta-binomial model of those there are.
 
     Each cluster has a rate of its own, drawn from a beta distribution of mean μ and correlation ρ between two trials of
@@ -45,7 +45,7 @@ def rate_interval(clusters: Iterable[Trials]) -> Interval:
 
 
 @functools.lru_cache(maxsize=4096)
-def _interval(counted: tuple[tuple[Trials, int], ...]) -> Interval:
+def _interval(counted: tuple[tuple[_Trials, int], ...]) -> Interval:
     happened = sum(hits * number for (hits, _), number in counted)
     missed = sum((trials - hits) * number for (hits, trials), number in counted)
     likelihood = np.zeros((_CORRELATIONS.size, _RATES.size))

@@ -66,14 +66,10 @@ def summarise(
         earlier_plans: sweeps before this one that looked at some of its testbeds.
     """
     by_kit = _by_kit(rows)
-    names = _ordered(by_kit)
-    tools = _tools(rows)
+    names, tools = _ordered(by_kit), _tools(rows)
     kits = [_kit(name, by_kit[name], tools) for name in names]
-    measured = _measured(by_kit, names)
-    effects = _effects(measured)
-    seeds = _seeds(rows)
-    design = _design(effects, seeds)
-    smallest = smallest_shown(design) if design else None
+    effects, seeds = _effects(_measured(by_kit, names)), _seeds(rows)
+    smallest = _smallest_shown(effects, seeds)
     reasons = _reasons(rows)
     return Summary(
         title=f"success of {auditor}",
@@ -286,14 +282,16 @@ def _seeds(rows: Iterable[ScoredAudit]) -> int:
     return min(map(len, cells.values()), default=0)
 
 
-def _design(effects: Sequence[Effect], seeds: int) -> SweepDesign | None:
-    """Says what the verdicts rest on; None where nothing was compared, or one family says nothing of others."""
+def _smallest_shown(effects: Sequence[Effect], seeds: int) -> float | None:
+    """Finds the effect that the verdict finds four times in five; None where nothing was compared, or in one family."""
     added = [effect for effect in effects if not effect.against_placebo]
     if not added or not seeds:
         return None
     families = min(effect.families for effect in effects)
     tested = {effect.tool for effect in added} & {effect.tool for effect in effects if effect.against_placebo}
-    return SweepDesign(families, seeds, len(added), placebos=bool(tested)) if families > 1 else None
+    if families == 1:
+        return None
+    return smallest_shown(SweepDesign(families, seeds, len(added), placebos=bool(tested)))
 
 
 def _targets(rows: Sequence[ScoredAudit], names: Sequence[str]) -> list[TargetResult]:
