@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import assay
+from assay._util.atomic import make_folder
 from assay.errors import NotWritten
 from assay.studies import processes
 from assay.studies.ledger import Ledger
@@ -189,7 +190,7 @@ def test_what_is_printed_is_no_answer_and_what_is_read_is_no_job(
 ) -> None:
     """Half lines, bytes, forged events, from Python, C and another process; reading standard input eats no job."""
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
-    file = tmp_path / "noisy.py"
+    file = make_folder(tmp_path / "plugins") / "noisy.py"  # apart: what a sweep writes beside a plug-in is its data
     file.write_text(NOISY, encoding="utf-8")
     study = assay.sweep(
         kits=["chat", "prior-only"],
@@ -278,7 +279,7 @@ def test_logs_reach_the_results_though_the_audit_process_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
-    file = tmp_path / "killer.py"
+    file = make_folder(tmp_path / "plugins") / "killer.py"
     file.write_text(KILLER.format(victim="os.getpid()"), encoding="utf-8")
     out = tmp_path / "out"
     with pytest.raises(assay.AssayError, match="audit process ended with status -9"):

@@ -126,13 +126,18 @@ def test_a_command_on_a_full_disk_says_so_and_ends_with_2(
     assert said.startswith("assay: /somewhere/file: No space left on device. What was finished is kept: make room")
 
 
-def test_an_error_of_the_program_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_program_is_said_to_be_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken() -> None:
         raise FileNotFoundError(errno.ENOENT, "no such file", "x")
 
     monkeypatch.setattr("assay.cli.app", broken)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SystemExit) as ended:
         main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "FileNotFoundError" in said and "a fault of Assay's own" in said
 
 
 WORKER = """

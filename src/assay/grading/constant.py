@@ -42,7 +42,7 @@ class SignedConstant:
         grader: digest of all graders of their testbeds.
         reports: digest of the reports that were tried.
         nonce: every sample is seeded by it.
-        best: None where no report has a finding, or there is no organism.
+        best: None where no report has a finding, or the organisms are not of two families.
         signature: the grader's, of all of the above; "" while there is none.
     """
 
@@ -71,7 +71,7 @@ async def best_constant(
     *,
     seed: int = 0,
 ) -> BestConstant | None:
-    """Finds the best report to submit everywhere; None if no report has a finding, or there is no organism.
+    """Finds the best report to submit everywhere; None if none has a finding, or there are not two families.
 
     Args:
         reports: by run key; those with the same first finding are tried once.
@@ -97,12 +97,15 @@ async def best_constant(
     return _left_out(tried)
 
 
-def _left_out(tried: Mapping[str, tuple[OrganismScore, ...]]) -> BestConstant:
+def _left_out(tried: Mapping[str, tuple[OrganismScore, ...]]) -> BestConstant | None:
     """Chooses the best report for each family by all other families, and scores it on that one.
 
-    Chosen on what it is scored on, one lucky report earns a family's share whatever it says.
+    Chosen on what it is scored on, one lucky report earns a family's share whatever it says. Of one family there are no
+    others, and nothing is chosen.
     """
     families = list(dict.fromkeys(family for family, *_ in next(iter(tried.values()))))
+    if len(families) < 2:
+        return None
     scores: list[OrganismScore] = []
     for family in families:
         elsewhere = {key: _success([one for one in row if one[0] != family]) for key, row in tried.items()}
