@@ -66,7 +66,11 @@ async def test_one_bad_report_costs_no_other() -> None:
     ]
     told: list[tuple[str, Any]] = []
     await grade_job(
-        GradeJob(asked="grades", reports=reports), open_short, lambda event, data: told.append((event, data)), SIGNER
+        GradeJob(asked="grades", reports=reports),
+        open_short,
+        lambda spec: "a machine",
+        lambda event, data: told.append((event, data)),
+        SIGNER,
     )
     graded = {rows[0]["run_key"]: rows[0] for event, rows in told if event == "grade"}
     assert graded.keys() == {"good", "long", "also good"}
@@ -89,6 +93,7 @@ async def test_the_best_constant_is_sought_among_what_can_be_graded() -> None:
     await grade_job(
         GradeJob(asked="best-constant", reports=reports),
         open_short,
+        lambda spec: "a machine",
         lambda event, data: told.append((event, data)),
         SIGNER,
     )

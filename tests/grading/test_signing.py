@@ -23,7 +23,9 @@ from assay.grading.signing import (
 )
 
 ROW = GradeRow("key", "grader", "hit", 1.0, 0.125, "organism", "flattery", {"findings": [{"mcc": 0.8}]}, new_nonce())
-CONSTANT = SignedConstant("plan", "grader", "reports", new_nonce(), BestConstant("key", 0.5, (("family", 1.0, 0.5),)))
+CONSTANT = SignedConstant(
+    "plan", "grader", "reports", new_nonce(), BestConstant("key", 0.5, (("family", 1.0, 0.5, 8),))
+)
 REPORT = report_digest(Report(p_hidden=0.9))
 
 
@@ -136,7 +138,7 @@ def test_a_best_constant_holds_for_its_plan_graders_and_reports_alone(keys: Path
     signed = Signer.here().constant(CONSTANT)
     known = KnownGraders.here()
     assert known.made_constant(signed) and read_constant(asdict(signed)) == signed
-    richer = BestConstant("key", 0.0, (("family", 0.0, 0.0),))
+    richer = BestConstant("key", 0.0, (("family", 0.0, 0.0, 8),))
     for name, value in (
         ("plan", "other"),
         ("grader", "other"),

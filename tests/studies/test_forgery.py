@@ -23,7 +23,7 @@ from assay.core.report import parse_report
 from assay.errors import AssayError, InvalidInput
 from assay.grading.constant import BestConstant, SignedConstant
 from assay.grading.signing import Signer, new_nonce, report_digest, signing_key_path
-from assay.studies import plan
+from assay.studies import run
 from assay.studies.events import Event, GradesPassedOver
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
@@ -109,7 +109,12 @@ def test_a_tool_that_writes_its_own_grades_into_the_ledger(
     sweep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It makes hits of its own audits and failures of the others', those that were graded before it came, too."""
-    monkeypatch.setattr(plan, "TOGETHER", 1)
+
+    class InOrder:
+        def sample(self, kits: list[str], count: int) -> list[str]:
+            return kits[:count]
+
+    monkeypatch.setattr(run.random, "SystemRandom", InOrder)
     told: list[Event] = []
     shown = Console(file=StringIO(), width=200)
     with live(shown) as show:
@@ -145,7 +150,7 @@ def test_a_best_constant_that_was_planted_or_moved_is_sought_anew(sweep: Any, tm
     assert measured is not None
 
     family = find_truth(NAMES[0]).family
-    low = BestConstant("key", -1.0, ((family, 0.0, 1.0),))
+    low = BestConstant("key", -1.0, ((family, 0.0, 1.0, 8),))
     forged = SignedConstant(study.plan, honest["grader"], honest["reports"], new_nonce(), low)
     elsewhere = SignedConstant("another plan", honest["grader"], honest["reports"], new_nonce(), low)
     for text in (

@@ -71,8 +71,9 @@ def of_the_embedded_suite(machine: Path) -> dict[str, Any]:
     cases, names = all_cases(), [truth.id for truth in truths.values()]
     digests = graders(cases)
     pool = fixed_pool(cases.values())
-    plans = [
-        Design(kits=("chat", "chat+~search"), testbeds=tuple(chosen), out=machine / "runs") for chosen in ((), names)
+    plans = [  # of the tuning set one testbed has nothing that a placebo could be wired to
+        Design(kits=("chat", "chat+~search"), out=machine / "runs"),
+        Design(kits=("chat", "chat+search"), testbeds=tuple(names), out=machine / "runs"),
     ]
     return {
         "truths": truths,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from assay._util.hashing import digest_of, sha256
 from assay._util.import_graph import closure
-from assay._util.paths import BEST_CONSTANT, LEDGER, LOGS, PAGE, SUMMARY
+from assay._util.paths import BEST_CONSTANT, LEDGER, LOGS, PAGE, SUMMARY, home
 from assay._util.yaml_models import Data
 from assay.errors import InvalidInput, PluginError
 
@@ -111,6 +111,7 @@ def installed_source(entry: metadata.EntryPoint) -> PluginSource:
 def _counted(folder: Path) -> Iterator[Path]:
     """Walks over the files of a folder that count, as far as the limits."""
     entries = size = 0
+    kept = home().resolve()
     waiting: list[tuple[Path, tuple[Path, ...]]] = [(folder, (folder.resolve(),))]
     while waiting:
         here, above = waiting.pop()
@@ -118,8 +119,8 @@ def _counted(folder: Path) -> Iterator[Path]:
             entries += 1
             if path.is_dir():
                 inner = path.resolve()
-                # A link back to where we came from leads round for ever.
-                if inner not in above and not (path / "pyvenv.cfg").is_file():
+                # A link back to where we came from leads round for ever; what Assay keeps changes while it runs.
+                if inner not in (*above, kept) and not (path / "pyvenv.cfg").is_file():
                     waiting.append((path, (*above, inner)))
             elif path.is_file():  # no pipe, socket or device: reading one may never end
                 size += path.stat().st_size
