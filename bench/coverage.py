@@ -36,7 +36,7 @@ Sweeps = tuple[int, int]  # of a cell, for coverage and for tests
 def main() -> None:
     """Print the claims."""
     chosen = options(__doc__)
-    sweeps = (60, 60) if chosen.quick else (600, 1_000)
+    sweeps = (60, 60) if chosen.quick else (200, 400)
     designs = list(product(FAMILIES, SEEDS)) if not chosen.quick else [(8, 1), (14, 4)]
     claims: list[dict[str, Any]] = []
     for name, covers in COVERED.items():
