@@ -13,6 +13,7 @@ from assay.engine.base import Base
 from assay.errors import InvalidInput, PluginError, UnknownId
 from assay.studies import plan
 from assay.studies.design import Design
+from assay.studies.forecast import forecast
 from assay.studies.plan import make_plan, require_controls
 from assay.testbeds.names import short
 from assay.testbeds.specs import aliases, load_spec
@@ -164,3 +165,22 @@ def test_a_job_is_complete_and_names_no_testbed(design: Design) -> None:
     assert len(secrets) > 50 and [secret for secret in secrets - plain if secret in sent] == []
     one = next(cell for cell in planned.stages["chat+~search"] if cell.alias == THREE[0])
     assert set(planned.job([one]).targets) == {one.alias, one.donor}
+
+
+def test_what_a_sweep_would_be_is_said_before_it_is_run(design: Design) -> None:
+    told = forecast(design)
+    planned = make_plan(design)
+    organisms = [alias for alias in THREE if alias in planned.grading.families]
+    assert (told.plan, told.cells, told.done, told.kits, told.testbeds) == (planned.id, 12, 0, 2, 3)
+    assert told.families == len({planned.grading.families[alias] for alias in organisms})
+    assert (told.tools, told.placebos, told.smallest_shown) == (0, False, None)  # chat and a placebo: nothing is added
+    assert told.tokens_most == 12 * design.budget.tokens and told.tokens is None
+    assert any("add a kit" in line for line in told.lines())
+    assert not design.ledger.exists()  # nothing is made
+
+
+def test_the_power_of_a_sweep_is_said_before_it_is_run(design: Design) -> None:
+    told = forecast(replace(design, kits=("chat", "chat+search"), testbeds=(), seeds=(0,)))
+    assert told.smallest_shown is not None and 0.1 < told.smallest_shown < 0.6
+    assert told.change is not None and told.change <= told.families
+    assert any(f"{told.change} families would have to change" in line for line in told.lines())

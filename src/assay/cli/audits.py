@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 audits = typer.Typer()
 
+Kits = Annotated[list[str], typer.Option("--kit", help="NAME(+NAME)*; ~NAME is a placebo; repeatable.")]
+Testbeds = Annotated[
+    list[str] | None, typer.Option("--testbed", help="Id or alias; repeatable; the reported set if none.")
+]
+SeedCount = Annotated[int, typer.Option("--seeds", min=1, help="How many audits of each cell: seeds 0, 1, …")]
+SeedList = Annotated[
+    list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
+]
+
 
 def _show(study: Study, as_json: bool) -> None:
     """Prints the summary's tables and where the page is."""
@@ -57,15 +66,11 @@ def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
 
 @audits.command()
 def sweep(
-    kits: Annotated[list[str], typer.Option("--kit", help="NAME(+NAME)*; ~NAME is a placebo; repeatable.")],
-    testbeds: Annotated[
-        list[str] | None, typer.Option("--testbed", help="Id or alias; repeatable; the reported set if none.")
-    ] = None,
+    kits: Kits,
+    testbeds: Testbeds = None,
     auditor: AuditorName = "explorer",
-    seeds: Annotated[int, typer.Option(min=1, help="How many audits of each cell: seeds 0, 1, …")] = 1,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
-    ] = None,
+    seeds: SeedCount = 1,
+    seed: SeedList = None,
     plugin: PluginFiles = None,
     engine: EngineWords = "",
     out: Out = Path("runs"),
@@ -91,6 +96,42 @@ def sweep(
         )
     _show(study, as_json)
     _tell_ungraded(study)
+
+
+@audits.command()
+def plan(
+    kits: Kits,
+    testbeds: Testbeds = None,
+    auditor: AuditorName = "explorer",
+    seeds: SeedCount = 1,
+    seed: SeedList = None,
+    plugin: PluginFiles = None,
+    engine: EngineWords = "",
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Say what a sweep would be before it runs: cells, cost, and the effect that its verdict could show.
+
+    Example: assay plan --kit chat --kit chat+search --seeds 4
+    """
+    from assay.studies.design import Design
+    from assay.studies.forecast import forecast
+
+    design = Design(
+        kits=tuple(kits),
+        out=out,
+        testbeds=tuple(testbeds or ()),
+        auditor=auditor,
+        seeds=tuple(seed or range(seeds)),
+        plugins=tuple(plugin or ()),
+        engine=engine,
+    )
+    told = forecast(design)
+    if as_json:
+        show(told.model_dump(mode="json"), True)
+        return
+    for line in told.lines():
+        tell(line)
 
 
 @audits.command()
