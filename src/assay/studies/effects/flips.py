@@ -16,7 +16,7 @@ from assay._util.proportions import Interval
 
 _EXACT = 40  # differences up to which one test counts all flips
 _EXACT_TOGETHER = 18  # families up to which all flips are listed, for several tools at once or for bounds
-_DRAWS = 1 << 17  # flips drawn beyond that
+_DRAWS = 1 << 15  # flips drawn beyond that
 _TOLERANCE = 1e-9  # sums closer than this are ties
 _Numbers = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ def sign_flip(differences: Sequence[float]) -> float:
     """Tests "the differences are symmetric about 0"; two-sided mid-p.
 
     Exact up to 40 differences that are not 0, by meeting in the middle: all signed sums of each half, one half sorted.
-    Beyond that 131,072 flips are drawn with a fixed seed. The smallest possible p is 2^−B.
+    Beyond that 32,768 flips are drawn with a fixed seed. The smallest possible p is 2^−B.
 
     Args:
         differences: one per family.
