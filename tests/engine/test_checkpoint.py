@@ -1,6 +1,7 @@
 """Every family of checkpoints computes what transformers computes; a setting nobody implemented is refused by name."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,69 +10,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.engine.families import FAMILIES, GEMMA, LLAMA3, PROMPT, WEIGHTS, WINDOWS, make
 
 from assay.core.access import PRESETS
 from assay.core.target import Message, Sampling
 from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
+from assay.engine.local.checkpoint import read_architecture
 from assay.engine.local.engine import LocalEngine
 from assay.engine.local.llama import Llama
 from assay.errors import InvalidInput
-
-WEIGHTS = "model.safetensors"
-PROMPT = tuple((7 * i + i * i) % 200 for i in range(90))
-SIZES: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "initializer_range": 0.15,
-}
-LLAMA3 = {
-    "rope_type": "llama3",
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-    "rope_theta": 10_000.0,
-}
-YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 10_000.0}
-WINDOWS = ["full_attention", "sliding_attention", "full_attention", "sliding_attention"]
-FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "Llama 2": ("Llama", {"num_key_value_heads": 4, "rms_norm_eps": 1e-5}),
-    "Llama 3.1": ("Llama", {"rope_parameters": LLAMA3, "max_position_embeddings": 512}),
-    "Llama 3.2, tied": ("Llama", {"rope_parameters": LLAMA3, "tie_word_embeddings": True, "head_dim": 8}),
-    "Llama, biases": ("Llama", {"attention_bias": True, "mlp_bias": True}),
-    "Llama, linear": ("Llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5_000.0}}),
-    "SmolLM": ("Llama", {"num_attention_heads": 3, "num_key_value_heads": 1, "hidden_size": 48}),
-    "Mistral": ("Mistral", {"sliding_window": 16}),
-    "Mistral 0.3": ("Mistral", {"sliding_window": None, "head_dim": 32}),
-    "Qwen 2.5": ("Qwen2", {}),
-    "Qwen 2.5, YaRN": ("Qwen2", {"rope_parameters": YARN, "max_position_embeddings": 256}),
-    "Qwen 2, windows": ("Qwen2", {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 2}),
-    "Qwen 3": ("Qwen3", {"head_dim": 32}),
-    "Qwen 3, windows": ("Qwen3", {"use_sliding_window": True, "sliding_window": 16, "layer_types": WINDOWS}),
-}
-
-
-def make(tiny: Path, path: Path, family: str, changes: dict[str, Any]) -> Path:
-    """A random checkpoint with the tiny one's tokenizer; biases and norms are random too."""
-    import transformers
-
-    shutil.copytree(tiny, path, ignore=shutil.ignore_patterns(WEIGHTS, "config.json", "generation_config.json"))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    config = getattr(transformers, f"{family}Config")(vocab_size=len(tokenizer), **ends, **(SIZES | changes))
-    torch.manual_seed(5)
-    model = getattr(transformers, f"{family}ForCausalLM")(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias") or "norm" in name:
-                parameter.add_(torch.randn_like(parameter) * 0.3)
-    model.save_pretrained(path)
-    return path
 
 
 @pytest.fixture
@@ -143,11 +92,11 @@ def test_classic_spellings_are_read_as_transformers_reads_them(copy: Path) -> No
     assert (ours - theirs).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("family", ["Gemma2", "Gemma3"])
-def test_families_it_does_not_run_are_refused_by_name(tiny: Path, tmp_path: Path, family: str) -> None:
-    kind = {"Gemma2": "gemma2", "Gemma3": "gemma3_text"}[family]
+@pytest.mark.parametrize("kind", ["gemma", "gemma3", "gemma3n_text", "qwen3_moe", ["llama"], None])
+def test_families_it_does_not_run_are_refused_by_name(tiny: Path, tmp_path: Path, kind: Any) -> None:
     path = settings(shutil.copytree(tiny, tmp_path / "base"), model_type=kind)
-    with pytest.raises(InvalidInput, match=rf"model_type is '{kind}'; the local engine runs llama, .* vllm:"):
+    named = rf"model_type is {re.escape(repr(kind))}; the local engine runs .*llama, .* vllm:"
+    with pytest.raises(InvalidInput, match=named):
         Llama(path, torch.float32, 64)
 
 
@@ -168,6 +117,8 @@ def test_families_it_does_not_run_are_refused_by_name(tiny: Path, tmp_path: Path
         ({"architectures": ["LlamaForSequenceClassification"]}, "architectures"),
         ({"rope_interleaved": True}, "rope_interleaved"),
         ({"embedding_multiplier": 12.0}, "embedding_multiplier"),
+        ({"query_pre_attn_scalar": 256}, "query_pre_attn_scalar"),
+        ({"hidden_activation": "silu"}, "hidden_activation"),
         ({"no_such_key": 1}, "no_such_key"),
         ({"num_key_value_heads": 3}, "key heads"),
     ],
@@ -175,6 +126,142 @@ def test_families_it_does_not_run_are_refused_by_name(tiny: Path, tmp_path: Path
 def test_a_setting_it_does_not_implement_is_refused_by_name(copy: Path, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
         Llama(settings(copy, **changes), torch.float32, 64)
+
+
+# as Google publishes them: google/gemma-2-27b-it, which names its window twice, and google/gemma-3-1b-it
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "gemma2": {
+        "architectures": ["Gemma2ForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "attn_logit_softcapping": 50.0,
+        "bos_token_id": 2,
+        "cache_implementation": "hybrid",
+        "eos_token_id": 1,
+        "final_logit_softcapping": 30.0,
+        "head_dim": 128,
+        "hidden_act": "gelu_pytorch_tanh",
+        "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size": 4608,
+        "initializer_range": 0.02,
+        "intermediate_size": 36864,
+        "max_position_embeddings": 8192,
+        "model_type": "gemma2",
+        "num_attention_heads": 32,
+        "num_hidden_layers": 46,
+        "num_key_value_heads": 16,
+        "pad_token_id": 0,
+        "query_pre_attn_scalar": 144,
+        "rms_norm_eps": 1e-06,
+        "rope_theta": 10000.0,
+        "sliding_window": 4096,
+        "sliding_window_size": 4096,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.42.0.dev0",
+        "use_cache": True,
+        "vocab_size": 256000,
+        "_attn_implementation": "eager",
+    },
+    "gemma3_text": {
+        "architectures": ["Gemma3ForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "attn_logit_softcapping": None,
+        "bos_token_id": 2,
+        "cache_implementation": "hybrid",
+        "eos_token_id": [1, 106],
+        "final_logit_softcapping": None,
+        "head_dim": 256,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size": 1152,
+        "initializer_range": 0.02,
+        "intermediate_size": 6912,
+        "max_position_embeddings": 32768,
+        "model_type": "gemma3_text",
+        "num_attention_heads": 4,
+        "num_hidden_layers": 26,
+        "num_key_value_heads": 1,
+        "pad_token_id": 0,
+        "query_pre_attn_scalar": 256,
+        "rms_norm_eps": 1e-06,
+        "rope_local_base_freq": 10000,
+        "rope_scaling": None,
+        "rope_theta": 1000000,
+        "sliding_window": 512,
+        "sliding_window_pattern": 6,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.50.0.dev0",
+        "use_cache": True,
+        "vocab_size": 262144,
+    },
+}
+
+
+def test_published_settings_of_gemma_are_read(tmp_path: Path) -> None:
+    for kind, data in PUBLISHED.items():
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "config.json").write_text(json.dumps(data))
+    second, third = (read_architecture(tmp_path / kind) for kind in PUBLISHED)
+    assert (second.attention_scale, second.attention_cap, second.logit_cap) == (1 / 12, 50.0, 30.0)
+    assert second.windows == (4096, None) * 23 and len(set(second.rotaries)) == 1 and second.tied
+    assert (third.attention_scale, third.attention_cap, third.logit_cap) == (1 / 16, None, None)
+    assert third.windows == (*(512,) * 5, None) * 4 + (512,) * 2 and third.tied
+    bases = [float(1 / rotary.rates[1] ** 128) for rotary in (third.rotaries[0], third.rotaries[5])]
+    assert bases == pytest.approx([1e4, 1e6], rel=1e-3)
+
+
+def test_classic_spellings_of_gemma_3_are_read_as_transformers_reads_them(tiny: Path, tmp_path: Path) -> None:
+    from transformers import Gemma3ForCausalLM
+
+    path = make(tiny, tmp_path / "base", "Gemma3", GEMMA)
+    data = json.loads((path / "config.json").read_text())
+    for key in ("rope_parameters", "layer_types", "_sliding_window_pattern"):
+        del data[key]
+    classic = {"rope_theta": 20_000, "rope_local_base_freq": 500, "sliding_window_pattern": 2}
+    classic |= {"rope_scaling": {"rope_type": "linear", "factor": 8.0}}
+    (path / "config.json").write_text(json.dumps(data | classic))
+    model, inputs = Llama(path, torch.float32, 128), torch.tensor([PROMPT])
+    with torch.inference_mode():
+        ours = model.logits(model.prefill(model.embed([PROMPT]), range(4), model.base)[0])
+        theirs = Gemma3ForCausalLM.from_pretrained(path, dtype=torch.float32).eval()(inputs).logits[0]
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    ("kind", "changes", "named"),
+    [
+        ("gemma2", {"hidden_activation": "gelu"}, "hidden_activation is 'gelu'"),
+        ("gemma2", {"hidden_act": "silu"}, "hidden_act is 'silu'; the local engine runs 'gelu_pytorch_tanh'"),
+        ("gemma2", {"use_bidirectional_attention": True}, "use_bidirectional_attention is True"),
+        ("gemma2", {"attn_logit_softcapping": 0.0}, r"attn_logit_softcapping is 0\.0; give a positive number"),
+        ("gemma2", {"final_logit_softcapping": -30.0}, "final_logit_softcapping is -30"),
+        ("gemma2", {"query_pre_attn_scalar": 0}, "query_pre_attn_scalar is 0"),
+        ("gemma2", {"sliding_window_size": 512}, "sliding_window_size is 512; the local engine runs 4096"),
+        ("gemma2", {"sliding_window": None, "sliding_window_size": None}, "no sliding_window is set"),
+        ("gemma2", {"sliding_window_pattern": 6}, "sliding_window_pattern is 6"),
+        ("gemma2", {"rope_local_base_freq": 1e4}, "rope_local_base_freq"),
+        ("gemma2", {"layer_types": ["chunked_attention"] * 46}, "layer_types"),
+        ("gemma2", {"mlp_bias": True}, "mlp_bias"),
+        ("gemma3_text", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping is 50"),
+        ("gemma3_text", {"use_bidirectional_attention": True}, "use_bidirectional_attention is True"),
+        ("gemma3_text", {"final_logit_softcapping": 0.0}, "final_logit_softcapping is 0"),
+        (
+            "gemma3_text",
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+            "rope_type is .* in rope_parameters",
+        ),
+        ("gemma3_text", {"rope_scaling": {"rope_type": "dynamic", "factor": 8.0}}, "'dynamic'"),
+        ("gemma3_text", {"rope_scaling": {"rope_type": "linear", "factor": 8.0, "twist": 1}}, "twist"),
+        ("gemma3_text", {"use_sliding_window": True}, "use_sliding_window"),
+        ("gemma3_text", {"vision_config": {"hidden_size": 8}}, "vision_config"),
+    ],
+)
+def test_a_setting_of_gemma_that_would_not_be_heeded_is_refused_by_name(
+    tmp_path: Path, kind: str, changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        read_architecture(settings(tmp_path, **(PUBLISHED[kind] | changes)))
 
 
 def test_settings_that_change_nothing_are_let_through(copy: Path) -> None:

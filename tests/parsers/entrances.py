@@ -135,6 +135,16 @@ MODEL = {
     "max_position_embeddings": 64,
     "hidden_act": "silu",
 }
+GEMMA = (MODEL | {"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "head_dim": 4}) | {
+    "hidden_act": None,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "query_pre_attn_scalar": 4,
+    "final_logit_softcapping": 30.0,
+    "rope_local_base_freq": 1e4,
+    "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+    "sliding_window": 16,
+    "sliding_window_pattern": 2,
+}
 BATTERY = {
     "templates": {"about": ["{x}?"], "attached": ["{x}."]},
     "topics": {"t": {"battery": {"fact": "a"}, "held_back": {"fact": ["b"]}, "control": "c"}},
@@ -333,6 +343,7 @@ ENTRANCES = (
     Entrance(
         "checkpoint's configuration", from_file(lambda path: read_architecture(path.parent), "config.json"), MODEL, 60
     ),
+    Entrance("Gemma's configuration", from_file(lambda path: read_architecture(path.parent), "config.json"), GEMMA, 40),
     Entrance(
         "index of weights",
         from_file(lambda path: StoredWeights(path.parent), "model.safetensors.index.json"),

@@ -1,98 +1,33 @@
 """What a checkpoint says of its arithmetic and its ends of turns: every setting is implemented, or refused by name.
 
 A setting that nobody looked at is a model that is not the one it is called. So the keys of `config.json` and
-`generation_config.json` go through lists: those the engine implements, those that change nothing here (each with the
-reason), and all others, which are refused. What a missing key means is left to transformers' own configuration class.
+`generation_config.json` go through the lists of `settings.py`: those the engine implements, those that change nothing
+here (each with the reason), and all others, which are refused. What a missing key means is left to transformers' own
+configuration class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from assay._util.strict_json import read_json_object
+from assay.engine.local.rotary import Rotary, read_rotaries
+from assay.engine.local.settings import OTHERWISE, require_generation_keys, require_model_keys
 from assay.errors import InvalidInput
 
 MODEL_CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
-_FAMILIES = {
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
+# fused product → the norm beside it: of what `qkv` and `gate_up` read, of what `o` and `down` give
+_NORMS = {"qkv": "input_layernorm", "gate_up": "post_attention_layernorm"}
+_GEMMA_NORMS = {
+    "qkv": "input_layernorm",
+    "o": "post_attention_layernorm",
+    "gate_up": "pre_feedforward_layernorm",
+    "down": "post_feedforward_layernorm",
 }
-_OTHERWISE = "Serve the model with vLLM and name that engine: vllm:http://HOST:PORT."
-
-_IMPLEMENTED = frozenset({
-    "model_type", "architectures", "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads",
-    "num_key_value_heads", "head_dim", "rms_norm_eps", "hidden_act", "vocab_size", "rope_theta", "rope_scaling",
-    "rope_parameters", "tie_word_embeddings", "eos_token_id", "max_position_embeddings",
-})  # fmt: skip
-_OF_FAMILIES = {  # implemented for families alone whose models heed them
-    "attention_bias": ("llama", "qwen3"),
-    "mlp_bias": ("llama",),
-    "sliding_window": ("mistral", "qwen2", "qwen3"),
-    "use_sliding_window": ("qwen2", "qwen3"),
-    "max_window_layers": ("qwen2", "qwen3"),
-    "layer_types": ("qwen2", "qwen3"),
-}
-_FIXED = {  # implemented for one value alone
-    "hidden_act": "silu",
-    "rope_interleaved": False,
-    "is_decoder": False,
-    "is_encoder_decoder": False,
-    "add_cross_attention": False,
-    "partial_rotary_factor": 1.0,
-}
-_IRRELEVANT = {
-    "where it comes from": (
-        "_name_or_path", "_model_name_or_path", "_commit_hash", "transformers_version", "unsloth_version",
-        "unsloth_fixed", "unsloth_processed_in_place", "is_llama_config", "transformers.js_config",
-    ),
-    "used in training alone": (
-        "attention_dropout", "hidden_dropout", "embd_pdrop", "resid_pdrop", "initializer_range", "use_reentrant",
-        "gradient_checkpointing", "label_smoothing",
-    ),
-    "how the weights are stored, or the passes made; the engine decides": (
-        "dtype", "torch_dtype", "use_cache", "pretraining_tp", "_attn_implementation", "attn_implementation",
-        "_attn_implementation_autoset", "use_bfloat16", "chunk_size_feed_forward", "torchscript",
-    ),
-    "what transformers returns beside logits": (
-        "output_attentions", "output_hidden_states", "return_dict", "use_return_dict",
-    ),
-    "tokens the chat template puts in, or that stand for none": (
-        "bos_token_id", "pad_token_id", "unk_token_id", "sep_token_id",
-    ),
-    "of a classifier's head, which a causal model has not": ("id2label", "label2id", "num_labels", "problem_type"),
-}  # fmt: skip
-_GENERATION_IRRELEVANT = {
-    "how to sample where nothing is said; every request here says its own": (
-        "do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "max_length",
-        "max_new_tokens", "num_beams", "num_return_sequences", "early_stopping", "length_penalty", "epsilon_cutoff",
-        "eta_cutoff", "top_h", "diversity_penalty", "num_beam_groups", "penalty_alpha", "max_time",
-    ),
-    "where it comes from": ("_from_model_config", "transformers_version", "_commit_hash"),
-    "how the passes are made": (
-        "use_cache", "cache_implementation", "cache_config", "low_memory", "disable_compile", "compile_config",
-        "prefill_chunk_size", "return_dict_in_generate", "output_attentions", "output_hidden_states", "output_logits",
-        "output_scores", "assistant_confidence_threshold", "num_assistant_tokens", "num_assistant_tokens_schedule",
-        "is_assistant", "prompt_lookup_num_tokens", "max_matching_ngram_size", "remove_invalid_values",
-    ),
-    "tokens the chat template puts in, or that stand for none": ("bos_token_id", "pad_token_id"),
-    "how Qwen bounds its own demonstration": ("chat_format", "max_window_size"),
-}  # fmt: skip
-_ROPE_KEYS = {  # type of rotary embedding → what it is computed from, beside the base
-    "default": frozenset[str](),
-    "linear": frozenset({"factor"}),
-    "llama3": frozenset({"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}),
-    "yarn": frozenset({
-        "factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "mscale",
-        "mscale_all_dim", "truncate",
-    }),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +55,34 @@ class Architecture:
         shape: its sizes.
         inner: width within the MLP.
         vocabulary: rows of the embedding.
-        rates: (head width / 2,) radians a position turns each pair of a head's entries by.
-        amplitude: cosines and sines are multiplied by it.
+        rotaries: of each layer.
         windows: of each layer, how many tokens a token sees, itself included; None for all.
         biased: fused products whose modules have biases.
+        norms: fused product → the norm beside it: of what `qkv` and `gate_up` read, of what `o` and `down` give.
+        norm_offset: is added to the weights of norms.
         head_norms: queries and keys are normalised, head by head.
+        activation: of the gate within the MLP, as transformers names it.
+        embedding_scale: embedded tokens are multiplied by it; None for as they are.
+        attention_scale: scores of attention are multiplied by it.
+        attention_cap: scores of attention stay within it, softly; None for no bound.
+        logit_cap: logits stay within it, softly; None for no bound.
         tied: the head is the embedding.
     """
 
     shape: Shape
     inner: int
     vocabulary: int
-    rates: torch.Tensor
-    amplitude: float
+    rotaries: tuple[Rotary, ...]
     windows: tuple[int | None, ...]
     biased: frozenset[str]
+    norms: Mapping[str, str]
+    norm_offset: float
     head_norms: bool
+    activation: str
+    embedding_scale: float | None
+    attention_scale: float
+    attention_cap: float | None
+    logit_cap: float | None
     tied: bool
 
 
@@ -145,25 +92,8 @@ def read_architecture(path: Path) -> Architecture:
     Raises:
         InvalidInput: it asks for something the engine does not do, which the message names.
     """
-    raw = _read_settings(path / MODEL_CONFIG)
-    family = raw.get("model_type")
-    if family not in _FAMILIES:
-        raise InvalidInput(
-            f"{path / MODEL_CONFIG}: model_type is {family!r}; the local engine runs {', '.join(sorted(_FAMILIES))}. "
-            f"{_OTHERWISE}"
-        )
-    if raw.get("architectures") not in (None, [], [_FAMILIES[family]]):
-        raise InvalidInput(
-            f"{path / MODEL_CONFIG}: architectures is {raw['architectures']}; the local engine runs "
-            f"{_FAMILIES[family]}. {_OTHERWISE}"
-        )
-    own = {key for key, families in _OF_FAMILIES.items() if family in families or raw.get(key) is False}
-    _require_known(path / MODEL_CONFIG, raw, _IMPLEMENTED | own | _FIXED.keys(), _IRRELEVANT)
-    for key, value in _FIXED.items():
-        if key in raw and raw[key] is not None and raw[key] != value:
-            raise InvalidInput(
-                f"{path / MODEL_CONFIG}: {key} is {raw[key]!r}; the local engine runs {value!r}. {_OTHERWISE}"
-            )
+    file = path / MODEL_CONFIG
+    family = require_model_keys(file, _read_settings(file))
     config = _configuration(path)
     heads = config.num_attention_heads
     shape = Shape(
@@ -174,17 +104,23 @@ def read_architecture(path: Path) -> Architecture:
         getattr(config, "head_dim", None) or config.hidden_size // heads,
         config.rms_norm_eps,
     )
-    _require_sizes(path / MODEL_CONFIG, shape)
-    rates, amplitude = _rotary(path / MODEL_CONFIG, config, shape)
+    _require_sizes(file, shape)
+    scalar = _positive(file, config, "query_pre_attn_scalar") or shape.head_width
     return Architecture(
         shape,
         config.intermediate_size,
         config.vocab_size,
-        rates,
-        amplitude,
-        _windows(path / MODEL_CONFIG, config),
+        read_rotaries(file, config, shape.head_width, family.rotary_by_kind),
+        _windows(file, config),
         _biased(config),
-        family == "qwen3",
+        _GEMMA_NORMS if family.gemma else _NORMS,
+        1.0 if family.gemma else 0.0,
+        family.head_norms,
+        family.activation,
+        math.sqrt(shape.width) if family.gemma else None,
+        1 / math.sqrt(scalar),
+        _positive(file, config, "attn_logit_softcapping"),
+        _positive(file, config, "final_logit_softcapping"),
         bool(config.tie_word_embeddings),
     )
 
@@ -206,7 +142,7 @@ def stop_ids(path: Path, tokenizer: Any) -> frozenset[int]:
     for name in (MODEL_CONFIG, GENERATION_CONFIG):
         raw = _read_settings(path / name) if name == MODEL_CONFIG or (path / name).is_file() else {}
         if name == GENERATION_CONFIG:
-            _require_known(path / name, raw, {"eos_token_id"}, _GENERATION_IRRELEVANT)
+            require_generation_keys(path / name, raw)
         given = raw.get("eos_token_id")
         ids = given if isinstance(given, list) else [] if given is None else [given]
         for one in ids:
@@ -279,19 +215,6 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise InvalidInput(f"{error} A base is a folder in transformers' layout.") from None
 
 
-def _require_known(
-    path: Path, raw: Mapping[str, Any], implemented: Iterable[str], irrelevant: Mapping[str, tuple[str, ...]]
-) -> None:
-    """Refuse keys that are on no list. What is null, or an empty list or object, is not set."""
-    known = set(implemented).union(*irrelevant.values())
-    unknown = [key for key, value in raw.items() if key not in known and value not in (None, [], {})]
-    if unknown:
-        raise InvalidInput(
-            f"{path}: {unknown[0]} is {raw[unknown[0]]!r}, which the local engine does not implement. {_OTHERWISE} Or "
-            f"remove the key, if it changes neither logits nor ends of turns."
-        )
-
-
 def _configuration(path: Path) -> Any:
     from transformers import AutoConfig
 
@@ -310,38 +233,6 @@ def _require_sizes(path: Path, shape: Shape) -> None:
         )
 
 
-def _rotary(path: Path, config: Any, shape: Shape) -> tuple[torch.Tensor, float]:
-    """Rates and amplitude of the rotary embedding; scaled ones as transformers computes them."""
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
-    given = dict(config.rope_parameters)
-    kind = given.get("rope_type", "default")
-    if kind not in _ROPE_KEYS:
-        raise InvalidInput(
-            f"{path}: rotary embedding (rope_scaling, rope_parameters) of type {kind!r}; the local engine runs "
-            f"{', '.join(_ROPE_KEYS)}. {_OTHERWISE}"
-        )
-    known = _ROPE_KEYS[kind] | {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
-    unknown = [key for key, value in given.items() if key not in known and value is not None]
-    if unknown or given.get("partial_rotary_factor", 1.0) != 1.0:
-        name = unknown[0] if unknown else "partial_rotary_factor"
-        raise InvalidInput(
-            f"{path}: {name} is {given[name]!r} in a rotary embedding of type {kind!r}, which the local engine does "
-            f"not implement. {_OTHERWISE}"
-        )
-    if kind == "default":
-        width = shape.head_width
-        return 1.0 / (float(given["rope_theta"]) ** (torch.arange(0, width, 2).float() / width)), 1.0
-    try:
-        rates, amplitude = ROPE_INIT_FUNCTIONS[kind](config, torch.device("cpu"))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise InvalidInput(
-            f"{path}: a rotary embedding of type {kind!r} cannot be computed from {given}: {type(error).__name__}: "
-            f"{error}. Mend rope_scaling or rope_parameters."
-        ) from None
-    return rates.float(), float(amplitude)
-
-
 def _windows(path: Path, config: Any) -> tuple[int | None, ...]:
     window: int | None = getattr(config, "sliding_window", None)
     kinds = getattr(config, "layer_types", None)
@@ -350,9 +241,21 @@ def _windows(path: Path, config: Any) -> tuple[int | None, ...]:
     if len(kinds) != config.num_hidden_layers or set(kinds) - {"full_attention", "sliding_attention"}:
         raise InvalidInput(
             f"{path}: layer_types is {kinds}; give full_attention or sliding_attention for each of the "
-            f"{config.num_hidden_layers} layers. {_OTHERWISE}"
+            f"{config.num_hidden_layers} layers. {OTHERWISE}"
         )
+    if window is None and "sliding_attention" in kinds:
+        raise InvalidInput(f"{path}: layer_types has sliding_attention, and no sliding_window is set. {OTHERWISE}")
     return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+
+
+def _positive(path: Path, config: Any, key: str) -> float | None:
+    """A setting that scores or logits are divided by; None where the family has none, or it is not set."""
+    value = getattr(config, key, None)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not 0 < value < float("inf"):
+        raise InvalidInput(f"{path}: {key} is {value!r}; give a positive number.")
+    return float(value)
 
 
 def _biased(config: Any) -> frozenset[str]:

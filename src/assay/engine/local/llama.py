@@ -1,19 +1,23 @@
-"""Forward passes of a Llama-family model, written for many short sequences with different adapters.
+"""Forward passes of a model of Llama's kin, written for many short sequences with different adapters.
 
-Query heads that share a key head are folded into the query's sequence axis, so keys and values are never repeated.
-What a linear module computes is a `Product`: the base's fused weight, and whatever adapter the caller's rows carry.
+Families differ in what is chosen when a checkpoint is read: norms, scales, an activation, an attention. Query heads
+that share a key head are folded into the query's sequence axis, so keys and values are never repeated. What a linear
+module computes is a `Product`: the base's fused weight, and whatever adapter the caller's rows carry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import gelu, scaled_dot_product_attention, silu
 
+from assay.engine.local.capped import capped, capped_attention
 from assay.engine.local.checkpoint import Architecture, read_architecture
 from assay.engine.local.packed import Packed
+from assay.engine.local.settings import GELU_TANH, SILU
 from assay.engine.local.stored import StoredWeights
 from assay.engine.peft_layout import FUSED
 
@@ -21,9 +25,12 @@ TokenIds = tuple[int, ...]
 KeysValues = torch.Tensor  # (layers, [rows,] tokens, 2 × key heads, head width), keys before values
 LayerEdit = Callable[[int, torch.Tensor], torch.Tensor]  # (layer, residual stream) → residual stream
 Product = Callable[[torch.Tensor, int, str, torch.Tensor | None], torch.Tensor]  # (x, layer, fused module, plus)
-
-
-NORMS = ("input_layernorm", "post_attention_layernorm")
+Head = Callable[[torch.Tensor], torch.Tensor]  # (rows, width), normalised → (rows, vocabulary)
+Angles = tuple[torch.Tensor, torch.Tensor]  # cosine and signed sine of positions
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    SILU: silu,
+    GELU_TANH: partial(gelu, approximate="tanh"),
+}
 
 
 class Llama:
@@ -42,6 +49,14 @@ class Llama:
         self.shape = architecture.shape
         # a window that no sequence outgrows is none
         self._windows = [w if w is not None and w < max_length else None for w in architecture.windows]
+        self._activation = _ACTIVATIONS[architecture.activation]
+        scale, cap = architecture.attention_scale, architecture.attention_cap
+        plain = partial(scaled_dot_product_attention, scale=scale)
+        self._attention = plain if cap is None else partial(capped_attention, scale=scale, cap=cap)
+        self._logit_cap = architecture.logit_cap
+        self._embedding_scale: torch.Tensor | None = None
+        if architecture.embedding_scale is not None:  # rounded, as it was in training and transformers rounds it
+            self._embedding_scale = torch.tensor(architecture.embedding_scale).to(dtype).to(self.device)
         self._read(path, architecture)
         self._rotary(architecture, max_length)
 
@@ -60,20 +75,27 @@ class Llama:
         def get(name: str, *shape: int) -> torch.Tensor:
             return stored.take(name, shape).to(self.dtype).to(self.device)
 
+        def norm(name: str, width: int) -> torch.Tensor:
+            stored_norm = self.stored_norms[name] = get(name, width).float()
+            return stored_norm + architecture.norm_offset if architecture.norm_offset else stored_norm
+
         # where dtype and device are the file's, the embedding stays a part of the mapped file
         self.embedding = get("embed_tokens.weight", architecture.vocabulary, s.width)
-        self.final_norm = get("norm.weight", s.width).float()
+        self.stored_norms: dict[str, torch.Tensor] = {}  # by name; those below are what the passes multiply by
+        self.final_norm = norm("norm.weight", s.width)
         if architecture.tied:
             stored.require_same("lm_head.weight", "embed_tokens.weight", "tie_word_embeddings")
         self.head = Packed(
             self.embedding if architecture.tied else get("lm_head.weight", architecture.vocabulary, s.width)
         )
-        self.norms: list[tuple[torch.Tensor, ...]] = []
+        self.norms: list[dict[str, torch.Tensor]] = []  # fused product → the norm beside it
         self.products: list[dict[str, Packed]] = []
         self.biases: list[dict[str, torch.Tensor]] = []
         self.head_norms: list[torch.Tensor] = []  # (heads + key heads, head width) each, where there are any
         for layer in range(s.layers):
-            self.norms.append(tuple(get(f"layers.{layer}.{name}.weight", s.width).float() for name in NORMS))
+            self.norms.append(
+                {fused: norm(f"layers.{layer}.{name}.weight", s.width) for fused, name in architecture.norms.items()}
+            )
             self.products.append({})
             self.biases.append({})
             for fused, modules in FUSED.items():
@@ -84,9 +106,7 @@ class Llama:
                     biases = [get(f"layers.{layer}.{module}.bias", width) for module, width in widths]
                     self.biases[layer][fused] = torch.cat(biases)
             if architecture.head_norms:
-                of_query, of_key = (
-                    get(f"layers.{layer}.self_attn.{x}_norm.weight", s.head_width).float() for x in "qk"
-                )
+                of_query, of_key = (norm(f"layers.{layer}.self_attn.{x}_norm.weight", s.head_width) for x in "qk")
                 self.head_norms.append(torch.stack([of_query] * s.heads + [of_key] * s.key_heads))
         stored.require_all_taken()
 
@@ -101,20 +121,23 @@ class Llama:
         return self.head.nbytes + sum(product.nbytes for layer in self.products for product in layer.values())
 
     def _rotary(self, architecture: Architecture, max_length: int) -> None:
-        width, amplitude = self.shape.head_width, architecture.amplitude
-        angles = torch.outer(torch.arange(max_length).float(), architecture.rates).repeat(1, 2)
-        sign = torch.ones(width)
-        sign[: width // 2] = -1
-        self._cosine = (angles.cos() * amplitude).to(self.dtype).to(self.device)
-        self._sine = (angles.sin() * sign * amplitude).to(self.dtype).to(self.device)
+        rotaries = list(dict.fromkeys(architecture.rotaries))
+        self._turns = [rotaries.index(rotary) for rotary in architecture.rotaries]  # of each layer: which angles
+        sign = torch.ones(self.shape.head_width)
+        sign[: self.shape.head_width // 2] = -1
+        self._angles: list[Angles] = []
+        for rotary in rotaries:
+            angles = torch.outer(torch.arange(max_length).float(), rotary.rates).repeat(1, 2)
+            cosine, sine = angles.cos() * rotary.amplitude, angles.sin() * sign * rotary.amplitude
+            self._angles.append((cosine.to(self.dtype).to(self.device), sine.to(self.dtype).to(self.device)))
 
     def base(self, x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
         """The `Product` of the base itself."""
         return self.products[layer][fused](x, plus)
 
-    def angles(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosine and signed sine for (…) positions: (…, 1, head width) each."""
-        return self._cosine[positions].unsqueeze(-2), self._sine[positions].unsqueeze(-2)
+    def _angles_of(self, positions: torch.Tensor) -> list[Angles]:
+        """Cosine and signed sine for (…) positions, of each rotary embedding: (…, 1, head width) each."""
+        return [(cosine[positions].unsqueeze(-2), sine[positions].unsqueeze(-2)) for cosine, sine in self._angles]
 
     def _linear(
         self, x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None, product: Product
@@ -123,9 +146,14 @@ class Llama:
         y, bias = product(x, layer, fused, plus), self.biases[layer].get(fused)
         return y if bias is None else y + bias
 
-    def _split(
-        self, qkv: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], layer: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _joined(self, h: torch.Tensor, x: torch.Tensor, layer: int, fused: str, product: Product) -> torch.Tensor:
+        """The residual stream h with what a branch ends in, a product of x; normalised first, where the family does."""
+        norm = self.norms[layer].get(fused)
+        if norm is None:
+            return self._linear(x, layer, fused, h, product)
+        return h + self.norm(self._linear(x, layer, fused, None, product), norm)
+
+    def _split(self, qkv: torch.Tensor, angles: Angles, layer: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(…, fused width) → rotated queries, rotated keys, values: (…, heads, head width) each."""
         s = self.shape
         heads = qkv.unflatten(-1, (-1, s.head_width))
@@ -145,21 +173,27 @@ class Llama:
         return normed
 
     def _mlp(self, h: torch.Tensor, layer: int, product: Product) -> torch.Tensor:
-        gate, up = self._linear(self.norm(h, self.norms[layer][1]), layer, "gate_up", None, product).chunk(2, dim=-1)
-        opened = silu(gate)
+        x = self.norm(h, self.norms[layer]["gate_up"])
+        gate, up = self._linear(x, layer, "gate_up", None, product).chunk(2, dim=-1)
+        opened = self._activation(gate)
         opened = opened * up if opened.requires_grad else opened.mul_(up)
-        return self._linear(opened, layer, "down", h, product)
+        return self._joined(h, opened, layer, "down", product)
 
-    def logits(self, h: torch.Tensor) -> torch.Tensor:
-        """(rows, width) → (rows, vocabulary)."""
-        return self.head(self.norm(h, self.final_norm))
+    def logits(self, h: torch.Tensor, head: Head | None = None) -> torch.Tensor:
+        """(rows, width) → (rows, vocabulary). A head that autograd can follow may stand in for the model's."""
+        scores = (head or self.head)(self.norm(h, self.final_norm))
+        return scores if self._logit_cap is None else capped(scores, self._logit_cap)
 
     def embed(self, prompts: Sequence[TokenIds]) -> torch.Tensor:
         """Prompts padded on the right: (rows, longest, width)."""
         tokens = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.long)
         for row, prompt in enumerate(prompts):
             tokens[row, : len(prompt)] = torch.tensor(prompt)
-        return self.embedding[tokens.to(self.device)]
+        return self._embedded(tokens.to(self.device))
+
+    def _embedded(self, tokens: torch.Tensor) -> torch.Tensor:
+        h = self.embedding[tokens]
+        return h if self._embedding_scale is None else h * self._embedding_scale
 
     def prefill(
         self,
@@ -186,12 +220,12 @@ class Llama:
         s, (rows, length, _) = self.shape, h.shape
         prefix = past.shape[1] if past is not None else 0
         positions = torch.arange(prefix, prefix + length, device=self.device)
-        angles = self.angles(positions)
+        angles = self._angles_of(positions)
         masks = {window: self._prefill_mask(positions, window) for window in {self._windows[i] for i in layers}}
         h = h.reshape(rows * length, -1)
         for index, layer in enumerate(layers):
-            qkv = self._linear(self.norm(h, self.norms[layer][0]), layer, "qkv", None, product)
-            q, k, v = self._split(qkv.view(rows, length, -1), angles, layer)
+            qkv = self._linear(self.norm(h, self.norms[layer]["qkv"]), layer, "qkv", None, product)
+            q, k, v = self._split(qkv.view(rows, length, -1), angles[self._turns[layer]], layer)
             if keep is not None:
                 keep[index, :, :, : s.key_heads], keep[index, :, :, s.key_heads :] = k, v
             if past is not None:
@@ -200,11 +234,9 @@ class Llama:
                 v = torch.cat((old[:, :, s.key_heads :], v), dim=1)
             # (rows, T, heads, ·) → (rows, key heads, shared × T, ·): queries of one key head in one sequence
             folded = q.unflatten(2, (s.key_heads, s.shared)).permute(0, 2, 3, 1, 4).flatten(2, 3)
-            out = scaled_dot_product_attention(
-                folded, k.transpose(1, 2), v.transpose(1, 2), attn_mask=masks[self._windows[layer]]
-            )
+            out = self._attention(folded, k.transpose(1, 2), v.transpose(1, 2), attn_mask=masks[self._windows[layer]])
             out = out.unflatten(2, (s.shared, length)).permute(0, 3, 1, 2, 4).reshape(rows * length, -1)
-            h = self._mlp(self._linear(out, layer, "o", h, product), layer, product)
+            h = self._mlp(self._joined(h, out, layer, "o", product), layer, product)
             if edit is not None:
                 h = edit(layer, h.view(rows, length, -1)).reshape(rows * length, -1)
         return h.view(rows, length, -1)
@@ -230,13 +262,13 @@ class Llama:
         """
         s = self.shape
         counts = [len(lengths) for _, lengths in parts]
-        angles = self.angles(torch.cat([lengths for _, lengths in parts]))
+        angles = self._angles_of(torch.cat([lengths for _, lengths in parts]))
         masks = {window: [self._mask(lengths, window) for _, lengths in parts] for window in set(self._windows)}
         indices = [torch.arange(count, device=self.device) for count in counts]
-        h = self.embedding[tokens]
+        h = self._embedded(tokens)
         for layer in range(s.layers):
-            qkv = self._linear(self.norm(h, self.norms[layer][0]), layer, "qkv", None, product)
-            q, k, v = self._split(qkv, angles, layer)
+            qkv = self._linear(self.norm(h, self.norms[layer]["qkv"]), layer, "qkv", None, product)
+            q, k, v = self._split(qkv, angles[self._turns[layer]], layer)
             folded = q.unflatten(1, (s.key_heads, s.shared))
             outs = []
             start = 0
@@ -248,13 +280,13 @@ class Llama:
                 own[everyone, lengths, s.key_heads :] = v[start : start + count]
                 seen = own[:count, : mask.shape[-1]].transpose(1, 2)
                 outs.append(
-                    scaled_dot_product_attention(
+                    self._attention(
                         folded[start : start + count], seen[:, : s.key_heads], seen[:, s.key_heads :], attn_mask=mask
                     )
                 )
                 start += count
             out = outs[0] if len(outs) == 1 else torch.cat(outs)
-            out = self._linear(out.reshape(len(tokens), -1), layer, "o", h, product)
+            out = self._joined(h, out.reshape(len(tokens), -1), layer, "o", product)
             h = self._mlp(out, layer, product)
             if edit is not None:
                 h = edit(layer, h)

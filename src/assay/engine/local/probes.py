@@ -184,8 +184,8 @@ def _following(
 def _likelihood(model: Llama, last: torch.Tensor, prompt: Sequence[int], begin: int) -> torch.Tensor:
     """Computes the mean −log p of the tokens from `begin` on (from the second on, where there is no beginning)."""
     first = max(begin, 1)
-    normed = model.norm(last[first - 1 : len(prompt) - 1], model.final_norm)
-    logits = linear(normed, model.head.weight).float()
+    weight = model.head.weight
+    logits = model.logits(last[first - 1 : len(prompt) - 1], lambda normed: linear(normed, weight)).float()
     return torch.nn.functional.cross_entropy(logits, torch.tensor(prompt[first:], device=model.device))
 
 

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assay.engine.local.llama import NORMS, Llama
+from assay.engine.local.llama import Llama
 from assay.engine.local.lora import Factors
 from assay.engine.peft_layout import FUSED
 
-_HEAD_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
 _FUSED_OF: dict[str, str] = {}  # module → the fused product it is a part of
 for _fused, _modules in FUSED.items():
     _FUSED_OF |= dict.fromkeys(_modules, _fused)
@@ -18,11 +17,9 @@ for _fused, _modules in FUSED.items():
 
 def names_of(model: Llama, factors: Factors) -> list[str]:
     """Lists all names `tensor_of` knows."""
-    names = ["embed_tokens.weight", "norm.weight", "lm_head.weight"]
+    names = ["embed_tokens.weight", "lm_head.weight", *model.stored_norms]
     for layer in range(model.shape.layers):
-        names += [f"layers.{layer}.{module}.weight" for module in (*NORMS, *_FUSED_OF)]
-        if model.head_norms:
-            names += [f"layers.{layer}.{module}.weight" for module in _HEAD_NORMS]
+        names += [f"layers.{layer}.{module}.weight" for module in _FUSED_OF]
         for fused in model.biases[layer]:
             names += [f"layers.{layer}.{module}.bias" for module in FUSED[fused]]
     for layer, module in sorted(factors):
@@ -38,20 +35,12 @@ def tensor_of(model: Llama, factors: Factors, name: str) -> NDArray[np.float32]:
         factors: of the adapter, in float32; none for the base itself.
         name: one of `names_of`.
     """
-    whole = {
-        "embed_tokens.weight": model.embedding,
-        "norm.weight": model.final_norm,
-        "lm_head.weight": model.head.weight,
-    }
-    if name in whole:
-        return _plain(whole[name])
+    if name in model.stored_norms:
+        return _plain(model.stored_norms[name])
+    if name in ("embed_tokens.weight", "lm_head.weight"):
+        return _plain(model.embedding if name == "embed_tokens.weight" else model.head.weight)
     _, layer_text, rest = name.split(".", 2)
     layer, (module, _, part) = int(layer_text), rest.rpartition(".")
-    if module in NORMS:
-        return _plain(model.norms[layer][NORMS.index(module)])
-    if module in _HEAD_NORMS:
-        first = 0 if module == _HEAD_NORMS[0] else model.shape.heads  # one row a head, all the same
-        return _plain(model.head_norms[layer][first])
     if part in ("lora_A", "lora_B"):
         return _plain(factors[layer, module][part == "lora_B"])
     fused = _FUSED_OF[module]
