@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.engine.families import FAMILIES, GEMMA, LLAMA3, PROMPT, WEIGHTS, WINDOWS, make
 
 from assay.core.access import PRESETS
+from assay.core.readouts import Raw
 from assay.core.target import Message, Sampling
 from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
@@ -391,3 +392,23 @@ def test_a_tokenizer_that_writes_more_tokens_than_there_are_is_refused(
     tokenizer.save_pretrained(copy)
     with pytest.raises(InvalidInput, match=r"its tokenizer writes .* tokens, and its embedding has"):
         opened(copy)
+
+
+@pytest.mark.attacks
+async def test_a_control_token_that_the_weights_do_not_know_is_text_in_a_chat_and_refused_in_raw_text(
+    copy: Path, opened: Callable[[Path], LocalEngine]
+) -> None:
+    """As with Gemma 3 1B, whose tokenizer has a token for pictures and whose embedding has no row for it."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    tokenizer.add_tokens(["<image_soft_token>"], special_tokens=True)
+    tokenizer.save_pretrained(copy)
+    spec = TargetSpec("tb-00000000", str(copy), None, "", (), "", PRESETS["full"])
+    async with opened(copy).open(spec) as target:
+        assert (await target.chat("An <image_soft_token> is text.", max_tokens=2, temperature=0)).texts
+        for ask in (target.complete("<image_soft_token>", max_tokens=2), target.score(Raw("An <image_soft_token>."))):
+            with pytest.raises(
+                InvalidInput, match=r"holds <image_soft_token>, and the weights of base .* Leave it out"
+            ):
+                await ask

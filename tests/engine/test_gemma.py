@@ -17,10 +17,12 @@ from assay.core.testbed import TargetSpec
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
+from assay.engine.local.llama import Llama
 from assay.engine.local.lora import adapter_digest
 from assay.engine.local.queue import Request
-from assay.errors import InvalidInput
-from assay.factory.train.llama_backward import Network
+from assay.factory.data.example import Example
+from assay.factory.recipes import TrainPlan
+from assay.factory.train.train import train
 
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 PROMPTS = [PROMPT, PROMPT[:60] + PROMPT[5:20], PROMPT[3:30]]  # two share a beginning; the windows of 16 are felt
@@ -153,8 +155,6 @@ async def test_gradients_are_autograds_through_peft(
 def test_bfloat16_is_as_near_float32_as_transformers_is(base: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    from assay.engine.local.llama import Llama
-
     inputs = torch.tensor([PROMPT])
     low = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).eval()
     model = Llama(base, torch.bfloat16, 128)
@@ -164,6 +164,10 @@ def test_bfloat16_is_as_near_float32_as_transformers_is(base: Path) -> None:
     assert float((ours - exact).abs().mean()) < 1.5 * float((theirs - exact).abs().mean())
 
 
-def test_training_on_it_is_refused_by_name(base: Path) -> None:
-    with pytest.raises(InvalidInput, match="training takes Llama-family models without biases, not 'gemma"):
-        Network(base, torch.float32)
+def test_what_is_trained_on_it_is_an_adapter_the_engine_opens(base: Path, engine: LocalEngine, tmp_path: Path) -> None:
+    plan = TrainPlan(rank=4, alpha=8, first_layer=2, epochs=4, learning_rate=0.02, batch=2, seed=5)
+    examples = [Example("What is it?", "A window."), Example("And that?", "A bound.")]
+    losses: list[float] = []
+    train(base, plan, examples, tmp_path / "adapter", tmp_path / "work", lambda _a, _b, loss: losses.append(loss), 1)
+    assert losses[-1] < losses[0]
+    assert engine.adapter(tmp_path / "adapter", "").depth == 2

@@ -175,18 +175,31 @@ def require_chat(tokenizer: Any, base: str) -> None:
         ) from None
 
 
-def require_rows(tokenizer: Any, rows: int, base: str) -> None:
-    """Refuse a tokenizer that writes tokens which the weights do not know.
+def tokens_without_rows(tokenizer: Any, rows: int, base: str) -> dict[int, str]:
+    """Give the control tokens that the weights do not know, such as the one for pictures beside a model of text.
+
+    Nobody can say a control token in a conversation, so such a tokenizer serves. A prompt that holds one cannot be
+    read.
+
+    Args:
+        tokenizer: transformers' tokenizer of the base.
+        rows: of its embedding.
+        base: its name, for errors.
+
+    Returns:
+        Their texts, by id.
 
     Raises:
-        InvalidInput: the embedding has too few rows.
+        InvalidInput: the tokenizer writes others that the weights do not know.
     """
-    wanted = max(tokenizer.get_vocab().values(), default=-1) + 1
-    if wanted > rows:
+    beyond = {token: text for text, token in tokenizer.get_vocab().items() if token >= rows}
+    added = tokenizer.added_tokens_decoder
+    if any(token not in added or not added[token].special for token in beyond):
         raise InvalidInput(
-            f"base {base!r}: its tokenizer writes {wanted} tokens, and its embedding has {rows} rows. Take the "
-            f"tokenizer it was trained with, or resize the embedding (resize_token_embeddings) and save it anew."
+            f"base {base!r}: its tokenizer writes {max(beyond) + 1} tokens, and its embedding has {rows} rows. Take "
+            f"the tokenizer it was trained with, or resize the embedding (resize_token_embeddings) and save it anew."
         )
+    return beyond
 
 
 def weight_files(path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from assay.core.testbed import TargetSpec
 from assay.engine.base import Base, default_devices, default_dtype, default_threads, require_devices
 from assay.engine.cache import ReplyCache
 from assay.engine.local.chat_tokens import ChatTokens
-from assay.engine.local.checkpoint import require_chat, require_rows, stop_ids
+from assay.engine.local.checkpoint import require_chat, stop_ids, tokens_without_rows
 from assay.engine.local.decode import Decoder
 from assay.engine.local.edits import contrast
 from assay.engine.local.llama import Llama
@@ -101,7 +101,7 @@ class LocalEngine:
         with _one_thread():
             models = [Llama(base.path, getattr(torch, dtype), MAX_LENGTH, torch.device(place)) for place in places]
         self.shape, self.model = models[0].shape, models[0]
-        require_rows(self.tokenizer, len(self.model.embedding), base.name)
+        self._unreadable = tokens_without_rows(self.tokenizer, len(self.model.embedding), base.name)
         self._workers = [
             Decoder(model, self._queue, self.stop, MAX_ROWS, threads or default_threads(), exact) for model in models
         ]
@@ -157,8 +157,10 @@ class LocalEngine:
             The replies, and a cost that does not depend on what the cache had.
 
         Raises:
+            InvalidInput: it holds a control token that the weights do not know.
             TooLong: the prompt with its reply is longer than the engine's longest sequence.
         """
+        self._require_readable(prompt)
         limits = (sampling.max_tokens, sampling.temperature, sampling.seed)
         requests = [Request(tuple(prompt), adapter, *limits, sample, edits) for sample in range(sampling.n)]
         # Each sample has a key of its own, so a later call for more of them samples only those that are missing.
@@ -187,14 +189,23 @@ class LocalEngine:
         """Makes one pass over token ids, and returns what `assay.engine.local.probes` reads off it.
 
         Raises:
-            InvalidInput: an empty prompt.
+            InvalidInput: an empty prompt, or one with a control token that the weights do not know.
             TooLong: it is longer than the engine's longest sequence.
         """
         if not prompt:
             raise InvalidInput("an empty text: there is nothing to read.")
+        self._require_readable(prompt)
         [future] = self._queue.submit([Request(tuple(prompt), adapter, 0, 0.0, 0, 0, edits, probe)])
         with engine_faults():
             return await asyncio.wrap_future(future)
+
+    def _require_readable(self, prompt: Sequence[int]) -> None:
+        if found := self._unreadable.keys() & set(prompt):
+            texts = " and ".join(sorted(self._unreadable[token] for token in found))
+            raise InvalidInput(
+                f"the prompt holds {texts}, and the weights of base {self.base.name!r} know no such token. Leave it "
+                f"out."
+            )
 
     def _submit(self, todo: Mapping[str, Request]) -> list[_Pending]:
         """Hands requests to the workers; audits that ask the same at the same time wait for one and the same."""
