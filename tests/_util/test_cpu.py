@@ -119,6 +119,6 @@ def test_openmp_is_told_before_it_is_loaded_and_a_person_has_the_last_word() -> 
     told = displayed()
     if "GOMP_SPINCOUNT" not in told:
         pytest.skip("this torch has another OpenMP than GNU's")
-    assert "GOMP_SPINCOUNT = '1000'" in told
+    assert "GOMP_SPINCOUNT = '3000'" in told
     assert "GOMP_SPINCOUNT = '7'" in displayed(GOMP_SPINCOUNT="7")
     assert "GOMP_SPINCOUNT = '30000000000'" in displayed(OMP_WAIT_POLICY="active")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-SPINS = "1000"  # about 50 µs on a recent Intel processor; measured: docs/decisions/021
+SPINS = "3000"  # measured: docs/decisions/021
 
 
 def bound_spinning() -> None:
