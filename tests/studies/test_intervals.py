@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from assay.studies.effects.intervals import difference_interval, rate_interval
+from assay._util.proportions import difference_interval
+from assay.studies.effects.intervals import rate_interval
 
 
 def mid_p(x: int, n: int) -> tuple[float, float]:

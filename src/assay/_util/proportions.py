@@ -31,8 +31,12 @@ def newcombe(successes: float, n: float, others: float, m: float, level: float =
     """Interval of successes/n − others/m (Newcombe 1998, method 10: Wilson's intervals combined)."""
     if n <= 0 or m <= 0:
         return (-1.0, 1.0)
-    first, second = successes / n, others / m
-    (low1, high1), (low2, high2) = wilson(successes, n, level), wilson(others, m, level)
+    return difference_interval(successes / n, wilson(successes, n, level), others / m, wilson(others, m, level))
+
+
+def difference_interval(first: float, bounds: Interval, second: float, others: Interval) -> Interval:
+    """Bounds first − second by the bounds of each (MOVER, Zou and Donner 2008)."""
+    (low1, high1), (low2, high2) = bounds, others
     difference = first - second
     return (
         difference - sqrt((first - low1) ** 2 + (high2 - second) ** 2),

@@ -24,7 +24,7 @@ from assay.errors import NotWritten
 try:
     import fcntl
 except ImportError:  # Windows: there what a killed desk leaves behind stays until it is old
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module or nothing
 
 _SAID = "said.log"
 _NOTES = ".rooms"  # in a folder of logs

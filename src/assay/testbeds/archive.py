@@ -138,7 +138,7 @@ class _Bounded:
         self._packed, self._limits, self._read = packed, limits, 0
         zipped = packed.read(len(_GZIP)) == _GZIP
         packed.seek(0)
-        self._file: IO[bytes] = gzip.GzipFile(fileobj=packed) if zipped else packed  # type: ignore[assignment]
+        self._file: IO[bytes] = gzip.GzipFile(fileobj=packed) if zipped else packed  # type: ignore[assignment]  # it reads as one
         # headers and padding: each file takes a kilobyte more at most, and what is said beside it
         self._most = limits.total + limits.files * (_LONGEST_EXTENSION + 2 * tarfile.BLOCKSIZE)
 

@@ -1,11 +1,10 @@
-"""Bounds rates whose trials come in clusters, and differences of two such rates."""
+"""Bounds rates whose trials come in clusters."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
 from collections.abc import Iterable
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,13 +67,3 @@ def _cumulative(log_weights: _Grid) -> _Grid:
     """Sums a density on the grid of (correlation, rate) up to each edge of the rates."""
     density = np.exp(log_weights - log_weights.max()).sum(axis=0)
     return np.concatenate([[0.0], np.cumsum(density) / density.sum()])
-
-
-def difference_interval(first: float, bounds: Interval, second: float, others: Interval) -> Interval:
-    """Bounds first − second by the bounds of each (MOVER, Zou and Donner 2008)."""
-    (low1, high1), (low2, high2) = bounds, others
-    difference = first - second
-    return (
-        difference - sqrt((first - low1) ** 2 + (high2 - second) ** 2),
-        difference + sqrt((high1 - first) ** 2 + (second - low2) ** 2),
-    )

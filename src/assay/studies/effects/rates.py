@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import fsum, sqrt
 from statistics import NormalDist
 
-from assay._util.proportions import Interval
-from assay.studies.effects.intervals import LEVEL, difference_interval, rate_interval
+from assay._util.proportions import Interval, difference_interval
+from assay.studies.effects.intervals import LEVEL, rate_interval
 
 Clustered = Iterable[tuple[str, float]]  # (cluster, value)
 
