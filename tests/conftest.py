@@ -2,6 +2,9 @@
 
 import asyncio
 import inspect
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +18,15 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 MakeAdapter = Callable[..., Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the tests an empty home before any of them is collected: what a user measured and kept is no input."""
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist, which has its parent's
+        return
+    home = tempfile.mkdtemp(prefix="assay-tests-home-")
+    os.environ["ASSAY_HOME"] = home
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)
