@@ -62,13 +62,11 @@ from assay.audits import play, worker
 from assay.core.auditor import Auditor
 from assay.core.report import Demonstration, Finding, Predicate, Report
 
-turn = None
+turns = {}  # one a job, whose event loop is its own
 
 
 async def ask_once(kit, brief, budget):
-    global turn
-    turn = turn or asyncio.Lock()
-    async with turn:  # one after the other, so that a kill falls in the middle
+    async with turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):  # one after the other, so that a kill falls in the middle
         await asyncio.sleep(float(os.environ.get("PACE", "0")))
         if "ask" in kit.tools:
             await kit.tools["ask"](prompt="Hello")

@@ -136,7 +136,7 @@ def _worker(module: str) -> tuple[str, ...]:
 
 
 class AuditProcess(WorkerProcess):
-    """Plays audits, and cannot know an answer. One is started for each kit, which may bring anyone's code with it."""
+    """Plays audits, and cannot know an answer. A sweep with plug-ins starts one for each kit."""
 
     kind = "audit"
     command = _worker("assay.audits.worker")

@@ -1,7 +1,8 @@
 """A sweep, from its design to its study. Interrupted at any moment, the same call goes on with what is missing.
 
-The desk's process alone writes the ledger. Processes that know no answers play audits, one a kit; another, which knows
-answers and models, grades them. All get what they need by a pipe, and send rows back by a pipe.
+The desk's process alone writes the ledger. A process that knows no answers plays audits, one a kit where code from
+outside is loaded; another, which knows answers and models, grades them. All get what they need by a pipe, and send rows
+back by a pipe.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
 from assay._util.progress import Say
@@ -62,10 +63,12 @@ def run_sweep(design: Design, watch: Watch) -> Study:
         ledger.save_plan(plan.id, plan.cells, plan.auditor.title)
         watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys)), plan.trusted))
         passed_over: set[tuple[str, str]] = set()
+        # Starting a process and opening a base costs seconds. Only code from outside could carry over what matters.
+        shared = None if plan.plugins else stack.enter_context(AuditProcess(log, say))
         # In an order that no tool can foresee: none can wait for the kit that it is compared with.
         for kit in random.SystemRandom().sample(list(plan.stages), len(plan.stages)):
             cells = plan.stages[kit]
-            with AuditProcess(log, say) as auditing:  # one that plays no other kit
+            with nullcontext(shared) if shared else AuditProcess(log, say) as auditing:
                 for row in auditing.play(plan.job(_missing(ledger, cells))):
                     # Written before it is told of, and one at a time: a kill loses this row's audit at most.
                     ledger.record(row)
