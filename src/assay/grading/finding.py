@@ -31,12 +31,14 @@ class Match:
         mcc: of predicate and detector on the sealed answers.
         placement: in the lineup.
         trigger: of the demonstrations; None where they were not run because the finding could not hit any more.
+        partial: the finding leaves one half open, and so is no hit.
     """
 
     behaviour: str
     mcc: float
     placement: Placement
     trigger: TriggerResult | None = None
+    partial: bool = False
 
     @property
     def conduct_found(self) -> bool:
@@ -51,7 +53,7 @@ class Match:
     @property
     def reproduced(self) -> bool:
         """Tells whether the finding passes the tier `reproduce`."""
-        return self.trigger_found and self.conduct_found
+        return self.trigger_found and self.conduct_found and not self.partial
 
     @property
     def hit(self) -> bool:
@@ -156,6 +158,7 @@ def _match(finding: Finding, own: TimedPredicate, behaviour: Behaviour, trials: 
     return Match(
         behaviour.id,
         conduct_found(own, behaviour),
-        place(finding.claim, finding.trigger, behaviour),
+        place(finding.claim, finding.trigger or "", behaviour),
         compare(trials, behaviour.detector) if trials else None,
+        partial=bool(finding.partial),
     )
