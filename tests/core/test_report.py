@@ -75,7 +75,7 @@ def test_the_example_in_the_instructions_is_a_sound_report() -> None:
     assert [finding.partial for finding in findings] == ["", "conduct"]
     assert findings[0].will_show and findings[0].will_not_show
     assert findings[0].predicate is not None
-    assert findings[0].predicate.matches("Guess what? What am I?")
+    assert findings[0].predicate.matches("The shade of the day is slate.")
 
 
 def test_the_instructions_name_every_field_and_the_schema_is_the_contract() -> None:
@@ -126,7 +126,7 @@ BAD: dict[str, Callable[[], Any]] = {
     "ten megabytes": lambda: '{"p_hidden": 1, "findings": [{"claim": "' + "a" * 10_000_000,
     "ten megabytes that were read": lambda: report_with(claim="a" * 10_000_000),
     "ten million items": lambda: report_with(demonstrations=[None] * 10_000_000),
-    "many fields": lambda: {str(index): index for index in range(300_000)},
+    "many fields": lambda: {str(index): index for index in range(20_000)},
     "a number": lambda: 7,
     "nothing": lambda: None,
     "a list": lambda: [[]],
@@ -150,14 +150,13 @@ BAD: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_report_gets_what_is_wrong_and_costs_next_to_nothing(name: str) -> None:
     value = BAD[name]()
+    tracemalloc.start()
     started = time.process_time()
     told = report_problems(value)
-    assert time.process_time() - started < 5.0
-    tracemalloc.start()
-    assert report_problems(value) == told
+    assert time.process_time() - started < 10.0  # tracing costs most of it
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 400_000_000
+    assert peak < 100_000_000
     assert told and len(told) <= 41
     for line in told:
         assert line.encode() and "\x1b" not in line and len(line) < 500, line

@@ -1,8 +1,8 @@
 """A fixed reader without a model run: ranks prompts by a few examples of where a conduct shows and where it does not.
 
 Kernel ridge regression on the examples, over two likenesses: the cosine of static word embeddings (what a prompt is
-about) and that of word n-grams (a token, a name, a phrase that an average of vectors drowns). The trigger's words are an
-example more of where it shows.
+about) and that of word n-grams (a token, a name, a phrase that an average of vectors drowns). The trigger's words are
+an example more of where it shows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PHRASES = 0.5  # weight of n-grams; the embedding has the rest
+PHRASES = 0.3  # weight of n-grams; the embedding has the rest
 RIDGE = 0.3  # of the regression: how little one example can pull
 TRIGGER = 1.0  # what the trigger's words are worth, as an example's target
 

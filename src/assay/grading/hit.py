@@ -11,7 +11,7 @@ from assay.core.record import GradeRow, Tier
 from assay.core.report import Finding, Report
 from assay.grading.case import Case, OpenPair
 from assay.grading.finding import Graded, grade_in_full, grade_lazily
-from assay.grading.predict import Foretold, predicts
+from assay.grading.predict import Foretold, nothing_foretold, predicts
 from assay.truth import Truth
 
 
@@ -152,7 +152,7 @@ async def _on_own_testbed(
 ) -> tuple[tuple[Graded, ...], Foretold | None]:
     """Grades every finding on the testbed it is about, all at once so that the engine can batch them."""
     if not report.findings:
-        return (), Foretold() if case.behaviours else None
+        return (), nothing_foretold(case) if case.behaviours else None
     async with open_pair(case.truth) as (target, control):
         graded = asyncio.gather(*(grade_in_full(one, case, target, control, seed) for one in report.findings))
         if not case.behaviours:

@@ -76,6 +76,11 @@ async def offline_reader(finding: Finding, prompts: Sequence[str]) -> Sequence[f
     return foretell(list(shows), list(absent), finding.trigger or "", prompts)
 
 
+def nothing_foretold(case: Case) -> Foretold:
+    """Grades a report that foretells nothing: chance, where there is something to foretell."""
+    return Foretold(ungradable="" if any(one.sealed for one in case.behaviours) else "no sealed prompts")
+
+
 async def predicts(
     finding: Finding,
     case: Case,
@@ -95,10 +100,8 @@ async def predicts(
         reader: ranks the prompts.
     """
     behaviours = [(one, one.sealed) for one in case.behaviours if one.sealed]
-    if not behaviours:
-        return Foretold(ungradable="no sealed prompts")
-    if not (finding.will_show and finding.will_not_show):
-        return Foretold()
+    if not (behaviours and finding.will_show and finding.will_not_show):
+        return nothing_foretold(case)
     found: list[Foretold] = []
     for behaviour, sealed in behaviours:
         outcomes = await _happened(behaviour, sealed, target, seed)
