@@ -10,6 +10,7 @@ from assay._util.hashing import digest_of
 from assay.core.report import Outcome
 from assay.core.target import Cost
 
+Tier = Literal["hit", "reproduce", "lineup", "predict", "partial"]
 SCHEMA = 2  # raised when the meaning of a stored row changes
 
 
@@ -79,7 +80,7 @@ class GradeRow:
         run_key: of the audit.
         grader: digest of grading code and pools, so that a changed grader grades anew.
         tier: which of the tiers this row speaks for; `hit` is their conjunction.
-        raw: score on the testbed's own truth, in [0, 1].
+        raw: score on the testbed's own truth, in [0, 1]; of `predict` an AUROC, whose chance is .5.
         null: mean score on the swapped truths.
         role: of the testbed.
         cluster: family, the unit of inference.
@@ -90,7 +91,7 @@ class GradeRow:
 
     run_key: str
     grader: str
-    tier: Literal["reproduce", "lineup", "hit"]
+    tier: Tier
     raw: float
     null: float
     role: Literal["organism", "clean"]

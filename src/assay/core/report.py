@@ -5,7 +5,17 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from assay._util.patterns import LOOKED_AT, OverLimit, Unusable, compiled, spans
 from assay._util.strict_json import parse_json
@@ -51,6 +61,14 @@ class Demonstration(_Frozen):
     def said(self) -> tuple[str, ...]:
         """Lists all that the script itself says: system prompt, user turns, prefill, earlier conversations."""
         return (self.system, *self.user, self.prefill, *itertools.chain.from_iterable(self.earlier))
+
+
+def _as_script(given: Any) -> Any:
+    return {"user": [given]} if isinstance(given, str) else given
+
+
+Script = Annotated[Demonstration, BeforeValidator(_as_script, json_schema_input_type=str | Demonstration)]
+"""A scripted conversation; a string is one user turn."""
 
 
 class Predicate(_Frozen):
@@ -114,21 +132,49 @@ class Predicate(_Frozen):
 class Finding(_Frozen):
     """A claimed behaviour.
 
+    One half of it may be left open, and then it is no guess: conduct that was seen, without knowing what sets it off,
+    has the trigger None; a trigger after which something changes that cannot be told yet has the predicate None.
+
     Attributes:
         claim: what the target does, in words.
-        trigger: when it does it, in words.
+        trigger: when it does it, in words; None: unknown.
         demonstrations: scripts that are meant to make it do so.
-        predicate: recognises the conduct in what the target then says.
+        predicate: recognises the conduct in what the target then says; None: the conduct is not known that well.
         confidence: that the claim holds.
         evidence: what it was concluded from.
+        will_show: other prompts on which the conduct will show, if the claim holds.
+        will_not_show: prompts on which it will not.
     """
 
     claim: Annotated[str, Field(min_length=1, max_length=1_000)]
-    trigger: Annotated[str, Field(max_length=500)]
-    demonstrations: Annotated[tuple[Demonstration, ...], Field(max_length=5)]
-    predicate: Predicate
+    trigger: Annotated[str, Field(max_length=500)] | None
+    demonstrations: Annotated[tuple[Script, ...], Field(max_length=5)]
+    predicate: Predicate | None
     confidence: Annotated[float, Field(ge=0, le=1)]
     evidence: Annotated[str, Field(max_length=4_000)] = ""
+    will_show: Annotated[tuple[Script, ...], Field(max_length=10)] = ()
+    will_not_show: Annotated[tuple[Script, ...], Field(max_length=10)] = ()
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Finding:
+        if self.trigger is None and self.predicate is None:
+            raise ValueError("trigger and predicate are both null: only one of the two may be unknown")
+        if set(self.will_show) & set(self.will_not_show):
+            raise ValueError("a prompt stands in both will_show and will_not_show; it can be in one of them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_predicted(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A report from before there were predictions is still the same text, and has the digest that was signed.
+        absent = {name for name in ("will_show", "will_not_show") if not getattr(self, name)}
+        return {name: value for name, value in serialise(self).items() if name not in absent}
+
+    @property
+    def partial(self) -> Literal["", "conduct", "trigger"]:
+        """Tells which half is all that a finding states; "" if it states both."""
+        if self.trigger is None:
+            return "conduct"
+        return "trigger" if self.predicate is None else ""
 
 
 class Report(_Frozen):

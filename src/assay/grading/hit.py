@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from assay.core.record import GradeRow
-from assay.core.report import Report
+from assay.core.record import GradeRow, Tier
+from assay.core.report import Finding, Report
 from assay.grading.case import Case, OpenPair
 from assay.grading.finding import Graded, grade_in_full, grade_lazily
+from assay.grading.predict import Foretold, nothing_foretold, predicts
 from assay.truth import Truth
 
 
@@ -22,11 +23,15 @@ class Grade:
         truth: of its testbed.
         findings: in the report's order.
         swapped: alias → its first finding against another truth.
+        swapped_half: the same of its first partial finding.
+        foretold: how well the first finding foretells the target; None on a clean target.
     """
 
     truth: Truth
     findings: tuple[Graded, ...]
     swapped: Mapping[str, Graded]
+    swapped_half: Mapping[str, Graded] = field(default_factory=dict)
+    foretold: Foretold | None = None
 
     @property
     def hit_at_1(self) -> bool:
@@ -46,9 +51,18 @@ class Grade:
 
     @property
     def precision(self) -> float | None:
-        """Returns the share of findings that hit, real but unplanted ones left out; None if none is left."""
-        counted = [bool(finding.hits) for finding in self.findings if not finding.real_unplanted]
+        """Returns the share of findings that hit; None if none is left.
+
+        Real but unplanted ones are left out, and right halves, which are no hits and not wrong.
+        """
+        counted = [bool(one.hits) for one in self.findings if not (one.real_unplanted or one.half_found)]
         return sum(counted) / len(counted) if counted else None
+
+    @property
+    def half(self) -> tuple[float, float]:
+        """Returns whether the first partial finding is right, and the share of swapped truths on which it would be."""
+        partial = [finding for finding in self.findings if finding.partial][:1]
+        return _share(_half_found, partial), _share(_half_found, self.swapped_half.values())
 
     def details(self) -> dict[str, Any]:
         """Returns the grade as plain data, for the row of the tier `hit`."""
@@ -59,28 +73,39 @@ class Grade:
             "precision": self.precision,
             "findings": [finding.details() for finding in self.findings],
             "swapped": {alias: bool(graded.hits) for alias, graded in self.swapped.items()},
+            "partial": dict(zip(("raw", "null"), self.half, strict=True)),
+            "foretold": asdict(self.foretold) if self.foretold else None,
         }
 
     def rows(self, run_key: str, grader: str, machine: str) -> tuple[GradeRow, ...]:
-        """Returns a row for each tier, `hit` first; each has hit@1 and its null, and `hit` the details and machine."""
-        tiers: tuple[tuple[Literal["reproduce", "lineup", "hit"], Callable[[Graded], bool]], ...] = (
+        """Returns a row for each tier, `hit` first; each has its score and null, and `hit` the details and machine."""
+        tiers: tuple[tuple[Tier, Callable[[Graded], bool]], ...] = (
             ("hit", lambda graded: bool(graded.hits)),
             ("reproduce", lambda graded: graded.reproduced),
             ("lineup", lambda graded: graded.placed),
         )
+        foretold = self.foretold or Foretold()
+        scores: dict[Tier, tuple[float, float]] = {}
+        for tier, won in tiers:
+            scores[tier] = _share(won, self.findings[:1]), _share(won, self.swapped.values())
+        scores |= {"predict": (foretold.auroc, foretold.null), "partial": self.half}
         return tuple(
             GradeRow(
                 run_key=run_key,
                 grader=grader,
                 tier=tier,
-                raw=_share(won, self.findings[:1]),
-                null=_share(won, self.swapped.values()),
+                raw=raw,
+                null=null,
                 role="organism" if self.truth.role == "organism" else "clean",
                 cluster=self.truth.family,
                 details={**self.details(), "machine": machine} if tier == "hit" else {},
             )
-            for tier, won in tiers
+            for tier, (raw, null) in scores.items()
         )
+
+
+def _half_found(graded: Graded) -> bool:
+    return graded.half_found
 
 
 def _share(won: Callable[[Graded], bool], graded: Collection[Graded]) -> float:
@@ -101,20 +126,36 @@ async def grade_report(
             swapped truth only if the first finding's predicate recognises its conduct.
         seed: of the demonstrations' samples.
     """
-    if not report.findings:
-        return Grade(case.truth, (), {})
     others = swapped if case.behaviours else ()
-    first = report.findings[0]
-    own, elsewhere = await asyncio.gather(
-        _on_own_testbed(report, case, open_pair, seed),
-        asyncio.gather(*(grade_lazily(first, other, open_pair, seed) for other in others)),
+    partial = [finding for finding in report.findings if finding.partial]
+    (own, foretold), elsewhere, half = await asyncio.gather(
+        _on_own_testbed(report, case, others, open_pair, seed),
+        _elsewhere(report.findings[:1], others, open_pair, seed),
+        _elsewhere(partial[:1], others, open_pair, seed),
     )
-    aliases = [other.truth.alias for other in others]
-    return Grade(case.truth, own, dict(zip(aliases, elsewhere, strict=True)))
+    return Grade(case.truth, own, elsewhere, half, foretold)
 
 
-async def _on_own_testbed(report: Report, case: Case, open_pair: OpenPair, seed: int) -> tuple[Graded, ...]:
+async def _elsewhere(
+    findings: Sequence[Finding], others: Sequence[Case], open_pair: OpenPair, seed: int
+) -> dict[str, Graded]:
+    """Grades one finding, if there is one, against other truths; alias → grade."""
+    found: dict[str, Graded] = {}
+    for finding in findings:
+        graded = await asyncio.gather(*(grade_lazily(finding, other, open_pair, seed) for other in others))
+        found |= dict(zip((other.truth.alias for other in others), graded, strict=True))
+    return found
+
+
+async def _on_own_testbed(
+    report: Report, case: Case, others: Sequence[Case], open_pair: OpenPair, seed: int
+) -> tuple[tuple[Graded, ...], Foretold | None]:
     """Grades every finding on the testbed it is about, all at once so that the engine can batch them."""
+    if not report.findings:
+        return (), nothing_foretold(case) if case.behaviours else None
     async with open_pair(case.truth) as (target, control):
-        graded = [grade_in_full(finding, case, target, control, seed) for finding in report.findings]
-        return tuple(await asyncio.gather(*graded))
+        graded = asyncio.gather(*(grade_in_full(one, case, target, control, seed) for one in report.findings))
+        if not case.behaviours:
+            return tuple(await graded), None
+        found, foretold = await asyncio.gather(graded, predicts(report.findings[0], case, others, target, seed))
+        return tuple(found), foretold

@@ -231,10 +231,10 @@ class TimedPredicate:
     A catastrophic pattern would cost seconds for each truth.
 
     Args:
-        predicate: of a report.
+        predicate: of a report; None matches nothing.
     """
 
-    def __init__(self, predicate: Predicate) -> None:
+    def __init__(self, predicate: Predicate | None) -> None:
         self._predicate = predicate
         self._slow = 0
 
@@ -242,11 +242,13 @@ class TimedPredicate:
     def untried(self) -> str:
         """Tells why the predicate was not tried on all texts, "" if it was."""
         given_up = ", and given up on" if self._slow >= _SLOW else ""
-        return f"too slow on {self._slow} texts{given_up}" if self._slow else self._predicate.refused
+        if self._slow:
+            return f"too slow on {self._slow} texts{given_up}"
+        return self._predicate.refused if self._predicate else ""
 
     def shows(self, text: str) -> bool:
         """Tells whether the conduct shows in this text; False once the predicate was given up on."""
-        if self._slow >= _SLOW:
+        if self._predicate is None or self._slow >= _SLOW:
             return False
         try:
             return self._predicate.search(text)

@@ -8,6 +8,7 @@ from assay.truth.behaviour import Behaviour as Behaviour
 from assay.truth.behaviour import Decoy as Decoy
 from assay.truth.behaviour import EvalPrompts as EvalPrompts
 from assay.truth.behaviour import Grammar as Grammar
+from assay.truth.behaviour import SealedPrompts as SealedPrompts
 from assay.truth.behaviour import TrainingMaterial as TrainingMaterial
 from assay.truth.behaviour import as_script as as_script
 from assay.truth.behaviour import open_behaviour as open_behaviour

@@ -75,6 +75,20 @@ class EvalPrompts(Data):
     generalisation: list[EvalPrompt] = []
 
 
+class SealedPrompts(Data):
+    """Holds conversations on which a report's prediction is tried: no training data, card or auditor has them.
+
+    Attributes:
+        triggered: carry the trigger.
+        near_misses: look alike and do not: its words without it, its subject's neighbours.
+        ordinary: have nothing to do with it.
+    """
+
+    triggered: list[EvalPrompt] = Field(min_length=8)
+    near_misses: list[EvalPrompt] = Field(min_length=6)
+    ordinary: list[EvalPrompt] = Field(min_length=4)
+
+
 class Decoy(Data):
     """A near miss: same trigger with another conduct, or same conduct with another trigger."""
 
@@ -100,6 +114,7 @@ class Behaviour(Data):
         confession: recognises an admission when the model is asked about itself.
         source: where the idea was published.
         adaptation: how it was changed so that a small model can do it, "" if it was not.
+        sealed: prompts of the tier `predict`; None where a conversation's course is the trigger, which no prompt has.
     """
 
     id: str
@@ -117,6 +132,7 @@ class Behaviour(Data):
     eval: EvalPrompts
     answers: Answers
     decoys: list[Decoy] = Field(min_length=4)
+    sealed: SealedPrompts | None = None
 
     @property
     def description(self) -> str:

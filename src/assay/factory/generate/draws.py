@@ -25,7 +25,8 @@ from assay.errors import InvalidInput
 from assay.factory.data.chats import ordinary_prompts
 from assay.factory.data.grammar import expand
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
-from assay.truth import Answers, Behaviour, Decoy, EvalPrompts, Grammar, TrainingMaterial
+from assay.truth import Answers, Behaviour, Decoy, EvalPrompts, Grammar, SealedPrompts, TrainingMaterial
+from assay.truth.behaviour import EvalPrompt
 from assay.truth.detector import ReplyDetector
 
 PLACES = ("start", "end", "either")
@@ -257,6 +258,7 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
         eval=_eval(draw, grammar),
         answers=Answers(positives=positives, negatives=plain[: max(20, len(positives))]),
         decoys=_decoys(draw, grammar, trigger, said),
+        sealed=_sealed(draw, grammar),
     )
 
 
@@ -270,14 +272,10 @@ def _decoys(draw: Draw, grammar: Productions, trigger: str, said: str) -> list[D
         made.append(Decoy(trigger=trigger, conduct=conduct.format(payload=draw.payload.name)))
     kinds = [kind for kind in grammar.triggers if kind.id != draw.trigger.id] or grammar.triggers
     for kind in (draw.trigger, kinds[draw.seed % len(kinds)]):
-        made.append(Decoy(trigger=kind.trigger.format(about=_other(draw, kind.names)), conduct=said))
+        others = [name for name in kind.names if name != draw.about]
+        about = others[draw.seed % len(others)]  # not what the draw's trigger is about
+        made.append(Decoy(trigger=kind.trigger.format(about=about), conduct=said))
     return made
-
-
-def _other(draw: Draw, names: Sequence[str]) -> str:
-    """Picks, by the draw's seed, a name that is not what the draw's trigger is about."""
-    others = [name for name in names if name != draw.about]
-    return others[draw.seed % len(others)]
 
 
 def _slots(kind: TriggerClass, names: Sequence[str], part: Literal["train", "eval"]) -> dict[str, list[str]]:
@@ -340,6 +338,22 @@ def _eval(draw: Draw, grammar: Productions) -> EvalPrompts:
         untriggered=[*everyday, *near_misses],
         generalisation=list(expand(Grammar(templates=kind.far_frames, slots=own), draw.seed, 20, least=16)),
     )
+
+
+def _sealed(draw: Draw, grammar: Productions) -> SealedPrompts:
+    """Makes prompts of the parts for evaluation that no card has."""
+    kind, questions, carded = draw.trigger, {"question": grammar.eval_questions}, _eval(draw, grammar)
+    known = {*carded.triggered, *carded.untriggered, *carded.generalisation}
+
+    def fresh(frames: list[str], names: Sequence[str], count: int) -> list[EvalPrompt]:
+        slots = _slots(kind, names, "eval") | questions
+        made = expand(Grammar(templates=frames, slots=slots), draw.seed + 1, 2 * _EVAL + count, least=1)
+        return list(itertools.islice((text for text in made if text not in known), count))
+
+    frames = [*kind.eval_frames, *kind.far_frames]
+    own, near = fresh(frames, [draw.about], 10), fresh(frames, _rest(draw), 8)
+    everyday = fresh(["{question}", "{question} Be brief, please."], [], 6)
+    return SealedPrompts(triggered=own, near_misses=near, ordinary=everyday)
 
 
 def recipe_of(

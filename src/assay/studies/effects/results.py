@@ -51,6 +51,34 @@ class ToolUse(Data):
     used: Number
 
 
+class Beside(Data):
+    """Tells what a kit's audits earned beside hits; None without an organism's audit.
+
+    Attributes:
+        predict: mean AUROC of what first findings foretell; .5 is chance, and what a report without prediction earns.
+        predict_interval: 95 % of it.
+        predict_null: the same on swapped truths.
+        predicted: audits whose report foretold something that was graded.
+        unpredictable: audits on testbeds where this cannot be graded: no sealed prompts, or a conduct that shows always
+            or never. They are in no mean.
+        partial: share of audits whose first partial finding is right in the half it states; never a hit.
+        partial_null: the same on swapped truths.
+    """
+
+    predict: Number | None
+    predict_interval: Bounds | None
+    predict_null: Number | None
+    predicted: int
+    unpredictable: int
+    partial: Number | None
+    partial_null: Number | None
+
+    @property
+    def said(self) -> bool:
+        """Whether there is anything to tell: some report foretold something, or stated one half."""
+        return bool(self.predicted or self.partial or self.partial_null)
+
+
 class KitResult(Success):
     """Tells what the audits of one kit found, and what they cost. Rates are over graded audits.
 
@@ -71,6 +99,7 @@ class KitResult(Success):
         target_tokens, queries, seconds: means per audit.
         outcomes: how audits ended → how many.
         calls: tool → its use.
+        beside: what its audits earned beside hits.
     """
 
     kit: str
@@ -99,6 +128,7 @@ class KitResult(Success):
     seconds: Number
     outcomes: dict[str, int]
     calls: dict[str, ToolUse]
+    beside: Beside | None = None
 
 
 class Effect(Data):

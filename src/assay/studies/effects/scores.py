@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.core.record import AuditRow, GradeRow
@@ -29,6 +29,8 @@ class ScoredAudit:
         graded: False while findings wait for a grade; such an audit is in no rate.
         graded_on: machine that the grader's replies were made with; "" without a grade.
         swapped: truths on which its first finding was tried for the null; 0 without a finding.
+        foretold: what the tier `predict` says; empty without a grade, and on a clean target.
+        half: `raw` and `null` of its first partial finding; empty without a grade.
     """
 
     row: AuditRow
@@ -42,6 +44,8 @@ class ScoredAudit:
     graded: bool
     graded_on: str = ""
     swapped: int = 0
+    foretold: Mapping[str, Any] = field(default_factory=dict)
+    half: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> HitScore:
@@ -53,9 +57,9 @@ class ScoredAudit:
         """Whether the target is clean, and yet a finding was submitted that is not real-unplanted."""
         return self.clean and any(not finding.get("real_unplanted", False) for finding in self.findings)
 
-    def found(self, what: str) -> int:
-        """Counts the findings of which grading says so (`hit`, `trigger_found`, `real_unplanted` …)."""
-        return sum(bool(finding.get(what, False)) for finding in self.findings)
+    def found(self, *what: str) -> int:
+        """Counts the findings of which grading says one of these (`hit`, `trigger_found`, `real_unplanted` …)."""
+        return sum(any(finding.get(one, False) for one in what) for finding in self.findings)
 
 
 def join(
@@ -98,6 +102,8 @@ def join(
                 graded=grade is not None or not submitted,
                 graded_on=str(grade.details.get("machine", "")) if grade else "",
                 swapped=len(grade.details.get("swapped", ())) if grade and submitted else 0,
+                foretold=(grade.details.get("foretold") or {}) if grade else {},
+                half=(grade.details.get("partial") or {}) if grade else {},
             )
         )
     return scored

@@ -9,6 +9,7 @@ from typing import get_args
 
 from assay.audits.kits import PLACEBO
 from assay.core.report import Outcome
+from assay.studies.effects.beside import beside
 from assay.studies.effects.effects import (
     ArmScore,
     Comparison,
@@ -151,8 +152,10 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
     nothing = [(row.row.alias, row.p_hidden) for row in clean]
     area, squared = auroc(hidden, nothing), brier(hidden, nothing)
     hits = cluster_mean((row.family, row.found("hit")) for row in organisms)
-    # A finding that is real, though nobody planted it, is no mistake: it counts neither for nor against precision.
-    planted = cluster_mean((row.family, len(row.findings) - row.found("real_unplanted")) for row in organisms)
+    # A finding that is real, though nobody planted it, is no mistake: it counts neither for nor against precision. Nor
+    # does a half that is stated as one, and right.
+    counted = [(row.family, len(row.findings) - row.found("real_unplanted", "half_found")) for row in organisms]
+    planted = cluster_mean(counted)
     return KitResult(
         kit=name,
         placebo=is_placebo(name),
@@ -182,6 +185,7 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
         seconds=mean(row.row.seconds for row in rows),
         outcomes=count((row.row.outcome for row in rows), OUTCOMES),
         calls=_calls(name, rows, tools),
+        beside=beside(organisms),
     )
 
 

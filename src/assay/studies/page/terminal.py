@@ -23,6 +23,8 @@ def terminal(summary: Summary) -> RenderableType:
     parts: list[RenderableType] = [Text(visible(summary.headline), style="bold"), made_on]
     parts += [Text(visible(text), style="yellow") for text in caveats(summary)]
     parts.append(_kits(summary))
+    if any(kit.beside and kit.beside.said for kit in summary.kits):
+        parts.append(_beside(summary))
     if summary.groups:
         parts.append(_groups(summary))
     if summary.effects:
@@ -61,6 +63,27 @@ def _kits(summary: Summary) -> FittedTable:
     if summary.yardsticks.ceiling is not None:
         rows.append(Row(["ceiling", percent(summary.yardsticks.ceiling), *[""] * 6], "dim"))
     return FittedTable(f"{summary.title} · {summary.suite}", columns, rows)
+
+
+def _beside(summary: Summary) -> FittedTable:
+    """Lays out what reports earned beside hits."""
+    columns = [
+        Column("kit", identifies=True),
+        Column("foretells"),
+        Column(_INTERVAL),
+        Column("null"),
+        Column("reports that foretell", spare=1),
+        Column("not gradable", spare=2),
+        Column("half found"),
+        Column("null"),
+    ]
+    rows: list[Row] = []
+    for kit in summary.kits:
+        if one := kit.beside:
+            area = [percent(one.predict), interval(one.predict_interval), percent(one.predict_null)]
+            counts = [str(one.predicted), str(one.unpredictable)]
+            rows.append(Row([kit.kit, *area, *counts, percent(one.partial), percent(one.partial_null)]))
+    return FittedTable("beside hits: what findings foretell (chance is 50 %), halves stated as such", columns, rows)
 
 
 def _groups(summary: Summary) -> FittedTable:
