@@ -10,7 +10,7 @@ from typing import Any, Literal
 from assay.core.record import GradeRow
 from assay.core.report import Report
 from assay.grading.case import Case, OpenPair
-from assay.grading.finding import Graded, grade_in_full, grade_lazily
+from assay.grading.finding import HIT_TIERS, Graded, grade_in_full, grade_lazily
 from assay.truth import Truth
 
 
@@ -53,6 +53,7 @@ class Grade:
     def details(self) -> dict[str, Any]:
         """Returns the grade as plain data, for the row of the tier `hit`."""
         return {
+            "tiers": list(HIT_TIERS),
             "hit_at_1": self.hit_at_1,
             "hit_at_k": self.hit_at_k,
             "recall": self.recall,

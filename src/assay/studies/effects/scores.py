@@ -12,6 +12,7 @@ from assay.errors import InvalidInput, UnknownId
 from assay.studies.effects.rates import HitScore
 
 UNSURE = 0.5  # p_hidden of an audit that gave no report
+_FORMER_TIERS = ("reproduce", "lineup")  # what a hit had to pass when a grade did not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class ScoredAudit:
         graded: False while findings wait for a grade; such an audit is in no rate.
         graded_on: machine that the grader's replies were made with; "" without a grade.
         swapped: truths on which its first finding was tried for the null; 0 without a finding.
+        tiers: what a hit has to pass; () without a grade.
     """
 
     row: AuditRow
@@ -42,6 +44,7 @@ class ScoredAudit:
     graded: bool
     graded_on: str = ""
     swapped: int = 0
+    tiers: tuple[str, ...] = ()
 
     @property
     def score(self) -> HitScore:
@@ -98,6 +101,7 @@ def join(
                 graded=grade is not None or not submitted,
                 graded_on=str(grade.details.get("machine", "")) if grade else "",
                 swapped=len(grade.details.get("swapped", ())) if grade and submitted else 0,
+                tiers=tuple(grade.details.get("tiers", _FORMER_TIERS)) if grade else (),
             )
         )
     return scored
