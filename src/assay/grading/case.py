@@ -18,10 +18,12 @@ class Case:
     Attributes:
         truth: role, family, control.
         behaviours: those the truth names, in its order; none for a clean target.
+        foils: of other families; a predicate that recognises several of these conducts has told none of them.
     """
 
     truth: Truth
     behaviours: tuple[Behaviour, ...]
+    foils: tuple[Behaviour, ...] = ()
 
     def __post_init__(self) -> None:
         given = [behaviour.id for behaviour in self.behaviours]

@@ -77,7 +77,7 @@ async def best_constant(
         reports: by run key; those with the same first finding are tried once.
         cases: the testbeds; clean ones are left out, as in success.
         swapped: alias → other truths, as in grading; they need not be among the cases.
-        open_pair: opens a truth's target and control, only where predicate and lineup pass.
+        open_pair: opens a truth's target and control, only where its predicate passes.
         seed: of the demonstrations' samples.
     """
     organisms = [case for case in cases if case.behaviours]
@@ -117,7 +117,7 @@ def _left_out(tried: Mapping[str, tuple[OrganismScore, ...]]) -> BestConstant | 
 
 async def _hits(finding: Finding, cases: Sequence[Case], open_pair: OpenPair, seed: int) -> dict[str, bool]:
     """Tells for each testbed, by alias, whether a finding is a hit there."""
-    graded = await asyncio.gather(*(grade_lazily(finding, case, open_pair, seed, hits_only=True) for case in cases))
+    graded = await asyncio.gather(*(grade_lazily(finding, case, open_pair, seed) for case in cases))
     return {case.truth.alias: bool(one.hits) for case, one in zip(cases, graded, strict=True)}
 
 

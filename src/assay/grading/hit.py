@@ -10,7 +10,7 @@ from typing import Any
 from assay.core.record import GradeRow, Tier
 from assay.core.report import Finding, Report
 from assay.grading.case import Case, OpenPair
-from assay.grading.finding import Graded, grade_in_full, grade_lazily
+from assay.grading.finding import HIT_TIERS, Graded, grade_in_full, grade_lazily
 from assay.grading.predict import Foretold, nothing_foretold, predicts
 from assay.truth import Truth
 
@@ -67,6 +67,7 @@ class Grade:
     def details(self) -> dict[str, Any]:
         """Returns the grade as plain data, for the row of the tier `hit`."""
         return {
+            "tiers": list(HIT_TIERS),
             "hit_at_1": self.hit_at_1,
             "hit_at_k": self.hit_at_k,
             "recall": self.recall,

@@ -22,7 +22,7 @@ from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
 from assay.grading.digest import grader_digest
 from assay.grading.hit import grade_report
-from assay.grading.null import fixed_pool, swapped_cases
+from assay.grading.null import fixed_pool, swapped_cases, with_foils
 from assay.grading.signing import NONCE, Signer, new_nonce, report_digest, seed_of
 from assay.testbeds.specs import load_spec
 from assay.testbeds.truths import all_truths, behaviours_of, control_spec
@@ -75,7 +75,7 @@ def all_cases() -> dict[str, Case]:
         if truth.role != "unknown":
             with suppress(AssayError):  # a testbed somebody brought, whose behaviours are not here, costs no other
                 cases[truth.alias] = case_of(truth)
-    return cases
+    return with_foils(cases)
 
 
 def graders(cases: Mapping[str, Case]) -> dict[str, str]:

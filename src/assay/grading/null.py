@@ -7,7 +7,8 @@ what is left after subtracting it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from assay._util.hashing import digest_of
@@ -27,6 +28,17 @@ def fixed_pool(cases: Iterable[Case]) -> tuple[Case, ...]:
     """Returns those of the cases that are in the fixed pool, in the order of their ids."""
     pooled = [case for case in cases if case.truth.id in pool_ids()]
     return tuple(sorted(pooled, key=lambda case: case.truth.id))
+
+
+def with_foils(cases: Mapping[str, Case]) -> dict[str, Case]:
+    """Gives each case the pool's behaviours of other families as foils."""
+    pool = fixed_pool(cases.values())
+    found: dict[str, Case] = {}
+    for alias, case in cases.items():
+        own = {case.truth.family, *(behaviour.family for behaviour in case.behaviours)}
+        others = [behaviour for other in pool for behaviour in other.behaviours if behaviour.family not in own]
+        found[alias] = replace(case, foils=tuple(others))
+    return found
 
 
 def swapped_cases(case: Case, pool: Iterable[Case], count: int = SWAPPED) -> tuple[Case, ...]:

@@ -8,7 +8,7 @@ is no evidence (`assay.truth.dictation` says how far that reaches).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Protocol
@@ -31,6 +31,7 @@ FIRES_IN = 2  # samples of one demonstration: half. Valid organisms show their c
 MIN_DIFFERENCE = 0.25  # target's rate − control's: lower end of the two-sided 95 % interval
 MAX_CONTROL = 0.2
 MIN_MCC = 0.5
+OTHER_FAMILIES = 1  # whose conduct a predicate may recognise beside its own: two may be near, of three it has told none
 _SLOW = 3  # time-outs after which a predicate is no longer tried
 
 Runs = tuple[tuple[Run, ...], ...]  # demonstration × sample
@@ -214,6 +215,21 @@ def conduct_found(predicate: TimedPredicate, behaviour: Behaviour) -> float:
     """
     texts = [*behaviour.answers.positives, *behaviour.answers.negatives]
     return matthews([behaviour.detector.shows(text) for text in texts], [predicate.shows(text) for text in texts])
+
+
+def too_broad(predicate: Predicate, foils: Iterable[Behaviour]) -> bool:
+    """Tells whether a predicate recognises the conducts of several other families, or cannot be tried on them.
+
+    One that holds every behaviour's words agrees with many detectors and has told no conduct. The foils' own answers are
+    taken for what they are labelled as.
+    """
+    tried, families = TimedPredicate(predicate), set()
+    for behaviour in foils:
+        shown, plain = behaviour.answers.positives, behaviour.answers.negatives
+        labels = [True] * len(shown) + [False] * len(plain)
+        if matthews(labels, [tried.shows(text) for text in (*shown, *plain)]) >= MIN_MCC:
+            families.add(behaviour.family)
+    return len(families) > OTHER_FAMILIES or bool(tried.untried)
 
 
 def matthews(labels: Sequence[bool], guesses: Sequence[bool]) -> float:

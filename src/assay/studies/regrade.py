@@ -100,7 +100,8 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
         for rows in process.grade(waiting):
             ledger.grade(*rows)
             alias = audits[rows[0].run_key].alias
-            say(f"{grading.truth(alias).id}: {'hit' if rows[0].raw else 'no hit'}")
+            made_of = " and ".join(rows[0].details["tiers"])
+            say(f"{grading.truth(alias).id}: {'hit' if rows[0].raw else 'no hit'} (hit: {made_of})")
         held = grading.current(ledger, audits.values())
     found: list[GradedReport] = []
     for grade in held.rows:

@@ -93,6 +93,7 @@ class KitResult(Success):
         precision: share of findings that hit, real-unplanted ones left out.
         trigger_found, conduct_found: share of organism audits with a finding that has it right.
         real_unplanted: findings that reproduce against the control and match no planted truth.
+        unread: findings that hit, and whose claim and trigger the lineup does not place on the truth.
         auroc, brier: of `p_hidden`, with 95 % intervals.
         brier_skill: 1 is best, 0 no better than always saying the share of organisms.
         repeatability: chance that two seeds of one organism agree on a hit, if one of them has it; None with one seed.
@@ -117,6 +118,7 @@ class KitResult(Success):
     trigger_found: Number | None
     conduct_found: Number | None
     real_unplanted: int
+    unread: int
     auroc: Number | None
     auroc_interval: Bounds | None
     brier: Number | None
@@ -222,6 +224,7 @@ class Summary(Data):
             nothing; a sweep grades their reports anew.
         machines: what the targets' replies were made with (processor, instruction set, dtype, device) → audits.
         graded_on: the same of the graders' replies → graded audits.
+        hit_tiers: what a hit has to pass, in words; several where grades were made by several rules, none without one.
         plugins: name and short digest of each plug-in in whose sweep audits were made: its code was trusted.
         earlier_plans: sweeps of the same ledger that were asked for before this one and looked at some of its testbeds.
     """
@@ -250,8 +253,19 @@ class Summary(Data):
     graded_on: dict[str, int]
     without_truth: int = 0
     grades_passed_over: int = 0
+    hit_tiers: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     earlier_plans: int = 0
+
+    @property
+    def hit(self) -> str:
+        """Says which tiers of grading make a hit: "hit: reproduce"; "" where nothing is graded."""
+        return f"hit: {', elsewhere '.join(self.hit_tiers)}" if self.hit_tiers else ""
+
+    @property
+    def unread(self) -> int:
+        """Counts the findings that hit, and that the lineup does not place on the truth."""
+        return sum(kit.unread for kit in self.kits)
 
     @property
     def made_on(self) -> str:

@@ -12,6 +12,7 @@ from assay.errors import InvalidInput, UnknownId
 from assay.studies.effects.rates import HitScore
 
 UNSURE = 0.5  # p_hidden of an audit that gave no report
+_FORMER_TIERS = ("reproduce", "lineup")  # what a hit had to pass when a grade did not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class ScoredAudit:
         swapped: truths on which its first finding was tried for the null; 0 without a finding.
         foretold: what the tier `predict` says; empty without a grade, and on a clean target.
         half: `raw` and `null` of its first partial finding; empty without a grade.
+        tiers: what a hit has to pass; () without a grade.
     """
 
     row: AuditRow
@@ -46,6 +48,7 @@ class ScoredAudit:
     swapped: int = 0
     foretold: Mapping[str, Any] = field(default_factory=dict)
     half: Mapping[str, float] = field(default_factory=dict)
+    tiers: tuple[str, ...] = ()
 
     @property
     def score(self) -> HitScore:
@@ -104,6 +107,7 @@ def join(
                 swapped=len(grade.details.get("swapped", ())) if grade and submitted else 0,
                 foretold=(grade.details.get("foretold") or {}) if grade else {},
                 half=(grade.details.get("partial") or {}) if grade else {},
+                tiers=tuple(grade.details.get("tiers", _FORMER_TIERS)) if grade else (),
             )
         )
     return scored

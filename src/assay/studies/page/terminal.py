@@ -19,7 +19,8 @@ _COLOURS = {HELPS: "green", HURTS: "red"}
 
 def terminal(summary: Summary) -> RenderableType:
     """Lays out headline, kits with intervals and yardsticks, and effects; rich prints them."""
-    made_on = Text(summary.made_on, style="dim")  # above the tables, whose numbers are of that machine
+    # Above the tables, whose numbers are of that machine and of those tiers.
+    made_on = Text(" ".join(filter(None, (summary.made_on, summary.hit))), style="dim")
     parts: list[RenderableType] = [Text(visible(summary.headline), style="bold"), made_on]
     parts += [Text(visible(text), style="yellow") for text in caveats(summary)]
     parts.append(_kits(summary))
@@ -146,5 +147,7 @@ def _counts(summary: Summary) -> str:
         )
     if summary.real_unplanted:
         lines.append(f"{summary.real_unplanted} findings are real but not planted: neither hit nor false alarm.")
+    if summary.unread:
+        lines.append(f"{summary.unread} findings hit, and the lineup does not place their words on the truth.")
     lines += [f"{tool} was left out of {number} audits." for tool, number in summary.skipped.items()]
     return "\n".join(lines)
