@@ -8,8 +8,9 @@ often anything is claimed of tools that do nothing, and how often the verdict fi
 printed as found four times in five. Beside each stands the analysis over single audits, to show why it is not used.
 
 Every cell is simulated `--sweeps` times; then the worst cells of each kind `--again` times, with fresh draws, and
-judged by these alone: the worst of many cells is partly bad luck, and fresh draws have none of it. Blocks of sweeps are
-kept under `ASSAY_HOME/bench`: stopped, or out of `--minutes`, the same call goes on. `--quick` is two designs, not kept.
+judged by these alone: the worst of many cells is partly bad luck, and fresh draws have none of it. Blocks of sweeps
+are kept under `ASSAY_HOME/bench`: stopped, or out of `--minutes`, the same call goes on. `--quick` is two designs, and
+keeps nothing.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _badness(kind: Kind, share: float) -> float:
 
 
 def _worst(kept: KeptCells, kind: Kind, designs: Sequence[tuple[int, int]], first: int) -> list[Cell]:
-    """Lists the worst cells by the first blocks alone, so that the choice stays as it is while they are gone on with."""
+    """Lists the worst cells by the first blocks alone, so that the choice stays while they are gone on with."""
     shares: dict[Cell, float] = {}
     for cell in kind.cells(designs):
         tally = kept.tally(kind, cell) - kept.tally(kind, cell, first)
