@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from assay._util.yaml_models import Data
+from assay.studies.effects.funnel import Funnel
 
 
 def _rounded(value: float) -> float:
@@ -194,6 +195,7 @@ class Summary(Data):
         graded_on: the same of the graders' replies → graded audits.
         plugins: name and short digest of each plug-in in whose sweep audits were made: its code was trusted.
         earlier_plans: sweeps of the same ledger that were asked for before this one and looked at some of its testbeds.
+        funnel: where audits of organisms stopped on their way to a hit.
     """
 
     title: str
@@ -222,6 +224,7 @@ class Summary(Data):
     grades_passed_over: int = 0
     plugins: tuple[str, ...] = ()
     earlier_plans: int = 0
+    funnel: Funnel = Funnel()
 
     @property
     def made_on(self) -> str:
