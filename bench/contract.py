@@ -29,14 +29,19 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """The options all benchmarks take."""
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of the options that all benchmarks take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     parser.add_argument("--quick", action="store_true", help="within a minute: fewer and shorter runs, not all claims")
     parser.add_argument("--save", action="store_true", help="keep the result under bench/results")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    return parser.parse_args()
+    return parser
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """The options of a benchmark that takes no others."""
+    return parser(description).parse_args()
 
 
 def machine(threads: int) -> dict[str, Any]:

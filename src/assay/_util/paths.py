@@ -10,7 +10,8 @@ import platformdirs
 from assay.errors import InvalidInput
 
 # In a sweep's folder; who reads a folder in which sweeps were run has to know what is theirs.
-LEDGER, LOGS, SUMMARY, PAGE, BEST_CONSTANT = "ledger.sqlite", "logs", "summary.json", "report.html", "best-constant"
+LEDGER, LOGS, SUMMARY, PAGE = "ledger.sqlite", "logs", "summary.json", "report.html"
+BEST_CONSTANT, EVIDENCE = "best-constant", "evidence.json"
 
 
 def home() -> Path:

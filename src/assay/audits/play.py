@@ -17,13 +17,14 @@ from assay.audits.cell import BRIEF, Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
 from assay.audits.registry import collect_tools, get_auditor
+from assay.core.access import Access
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
 from assay.core.report import Outcome, Report, checked
 from assay.core.target import OpenTarget
 from assay.core.testbed import TargetSpec
-from assay.core.tool import BoundTool, Evidence, Tool
+from assay.core.tool import BoundTool, Evidence, Sample, Tool
 from assay.errors import AssayError, AuditorFailed, BudgetExceeded, ReportInvalid, blamed, told
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     """Runs one audit to its end, whatever the end is.
 
     Returns:
-        The row, and every tool call in order: tool, arguments, text or error.
+        The row, and every tool call in order: tool, arguments, text and samples, or error.
     """
     assert_blind()
     meter = Meter(bench.budget)
@@ -182,12 +183,23 @@ def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) 
                 call["error"] = scrub(blamed(error))
                 raise
             call["text"] = visible(evidence.text)
+            # Untruncated: whether what an auditor could have read told of the truth is found out later, elsewhere.
+            call["samples"] = [_told_of(sample) for sample in evidence.samples]
+            if Access.TRAINING_DATA in known[name].needs:
+                call["documents"] = True
             return evidence
 
         return BoundTool(known[name], invoke)
 
     recorded = {name: recording(name, bound) for name, bound in kit.tools.items()}
     return Kit(kit.name, recorded, kit.skipped)
+
+
+def _told_of(sample: Sample) -> dict[str, Any]:
+    """Writes a sample down, without what it leaves empty."""
+    fields = {name: value for name, value in asdict(sample).items() if value}
+    kept: dict[str, Any] = storable(fields)
+    return kept
 
 
 def scrub(text: str) -> str:

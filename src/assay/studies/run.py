@@ -28,6 +28,7 @@ from assay.studies.events import (
     SweepPlanned,
     Watch,
 )
+from assay.studies.evidence import KeptEvidence
 from assay.studies.ledger import Ledger
 from assay.studies.plan import Plan, make_plan, require_controls
 from assay.studies.processes import AuditProcess, GradingProcess
@@ -81,6 +82,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
         # Sought among those that could be graded: each is tried on every testbed.
         sound = [row for row in ledger.audits(plan.run_keys) if row.run_key not in grading.failed]
         KeptConstant(design.out, plan.id, plan.grading, sound).seek(grading)
+        KeptEvidence(design.out, plan.grading).seek(ledger.audits(plan.run_keys))
         study = collect(
             ledger,
             plan.cells,

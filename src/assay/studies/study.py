@@ -19,6 +19,7 @@ from assay.studies.design import ledger_in
 from assay.studies.effects.results import Summary
 from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
+from assay.studies.evidence import KeptEvidence
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger, StoredPlan
 from assay.studies.output import write_results
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _AUDITS = (
-    *("run_key", "testbed", "alias", "kit", "auditor", "seed", "outcome", "p_hidden", "findings"),
+    *("run_key", "testbed", "alias", "kit", "auditor", "seed", "outcome", "stage", "p_hidden", "findings"),
     *("queries", "tokens", "seconds", "machine", "error", "plugins"),
 )
 _GRADES = ("run_key", "testbed", "alias", "kit", "seed", "role", "family", "tier", "raw", "null", "score")
@@ -62,8 +63,9 @@ class Study:
         """One row an audit: testbed, kit, auditor, seed, outcome, `p_hidden` in [0, 1], number of findings, and cost.
 
         Cost is of target and reference: queries, tokens read and written, seconds of wall time. `machine` is what the
-        replies were made with.
+        replies were made with, `stage` where an audit of an organism stopped on its way to a hit.
         """
+        stages = {audit.run_key: audit.stage for audit in self.summary.funnel.audits}
         records = []
         for row in self.rows:
             report = json.loads(row.report) if row.report else {"p_hidden": None, "findings": []}
@@ -71,6 +73,7 @@ class Study:
                 asdict(row)
                 | {
                     "testbed": self.testbeds.get(row.alias, ""),
+                    "stage": stages.get(row.run_key, ""),
                     "p_hidden": report["p_hidden"],
                     "findings": len(report["findings"]),
                     "queries": row.cost.queries,
@@ -198,6 +201,7 @@ def collect(
         without_truth=len(rows) - len(audits),
         grades_passed_over=len(passed_over | held.passed_over),
         earlier_plans=earlier_plans(ledger, plan, {cell.alias for cell in cells}),
+        evidence=KeptEvidence(out, grading).of(audits),
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}

@@ -6,6 +6,7 @@ what was observed count half (mid-p): with few families the ordinary p is far to
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import fsum
 
@@ -111,6 +112,7 @@ def flip_interval(differences: Sequence[float], level: float) -> Interval:
     return (float(means[index]), float(means[-1 - index]))
 
 
+@functools.lru_cache(maxsize=2)
 def _flips(size: int) -> _Numbers:
     """Lists flip × family, each sign ±1: all there are, or as many as are drawn."""
     if size <= _EXACT_TOGETHER:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln
+from scipy.special import gammaln
 
 from assay._util.proportions import Interval
 
@@ -20,6 +20,8 @@ _Grid = NDArray[np.float64]
 _EDGES: _Grid = np.sin(np.pi / 2 * np.linspace(0.0, 1.0, 801)) ** 2
 _RATES: _Grid = (_EDGES[1:] + _EDGES[:-1]) / 2
 _CORRELATIONS: _Grid = (np.arange(10) + 0.5) / 10
+_PRECISIONS: _Grid = ((1 - _CORRELATIONS) / _CORRELATIONS)[:, None]  # a + b of each beta distribution
+_PRIOR: _Grid = np.log(np.diff(_EDGES)) + 0.5 * np.log(_CORRELATIONS)[:, None]
 
 
 def rate_interval(clusters: Iterable[_Trials]) -> Interval:
@@ -47,12 +49,11 @@ def rate_interval(clusters: Iterable[_Trials]) -> Interval:
 def _interval(counted: tuple[tuple[_Trials, int], ...]) -> Interval:
     happened = sum(hits * number for (hits, _), number in counted)
     missed = sum((trials - hits) * number for (hits, trials), number in counted)
-    likelihood = np.zeros((_CORRELATIONS.size, _RATES.size))
-    precision = ((1 - _CORRELATIONS) / _CORRELATIONS)[:, None]
-    a, b = _RATES * precision, (1 - _RATES) * precision
+    weights = _PRIOR.copy()
     for (hits, trials), number in counted:
-        likelihood += number * (betaln(hits + a, trials - hits + b) - betaln(a, b))
-    weights = likelihood + (np.log(np.diff(_EDGES)) + 0.5 * np.log(_CORRELATIONS)[:, None])
+        # B(hits + a, misses + b) / B(a, b), in parts that other clusters share
+        rising = _rising(hits) + _rising(trials - hits)[:, ::-1]
+        weights += number * (rising - (gammaln(trials + _PRECISIONS) - gammaln(_PRECISIONS)))
     # Where it never happened the first prior puts everything at 0, and where it always did the second at 1.
     from_below = _cumulative(weights - np.log(_RATES)) if happened > 0 else np.ones(_EDGES.size)
     from_above = _cumulative(weights - np.log1p(-_RATES)) if missed > 0 else np.zeros(_EDGES.size)
@@ -61,6 +62,13 @@ def _interval(counted: tuple[tuple[_Trials, int], ...]) -> Interval:
     low = float(np.interp(tail, cumulative, _EDGES)) if happened > 0 else 0.0
     high = float(np.interp(1 - tail, cumulative, _EDGES)) if missed > 0 else 1.0
     return (low, high)
+
+
+@functools.lru_cache(maxsize=128)
+def _rising(count: float) -> _Grid:
+    """Gives log Γ(count + a) − log Γ(a) on the grid of (correlation, rate); of b it is the mirror image."""
+    a = _RATES * _PRECISIONS
+    return np.asarray(gammaln(count + a) - gammaln(a))
 
 
 def _cumulative(log_weights: _Grid) -> _Grid:

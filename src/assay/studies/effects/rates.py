@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import fsum, sqrt
 from statistics import NormalDist
 
+import numpy as np
+
 from assay._util.proportions import Interval, difference_interval
 from assay.studies.effects.intervals import LEVEL, rate_interval
 
@@ -150,10 +152,8 @@ def _groups(values: Clustered) -> Mapping[str, list[float]]:
 
 
 def _above(own: Sequence[float], other: Sequence[float]) -> float:
-    wins = 0.0
-    for p in own:
-        wins += sum(p > q for q in other) + 0.5 * sum(p == q for q in other)
-    return wins / (len(own) * len(other))
+    ours, theirs = np.asarray(own)[:, None], np.asarray(other)
+    return float(np.mean(ours > theirs) + np.mean(ours == theirs) / 2)
 
 
 def _newcombe_area(area: float, organisms: int, clean: int) -> Interval:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from assay._util.yaml_models import Data
+from assay.studies.effects.funnel import Funnel
 
 
 def _rounded(value: float) -> float:
@@ -227,6 +228,7 @@ class Summary(Data):
         hit_tiers: what a hit has to pass, in words; several where grades were made by several rules, none without one.
         plugins: name and short digest of each plug-in in whose sweep audits were made: its code was trusted.
         earlier_plans: sweeps of the same ledger that were asked for before this one and looked at some of its testbeds.
+        funnel: where audits of organisms stopped on their way to a hit.
     """
 
     title: str
@@ -256,6 +258,7 @@ class Summary(Data):
     hit_tiers: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     earlier_plans: int = 0
+    funnel: Funnel = Funnel()
 
     @property
     def hit(self) -> str:

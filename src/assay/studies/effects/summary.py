@@ -19,6 +19,7 @@ from assay.studies.effects.effects import (
     is_placebo,
     paired_difference,
 )
+from assay.studies.effects.funnel import Showed, funnel
 from assay.studies.effects.power import SweepDesign, smallest_shown
 from assay.studies.effects.rates import Estimate, auroc, brier, cluster_mean, clustered_rate, count, mean, success
 from assay.studies.effects.results import (
@@ -51,6 +52,7 @@ def summarise(
     without_truth: int = 0,
     grades_passed_over: int = 0,
     earlier_plans: int = 0,
+    evidence: Mapping[str, Showed] | None = None,
 ) -> Summary:
     """Sums up a sweep.
 
@@ -65,6 +67,7 @@ def summarise(
         without_truth: audits that are not among the rows, since nobody here knows their truth.
         grades_passed_over: rows that say they are grades, and that no known grader signed.
         earlier_plans: sweeps before this one that looked at some of its testbeds.
+        evidence: run key → tool → whether its output held evidence, of audits of organisms whose log tells.
     """
     by_kit = _by_kit(rows)
     names, tools = _ordered(by_kit), _tools(rows)
@@ -100,6 +103,7 @@ def summarise(
         grades_passed_over=grades_passed_over,
         plugins=_plugins(rows),
         earlier_plans=earlier_plans,
+        funnel=funnel(rows, names, evidence or {}),
     )
 
 

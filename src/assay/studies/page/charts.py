@@ -13,6 +13,11 @@ Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 BLUE, ORANGE, GREY = "#3b7dd8", "#d9822b", "#8b94a3"
 _ROW = 24  # pixels per row of a heatmap or forest plot
 _LABELS = 220  # pixels for a testbed's name
+_ENDED = (BLUE, "#9db9dd", "#c7a6d8", "#e0c36a", ORANGE, "#c8454b")
+_STAGES = (
+    *("#c8454b", ORANGE, "#e0c36a", "#c7a6d8", "#9d8fd0", "#9db9dd", "#6f9fe0", BLUE),  # the nearer to a hit the bluer
+    *("#5b6675", GREY, "#c9ced6"),  # of which nothing is told
+)
 
 
 def charts(summary: Summary) -> dict[str, dict[str, Any]]:
@@ -23,6 +28,7 @@ def charts(summary: Summary) -> dict[str, dict[str, Any]]:
         "clean": heatmap(summary, "clean"),
         "alarms": against_alarms(summary),
         "cost": against_cost(summary),
+        "funnel": stages(summary),
         "outcomes": outcomes(summary),
     }
     specifications: dict[str, dict[str, Any]] = {}
@@ -203,29 +209,46 @@ def _frontier(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def outcomes(summary: Summary) -> Drawn | None:
     """Draws how the audits of each kit ended."""
-    names = list(summary.outcomes)
+    return _stacked("outcome", {kit.kit: kit.outcomes for kit in summary.kits}, _ENDED)
+
+
+def stages(summary: Summary) -> Drawn | None:
+    """Draws where the audits of organisms stopped on their way to a hit, kit by kit."""
+    return _stacked("stage", {kit.kit: kit.stages for kit in summary.funnel.kits}, _STAGES)
+
+
+def _stacked(what: str, counts: Mapping[str, Mapping[Any, int]], colours: Sequence[str]) -> Drawn | None:
+    """Draws a bar for each kit, of parts in their order; a legend names those that occur.
+
+    Args:
+        what: a part is.
+        counts: kit → part → audits.
+        colours: of the parts.
+    """
     rows: list[dict[str, Any]] = []
-    for kit in summary.kits:
-        ended = {outcome: number for outcome, number in kit.outcomes.items() if number}
-        for outcome, number in ended.items():
-            rows.append({"kit": kit.kit, "outcome": outcome, "order": names.index(outcome), "audits": number})
+    for kit, parts in counts.items():
+        for order, (name, number) in enumerate(parts.items()):
+            if number:
+                rows.append({"kit": kit, what: name, "order": order, "audits": number})
     if not rows:
         return None
-    colours = [BLUE, "#9db9dd", "#c7a6d8", "#e0c36a", ORANGE, "#c8454b"]
+    names = list(next(iter(counts.values())))
+    shown = [name for name in names if any(row[what] == name for row in rows)]
+    used = [colours[names.index(name)] for name in shown]
     chart: alt.Chart = (
         alt.Chart(_data(rows))
         .mark_bar(cornerRadius=2)
         .encode(
             x=alt.X("audits:Q", title="audits", stack=True),
-            y=alt.Y("kit:N", sort=[kit.kit for kit in summary.kits], title=None),
+            y=alt.Y("kit:N", sort=list(counts), title=None),
             color=alt.Color(
-                "outcome:N",
-                scale=alt.Scale(domain=names, range=colours),
-                legend=alt.Legend(title=None, orient="top", columns=6),
+                f"{what}:N",
+                scale=alt.Scale(domain=shown, range=used),
+                legend=alt.Legend(title=None, orient="top", columns=4, labelLimit=240),
             ),
             order=alt.Order("order:Q"),
-            tooltip=["kit:N", "outcome:N", "audits:Q"],
+            tooltip=["kit:N", f"{what}:N", "audits:Q"],
         )
-        .properties(width="container", height=_ROW * len(summary.kits))
+        .properties(width="container", height=_ROW * len(counts))
     )
     return chart

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from assay.studies.effects.funnel import stages_that_occur
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import points, smallest_effect, whole
 from assay.studies.page.caveats import caveats
@@ -42,6 +43,7 @@ def page(summary: Summary) -> str:
         s=summary,
         caveats=caveats(summary),
         drawn=drawn,
+        stages=stages_that_occur(summary.funnel),
         smallest_effect=smallest_effect(summary),
         specifications=_inline(drawn),
         bundle=_bundle() if drawn else "",

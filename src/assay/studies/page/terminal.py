@@ -7,6 +7,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from assay._util.visible import visible
+from assay.studies.effects.effects import is_placebo
+from assay.studies.effects.funnel import STAGES, Stage, stages_that_occur
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points, smallest_effect
 from assay.studies.page.caveats import caveats
@@ -14,6 +16,15 @@ from assay.studies.page.html import interval, p_value, percent
 from assay.studies.page.tables import Column, FittedTable, Row
 
 _INTERVAL = "95\N{NO-BREAK SPACE}%"
+_SHORT: dict[Stage, str] = {  # stages as headings; those that are not here are short enough
+    "tool not called": "not called",
+    "evidence not in its output": "not shown",
+    "seen and not used": "not used",
+    "wrong hypothesis": "wrong",
+    "right and not reproduced": "not reproduced",
+    "reproduced and not read": "not read",
+    "right and not first": "not first",
+}
 _COLOURS = {HELPS: "green", HURTS: "red"}
 
 
@@ -30,6 +41,8 @@ def terminal(summary: Summary) -> RenderableType:
         parts.append(_groups(summary))
     if summary.effects:
         parts.append(_effects(summary))
+    if summary.funnel.kits:
+        parts.append(_funnel(summary))
     parts.append(Text(visible(_counts(summary)), style="dim"))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
 
@@ -129,6 +142,19 @@ def _effects(summary: Summary) -> FittedTable:
         ]
         rows.append(Row(cells, _COLOURS.get(effect.verdict, "")))
     return FittedTable("what a tool adds (points; family-clustered)", columns, rows)
+
+
+def _funnel(summary: Summary) -> FittedTable:
+    """Lays out where audits of organisms stopped, kit by kit."""
+    occurring = stages_that_occur(summary.funnel)
+    columns = [Column("kit", identifies=True)]
+    # The first stages are the last to go: they tell of the tool, the others of the report and of grading.
+    columns += [Column(_SHORT.get(stage, stage), spare=1 + STAGES.index(stage)) for stage in occurring]
+    rows: list[Row] = []
+    for kit in summary.funnel.kits:
+        cells = [kit.kit, *(str(kit.stages[stage]) for stage in occurring)]
+        rows.append(Row(cells, "dim" if is_placebo(kit.kit) else ""))
+    return FittedTable("where audits of organisms stopped", columns, rows)
 
 
 def _counts(summary: Summary) -> str:
