@@ -90,7 +90,7 @@ class GradeRow:
 
     run_key: str
     grader: str
-    tier: Literal["reproduce", "lineup", "hit"]
+    tier: Literal["reproduce", "lineup", "judge", "hit"]
     raw: float
     null: float
     role: Literal["organism", "clean"]
