@@ -18,7 +18,7 @@ from aspects import accepts
 from contract import finish, options, say
 from labelled import Half, labelled
 
-from assay._util.proportions import wilson
+from assay._util.proportions import clustered_wilson
 from assay.grading.lineup import place
 
 # Kinds of claims that share a bar: id → kinds, whether it is a floor, the bar in per cent.
@@ -56,22 +56,8 @@ def rate(verdicts: Sequence[tuple[str, bool]]) -> dict[str, Any]:
     """Gives the share accepted, in per cent, with its interval."""
     n = len(verdicts)
     share = sum(accepted for _, accepted in verdicts) / n
-    effective = n / design_effect(verdicts, share)
-    low, high = wilson(share * effective, effective)
+    low, high = clustered_wilson(verdicts)
     return {"value": round(100 * share, 1), "low": round(100 * low, 1), "high": round(100 * high, 1), "n": n}
-
-
-def design_effect(verdicts: Sequence[tuple[str, bool]], share: float) -> float:
-    """Gives how much larger the rate's variance is than that of as many independent claims (Rao and Scott 1992)."""
-    if share in (0, 1):
-        return 1.0
-    families: dict[str, list[bool]] = defaultdict(list)
-    for family, accepted in verdicts:
-        families[family].append(accepted)
-    n, count = len(verdicts), len(families)
-    residuals = sum((sum(one) - share * len(one)) ** 2 for one in families.values())
-    variance = count / (count - 1) * residuals / n**2
-    return max(1.0, variance / (share * (1 - share) / n))
 
 
 def claims_of(half: Half, ours: Verdicts, peer: Verdicts) -> list[dict[str, Any]]:

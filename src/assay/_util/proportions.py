@@ -1,7 +1,9 @@
-"""Intervals of rates and of differences of rates, where trials are independent."""
+"""Intervals of rates and of differences of rates, where trials are independent, or alike within clusters."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
 
@@ -42,3 +44,34 @@ def difference_interval(first: float, bounds: Interval, second: float, others: I
         difference - sqrt((first - low1) ** 2 + (high2 - second) ** 2),
         difference + sqrt((high1 - first) ** 2 + (second - low2) ** 2),
     )
+
+
+def clustered_wilson(outcomes: Sequence[tuple[str, bool]], level: float = 0.95) -> Interval:
+    """Bounds a rate whose trials are alike within clusters: Wilson's interval at the effective number of trials.
+
+    Args:
+        outcomes: (cluster, whether it happened) of each trial.
+        level: confidence level.
+    """
+    n = len(outcomes)
+    happened = sum(one for _, one in outcomes)
+    effective = n / design_effect(outcomes)
+    return wilson(happened / max(1, n) * effective, effective, level)
+
+
+def design_effect(outcomes: Sequence[tuple[str, bool]]) -> float:
+    """Returns how much larger a rate's variance is than that of as many independent trials (Rao and Scott 1992).
+
+    Args:
+        outcomes: (cluster, whether it happened) of each trial.
+    """
+    clusters: dict[str, list[bool]] = defaultdict(list)
+    for cluster, happened in outcomes:
+        clusters[cluster].append(happened)
+    n, count = len(outcomes), len(clusters)
+    share = sum(one for _, one in outcomes) / max(1, n)
+    if share in (0, 1) or count < 2:
+        return 1.0
+    residuals = sum((sum(one) - share * len(one)) ** 2 for one in clusters.values())
+    variance = count / (count - 1) * residuals / n**2
+    return max(1.0, variance / (share * (1 - share) / n))

@@ -12,6 +12,7 @@ import typer
 
 from assay.cli.auditors import auditors
 from assay.cli.audits import audits
+from assay.cli.judge import judge
 from assay.cli.organisms import organisms
 from assay.cli.show import say, speak_plainly
 from assay.cli.suites import suites
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(audits)
 app.add_typer(auditors, name="auditors")
+app.add_typer(judge, name="judge")
 app.add_typer(organisms, name="organisms")
 app.add_typer(testbeds, name="testbeds")
 app.add_typer(suites, name="suites")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.show import AuditorName, EngineWords, Json, Out, PluginFiles, Testbed, console, say, show, tell
+from assay.cli.show import AuditorName, EngineWords, Json, Judges, Out, PluginFiles, Testbed, console, say, show, tell
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
@@ -170,6 +170,7 @@ def grade(
     check: Annotated[
         bool, typer.Option("--check", help="Grade a ledger's grades again on their nonces; say where they differ.")
     ] = False,
+    judge: Judges = None,
     engine: EngineWords = "",
     as_json: Json = False,
 ) -> None:
@@ -185,16 +186,17 @@ def grade(
     from assay.studies import api
     from assay.studies.page.caveats import trusted
 
-    if check and reports:
-        raise InvalidInput("--check compares the grades of a ledger: give its --out, and no --reports.")
+    if check and (reports or judge):
+        raise InvalidInput("--check compares the grades of a ledger: give its --out, and no --reports or --judge.")
     if check:
         checked = api.check_grades(out, engine=engine, say=say)
         show([asdict(one) for one in checked], as_json, ("testbed", "kit", "hit", "again", "same"))
         raise typer.Exit(0 if all(one.same for one in checked) else 1)
     # --out has a default, so it is --reports that decides.
     source: dict[str, Path] = {"reports": reports} if reports else {"out": out}
-    found = api.grade(**source, engine=engine, say=say)
-    show([asdict(one) for one in found], as_json, ("testbed", "kit", "hit", "null", "findings"))
+    found = api.grade(**source, judges=judge or (), engine=engine, say=say)
+    columns = ("testbed", "kit", "hit", "null", "findings", *(["judged"] if judge else []))
+    show([asdict(one) | {"judged": one.judged} for one in found], as_json, columns)
     if plugins := {plugin for one in found for plugin in one.plugins}:
         say(trusted(sorted(plugins)))
     if not as_json:
@@ -212,16 +214,19 @@ def grade(
 def report(
     out: Out = Path("runs"),
     plan: Annotated[str, typer.Option(help="Id of a sweep of the same ledger; the one last run if not given.")] = "",
+    judge: Judges = None,
     as_json: Json = False,
 ) -> None:
     """Write summary and page of a sweep anew from its ledger: of the one last run, or of an earlier one.
+
+    With --judge what validated judges accept is a part of every hit; assay grade --judge has to come before.
 
     Example: assay report --out demo
     """
     from assay.studies import api
     from assay.studies.study import other_sweeps
 
-    study = api.load_study(out, plan=plan)
+    study = api.load_study(out, plan=plan, judges=judge or ())
     study.page()
     _show(study, as_json)
     say(f"this is sweep {study.plan}")

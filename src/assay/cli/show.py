@@ -45,6 +45,12 @@ EngineWords = Annotated[
         "--engine", help="NAME[:ARGUMENTS] that serves all targets, vllm:http://127.0.0.1:8000 say; else by their base."
     ),
 ]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge", help="PROVIDER/MODEL of Inspect's that reads findings; repeatable: more than half must accept."
+    ),
+]
 SuiteFolder = Annotated[
     Path | None,
     typer.Option("--suite", help="Folder of the suite to write to; one of your own under ASSAY_HOME if not given."),

@@ -10,7 +10,7 @@ from assay._util.hashing import digest_of
 from assay.core.report import Outcome
 from assay.core.target import Cost
 
-Tier = Literal["hit", "reproduce", "lineup", "predict", "partial"]
+Tier = Literal["hit", "reproduce", "lineup", "judge", "predict", "partial"]
 SCHEMA = 2  # raised when the meaning of a stored row changes
 
 

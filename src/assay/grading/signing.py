@@ -8,7 +8,7 @@ Whoever reads grades needs no other.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
@@ -93,6 +93,10 @@ class Signer:
         """Signs a best constant."""
         return replace(found, signature=self._sign(_constant_statement(found)))
 
+    def validation(self, said: Mapping[str, Any]) -> str:
+        """Returns the signature of what a validation of judges says."""
+        return self._sign(_validation_statement(said))
+
     def _sign(self, statement: bytes) -> str:
         return self._key.sign(statement).signature.hex()
 
@@ -127,6 +131,10 @@ class KnownGraders:
     def made_constant(self, found: SignedConstant) -> bool:
         """Tells whether one of them signed this best constant."""
         return self._signed(_constant_statement(found), found.signature)
+
+    def made_validation(self, said: Mapping[str, Any], signature: str) -> bool:
+        """Tells whether one of them signed what a validation of judges says."""
+        return self._signed(_validation_statement(said), signature)
 
     def _signed(self, statement: bytes, signature: Any) -> bool:
         try:
@@ -167,6 +175,10 @@ def _constant_statement(found: SignedConstant) -> bytes:
     said = asdict(found)
     del said["signature"]
     return _statement("assay best-constant 1", said)
+
+
+def _validation_statement(said: Mapping[str, Any]) -> bytes:
+    return _statement("assay judge validation 1", dict(said))
 
 
 def _statement(*parts: Any) -> bytes:

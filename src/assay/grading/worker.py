@@ -10,20 +10,33 @@ from assay._util.job_server import JobServer
 from assay.engine.cache import grading_replies
 from assay.engine.targets import EnginePool
 from assay.grading.jobs import GradeJob, grade_job
+from assay.grading.judge.jobs import JudgeJob, judge_job
+from assay.grading.judge.panel import open_panel
+from assay.grading.judge.validation import ValidateJob, validate_job
 from assay.grading.signing import Signer
 
 
 def main() -> None:
-    """Do the jobs that come, and send grades (event `grade`) and the best constant report (`constant`)."""
+    """Do the jobs that come; send grades (event `grade`), a best constant (`constant`), a `validation`."""
     server = JobServer()
     with EnginePool(lambda text: server.tell("say", text), grading_replies()) as engines:
 
-        async def grade(data: Any) -> None:
-            job = GradeJob.model_validate(data)
-            targets = engines.chosen(job.engine)
-            await grade_job(job, targets.open, targets.machine, server.tell, Signer.here())
+        async def answer(data: Any) -> None:
+            if data["asked"] == "validate":
+                validation = ValidateJob.model_validate(data)
+                async with open_panel(validation.judges) as panel:
+                    await validate_job(validation, panel, server.tell, Signer.here())
+            elif data["asked"] == "judge":
+                judging = JudgeJob.model_validate(data)
+                targets = engines.chosen(judging.engine)
+                async with open_panel(judging.judges) as panel:
+                    await judge_job(judging, panel, targets.open, targets.machine, server.tell, Signer.here())
+            else:
+                job = GradeJob.model_validate(data)
+                targets = engines.chosen(job.engine)
+                await grade_job(job, targets.open, targets.machine, server.tell, Signer.here())
 
-        server.run(grade)
+        server.run(answer)
 
 
 if __name__ == "__main__":

@@ -170,6 +170,7 @@ def grade(
     reports: Path | str | Sequence[tuple[str, Report]] | None = None,
     *,
     out: Path | str | None = None,
+    judges: Sequence[str] = (),
     engine: str = "",
     say: Say | None = None,
 ) -> list[GradedReport]:
@@ -179,6 +180,8 @@ def grade(
         reports: made by any harness: a file of JSON lines `{"testbed": id or alias, "report": {…}}`, or pairs of a
             testbed's id or alias and a `Report`. Their grades are kept nowhere.
         out: folder of a sweep instead, whose reports are graded as far as the present grader has not; grades are kept.
+        judges: names by which Inspect asks language models, which read each finding as well; more than half must accept
+            it. With them a report on a testbed whose truth is a text alone is graded, too.
         engine: as in `sweep`.
         say: told of long steps.
 
@@ -196,10 +199,10 @@ def grade(
         raise InvalidInput("assay.grade wants either reports or the out of a sweep.")
     told = say or _silence
     if out is not None:
-        return grade_ledger(Path(out), told, engine)
+        return grade_ledger(Path(out), told, engine, judges)
     if isinstance(reports, str | Path):
-        return grade_file(Path(reports), told, engine)
-    return grade_reports(list(reports or ()), told, engine)
+        return grade_file(Path(reports), told, engine, judges)
+    return grade_reports(list(reports or ()), told, engine, judges)
 
 
 def check_grades(out: Path | str, *, engine: str = "", say: Say | None = None) -> list[CheckedGrade]:

@@ -90,7 +90,7 @@ class Grading:
         Raises:
             InvalidInput: a public key of a grader is broken.
         """
-        about = {row.run_key: (row.alias, _digest(row)) for row in audits}
+        about = {row.run_key: (row.alias, report_digest_of(row)) for row in audits}
         known = KnownGraders.here()
         held: list[GradeRow] = []
         passed_over: set[tuple[str, str]] = set()
@@ -109,7 +109,7 @@ class Grading:
         """Reads the reports of those audits that gave one and can be graded."""
         found: list[Submitted] = []
         for row in audits:
-            report = _report(row)
+            report = report_of(row)
             if report is not None and row.alias in self.cases:
                 found.append(Submitted(run_key=row.run_key, alias=row.alias, report=report))
         return found
@@ -128,7 +128,7 @@ class Grading:
         return [one.model_copy(update={"nonce": nonces.get(one.run_key, "")}) for one in waiting]
 
 
-def _report(row: AuditRow) -> Report | None:
+def report_of(row: AuditRow) -> Report | None:
     """Reads an audit's report; None where it gave none, or where what it gave was broken since."""
     try:
         return parse_report(row.report) if row.report else None
@@ -136,9 +136,9 @@ def _report(row: AuditRow) -> Report | None:
         return None
 
 
-def _digest(row: AuditRow) -> str:
+def report_digest_of(row: AuditRow) -> str:
     """Digests an audit's report as a grade is signed for; "" where there is none that can be read."""
-    report = _report(row)
+    report = report_of(row)
     return report_digest(report) if report else ""
 
 

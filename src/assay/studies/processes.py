@@ -19,6 +19,8 @@ from assay.core.record import AuditRow, GradeRow, audit_row
 from assay.errors import AssayError
 from assay.grading.constant import SignedConstant, read_constant
 from assay.grading.jobs import GradeJob, Submitted
+from assay.grading.judge.jobs import JudgeJob
+from assay.grading.judge.validation import ValidateJob, Validation
 from assay.studies.rooms import Room
 
 _TAIL = 1_500  # characters of a dead process's log that are shown
@@ -188,7 +190,27 @@ class GradingProcess(WorkerProcess):
 
         One that cannot be graded is among `failed` then, and the others are graded all the same.
         """
-        for data in self.run(GradeJob(asked="grades", reports=list(reports), engine=self._engine)) if reports else ():
+        if reports:
+            yield from self._graded(GradeJob(asked="grades", reports=list(reports), engine=self._engine))
+
+    def judge(self, reports: Sequence[Submitted], judges: Sequence[str]) -> Iterator[tuple[GradeRow, ...]]:
+        """Has a panel of judges grade reports; yields as `grade` does, of each the one row of the tier `judge`.
+
+        Args:
+            reports: of testbeds whose truth is known, a text alone among them.
+            judges: names of the panel's models.
+        """
+        if reports:
+            yield from self._graded(JudgeJob(reports=list(reports), judges=list(judges), engine=self._engine))
+
+    def validate(self, job: ValidateJob) -> Validation:
+        """Has a panel of judges read labelled claims, and the record of it signed. Raises as `run`."""
+        [data] = self.run(job)
+        return Validation.model_validate(data)
+
+    def _graded(self, job: GradeJob | JudgeJob) -> Iterator[tuple[GradeRow, ...]]:
+        """Hands over a job and yields each report's rows."""
+        for data in self.run(job):
             if isinstance(data, dict):
                 self.failed[data["run_key"]] = data["why"]
             else:

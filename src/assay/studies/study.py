@@ -21,6 +21,7 @@ from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
 from assay.studies.evidence import KeptEvidence
 from assay.studies.grades import Grading
+from assay.studies.judging import Judging
 from assay.studies.ledger import Ledger, StoredPlan
 from assay.studies.output import write_results
 from assay.truth import Truth
@@ -170,6 +171,7 @@ def collect(
     auditor: str,
     seconds: float,
     passed_over: AbstractSet[tuple[str, str]] = frozenset(),
+    judges: Sequence[str] = (),
 ) -> Study:
     """Sums up the audits of some cells and their grades.
 
@@ -182,20 +184,32 @@ def collect(
         auditor: its title.
         seconds: wall time of the sweep.
         passed_over: (run key, tier) of grades that nobody known had signed, and that were made anew since.
+        judges: names of a validated panel's models, whose grades are a part of every hit; then testbeds whose truth is
+            a text alone are in the rates, too.
+
+    Raises:
+        InvalidInput: the panel may not be a part of a hit.
     """
     rows = ledger.audits(cell.run_key for cell in cells)
     # Testbeds whose truth is not known here are no failure: their audits are kept, counted and left out of every rate.
-    audits = [row for row in rows if row.alias in grading.cases]
-    held = grading.current(ledger, audits)
     truths = {alias: case.truth for alias, case in grading.cases.items()}
+    families = dict(grading.families)
+    judging = Judging.now(judges, grading) if judges else None
+    if judging:
+        truths |= judging.alone
+        families |= {alias: truth.family for alias, truth in judging.alone.items()}
+    audits = [row for row in rows if row.alias in truths]
+    held = grading.current(ledger, audits)
+    grades = tuple(judging.hits(ledger, audits, held.rows)) if judging else held.rows
     roles = {alias: truth.role for alias, truth in truths.items()}
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
-        join(audits, held.rows, roles, grading.families),
+        join(audits, grades, roles, families),
         auditor=auditor,
         suite=", ".join(sorted(suites)) or "none",
         seconds=round(seconds, 1),
-        best_constant=KeptConstant(out, plan, grading, rows).success(),
+        # sought by the other tiers alone: beside hits that a panel has read it would be no yardstick
+        best_constant=None if judging else KeptConstant(out, plan, grading, rows).success(),
         ceilings=_ceilings(truths),
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
@@ -205,7 +219,7 @@ def collect(
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}
-    return Study(out, plan, summary, tuple(rows), held.rows, testbeds)
+    return Study(out, plan, summary, tuple(rows), grades, testbeds)
 
 
 def earlier_plans(ledger: Ledger, plan: str, aliases: Container[str]) -> int:
@@ -234,15 +248,17 @@ def _ceilings(truths: Mapping[str, Truth]) -> dict[str, float]:
     return measured
 
 
-def load_study(folder: Path | str, *, plan: str = "") -> Study:
+def load_study(folder: Path | str, *, plan: str = "", judges: Sequence[str] = ()) -> Study:
     """Sums up a sweep of a folder, from the audits and grades that are in its ledger. Nothing is run or written.
 
     Args:
         folder: the `out` of a sweep.
         plan: id of one of the folder's sweeps; the one last run by default.
+        judges: names of a panel's models that `assay.grade` had grade this ledger; what they accept is then a part of
+            every hit. It has to be validated (`assay judge validate`).
 
     Raises:
-        InvalidInput: no ledger there, a damaged one, or one without a sweep.
+        InvalidInput: no ledger there, a damaged one, or one without a sweep; or judges that are not validated.
         UnknownId: the ledger has no sweep of that id; names those it has.
 
     Example:
@@ -261,6 +277,7 @@ def load_study(folder: Path | str, *, plan: str = "") -> Study:
             auditor=stored.auditor,
             # The ledger does not know how long the sweep took; audits ran side by side, so this is no less than that.
             seconds=sum(row.seconds for row in rows),
+            judges=judges,
         )
 
 

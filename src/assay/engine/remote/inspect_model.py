@@ -42,7 +42,7 @@ from assay.engine.remote.target import RemoteTarget, remote_seed, share_out, wit
 from assay.errors import BackendFailed, InvalidInput, TooLong
 
 _CHARACTERS = 4  # of English a token, in most vocabularies
-_TURN = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
+TURN = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
 _logger = logging.getLogger(__name__)
 
 
@@ -81,7 +81,7 @@ class InspectTarget(RemoteTarget):
             TooLong: more than the model takes.
         """
         sampling = sampling.but(**options)
-        turns = [_TURN[turn.role](content=turn.content) for turn in without_empty_prefill(as_messages(messages))]
+        turns = [TURN[turn.role](content=turn.content) for turn in without_empty_prefill(as_messages(messages))]
 
         async def ask(sample: int, count: int) -> Replies:
             config = GenerateConfig(
