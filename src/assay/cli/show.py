@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay._util.visible import visible, visible_json
+from assay.core.answer import Game
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +46,7 @@ EngineWords = Annotated[
         "--engine", help="NAME[:ARGUMENTS] that serves all targets, vllm:http://127.0.0.1:8000 say; else by their base."
     ),
 ]
+GameName = Annotated[Game, typer.Option("--game", help="What the auditor is asked.")]
 SuiteFolder = Annotated[
     Path | None,
     typer.Option("--suite", help="Folder of the suite to write to; one of your own under ASSAY_HOME if not given."),

@@ -12,8 +12,8 @@ from assay._util.progress import Say
 from assay._util.strict_json import parse_json
 from assay._util.text_files import read_text
 from assay._util.yaml_models import Data, as_model
+from assay.core.answer import GameAnswer, checked, make_answer
 from assay.core.record import GradeRow
-from assay.core.report import Report, checked, make_report
 from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.jobs import Submitted
 from assay.studies.design import logs_in
@@ -66,7 +66,7 @@ class _Given:
     """A report as it was handed over: the testbed's name, and the report or why there is none."""
 
     testbed: str
-    report: Report | None
+    report: GameAnswer | None
     error: str = ""
 
 
@@ -114,7 +114,7 @@ def grade_ledger(out: Path, say: Say, engine: str = "") -> list[GradedReport]:
     return found
 
 
-def grade_reports(reports: Sequence[tuple[str, Report]], say: Say, engine: str = "") -> list[GradedReport]:
+def grade_reports(reports: Sequence[tuple[str, GameAnswer]], say: Say, engine: str = "") -> list[GradedReport]:
     """Grades reports made by another harness; nothing is kept.
 
     Args:
@@ -156,7 +156,7 @@ def _read_line(line: str, path: Path, number: int) -> _Given:
         _gradable(item.testbed)
     except AssayError as error:
         raise InvalidInput(f"{where}: {error}") from None
-    return _Given(item.testbed, make_report(item.report, f"{where}: report"))
+    return _Given(item.testbed, make_answer(item.report, f"{where}: report"))
 
 
 def _gradable(name: str) -> Truth:

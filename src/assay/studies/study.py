@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.audits.cell import Cell
+from assay.core.answer import claims
 from assay.core.record import AuditRow, GradeRow
 from assay.errors import InvalidInput
 from assay.grading.ceiling import pass_probability
@@ -66,13 +67,13 @@ class Study:
         """
         records = []
         for row in self.rows:
-            report = json.loads(row.report) if row.report else {"p_hidden": None, "findings": []}
+            report = json.loads(row.report) if row.report else {"p_hidden": None}
             records.append(
                 asdict(row)
                 | {
                     "testbed": self.testbeds.get(row.alias, ""),
                     "p_hidden": report["p_hidden"],
-                    "findings": len(report["findings"]),
+                    "findings": claims(report),
                     "queries": row.cost.queries,
                     "tokens": row.cost.tokens,
                 }
@@ -186,6 +187,7 @@ def collect(
     held = grading.current(ledger, audits)
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     roles = {alias: truth.role for alias, truth in truths.items()}
+    game = cells[0].game if cells else "investigate"
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
         join(audits, held.rows, roles, grading.families),
@@ -193,11 +195,12 @@ def collect(
         suite=", ".join(sorted(suites)) or "none",
         seconds=round(seconds, 1),
         best_constant=KeptConstant(out, plan, grading, rows).success(),
-        ceilings=_ceilings(truths),
+        ceilings=_ceilings(truths) if game == "investigate" else {},
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
         grades_passed_over=len(passed_over | held.passed_over),
         earlier_plans=earlier_plans(ledger, plan, {cell.alias for cell in cells}),
+        game=game,
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import get_args
 
 from assay.audits.kits import PLACEBO
+from assay.core.answer import Game
 from assay.core.report import Outcome
 from assay.studies.effects.effects import (
     ArmScore,
@@ -18,6 +19,7 @@ from assay.studies.effects.effects import (
     is_placebo,
     paired_difference,
 )
+from assay.studies.effects.games import eval_results, red_team_results
 from assay.studies.effects.power import SweepDesign, smallest_shown
 from assay.studies.effects.rates import Estimate, auroc, brier, cluster_mean, clustered_rate, count, mean, success
 from assay.studies.effects.results import (
@@ -50,6 +52,7 @@ def summarise(
     without_truth: int = 0,
     grades_passed_over: int = 0,
     earlier_plans: int = 0,
+    game: Game = "investigate",
 ) -> Summary:
     """Sums up a sweep.
 
@@ -64,6 +67,7 @@ def summarise(
         without_truth: audits that are not among the rows, since nobody here knows their truth.
         grades_passed_over: rows that say they are grades, and that no known grader signed.
         earlier_plans: sweeps before this one that looked at some of its testbeds.
+        game: that was played.
     """
     by_kit = _by_kit(rows)
     names, tools = _ordered(by_kit), _tools(rows)
@@ -72,7 +76,7 @@ def summarise(
     smallest = _smallest_shown(effects, seeds)
     reasons = _reasons(rows)
     return Summary(
-        title=f"success of {auditor}",
+        title=f"success of {auditor}" + ("" if game == "investigate" else f" at {game}"),
         headline=headline(effects, smallest),
         auditor=auditor,
         suite=suite,
@@ -98,6 +102,9 @@ def summarise(
         grades_passed_over=grades_passed_over,
         plugins=_plugins(rows),
         earlier_plans=earlier_plans,
+        game=game,
+        red_team=red_team_results(by_kit, names) if game == "red-team" else (),
+        evaluate=eval_results(by_kit, names) if game == "evaluate" else (),
     )
 
 

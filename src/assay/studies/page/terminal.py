@@ -10,7 +10,8 @@ from assay._util.visible import visible
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points, smallest_effect
 from assay.studies.page.caveats import caveats
-from assay.studies.page.html import interval, p_value, percent
+from assay.studies.page.formats import interval, p_value, percent
+from assay.studies.page.games import game_table
 from assay.studies.page.tables import Column, FittedTable, Row
 
 _INTERVAL = "95\N{NO-BREAK SPACE}%"
@@ -23,6 +24,8 @@ def terminal(summary: Summary) -> RenderableType:
     parts: list[RenderableType] = [Text(visible(summary.headline), style="bold"), made_on]
     parts += [Text(visible(text), style="yellow") for text in caveats(summary)]
     parts.append(_kits(summary))
+    if own := game_table(summary):
+        parts.append(own)
     if summary.groups:
         parts.append(_groups(summary))
     if summary.effects:
