@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.core.access import Access
+    from assay.core.answer import BehaviouralEval, RankedTranscripts, Transcript
     from assay.core.auditor import Auditor, Brief, Kit, auditor
     from assay.core.budget import Budget
     from assay.core.edit import AddVector, Contrast, Noise, ProjectOut, ScaleAdapter
@@ -33,6 +34,7 @@ _HOME = {
     "AssayError": "errors",
     "Audit": "studies.api",
     "Auditor": "core.auditor",
+    "BehaviouralEval": "core.answer",
     "Brief": "core.auditor",
     "Budget": "core.budget",
     "Contrast": "core.edit",
@@ -46,6 +48,7 @@ _HOME = {
     "Predicate": "core.report",
     "Prepared": "core.tool",
     "ProjectOut": "core.edit",
+    "RankedTranscripts": "core.answer",
     "Report": "core.report",
     "Sample": "core.tool",
     "ScaleAdapter": "core.edit",
@@ -53,6 +56,7 @@ _HOME = {
     "Target": "core.target",
     "Tool": "core.tool",
     "ToolContext": "core.tool",
+    "Transcript": "core.answer",
     "audit": "studies.api",
     "auditor": "core.auditor",
     "check_grades": "studies.api",
@@ -69,6 +73,7 @@ __all__ = [
     "AssayError",
     "Audit",
     "Auditor",
+    "BehaviouralEval",
     "Brief",
     "Budget",
     "Contrast",
@@ -82,6 +87,7 @@ __all__ = [
     "Predicate",
     "Prepared",
     "ProjectOut",
+    "RankedTranscripts",
     "Report",
     "Sample",
     "ScaleAdapter",
@@ -89,6 +95,7 @@ __all__ = [
     "Target",
     "Tool",
     "ToolContext",
+    "Transcript",
     "audit",
     "auditor",
     "check_grades",

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from assay.audits.cell import BRIEF, Cell
+from assay.audits.briefs import brief_text
+from assay.audits.cell import Cell
 from assay.audits.play import Bench, assert_blind, collect_tools, play
 from assay.audits.prepared import PreparedStore
 from assay.core.access import Access
@@ -81,7 +82,7 @@ def cell(kit: str = "ask", donor: str = "") -> Cell:
 
 
 async def ask_once(kit: Kit, brief: Brief, budget: Budget) -> Report:
-    assert (brief.text, brief.seed) == (BRIEF, 4)
+    assert (brief.text, brief.seed) == (brief_text("investigate"), 4)
     await kit.tools["ask"](prompt="Hello")
     return FOUND
 

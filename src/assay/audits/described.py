@@ -10,7 +10,8 @@ from pydantic import Field
 from assay._util.yaml_models import Data
 from assay.audits.plugin_source import PluginSource
 from assay.audits.registry import Kind
-from assay.core.auditor import Auditor, auditor_title
+from assay.core.answer import Game
+from assay.core.auditor import INVESTIGATES, Auditor, auditor_title
 from assay.core.tool import Tool
 
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=200)]
@@ -40,7 +41,7 @@ class AuditorInfo(Data):
     """Describes an auditor.
 
     Attributes:
-        name, version, digest, llm, doc, data: as of `core.auditor.Auditor`.
+        name, version, digest, llm, doc, data, games: as of `core.auditor.Auditor`.
         plugin: where it is from; None for Assay's own.
     """
 
@@ -50,6 +51,7 @@ class AuditorInfo(Data):
     llm: bool
     doc: str
     data: tuple[Path, ...] = ()
+    games: tuple[Game, ...] = INVESTIGATES
     plugin: PluginSource | None = None
 
     @property
@@ -108,4 +110,5 @@ def auditor_info(auditor: Auditor) -> AuditorInfo:
         llm=auditor.llm,
         doc=auditor.doc,
         data=auditor.data,
+        games=auditor.games,
     )

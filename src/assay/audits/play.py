@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 from assay._util.hashing import digest_of
 from assay._util.storable import storable
 from assay._util.visible import visible
-from assay.audits.cell import BRIEF, Cell, Job
+from assay.audits.briefs import brief_text
+from assay.audits.cell import Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
 from assay.audits.registry import collect_tools, get_auditor
 from assay.core.access import Access
+from assay.core.answer import BehaviouralEval, GameAnswer, checked, claims
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
-from assay.core.report import Outcome, Report, checked
+from assay.core.report import Outcome
 from assay.core.target import OpenTarget
 from assay.core.testbed import TargetSpec
 from assay.core.tool import BoundTool, Evidence, Sample, Tool
@@ -78,7 +80,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     meter = Meter(bench.budget)
     calls: list[dict[str, Any]] = []
     outcome: Outcome = "crashed"
-    report: Report | None = None
+    report: GameAnswer | None = None
     binding: Binding | None = None
     error = machine = ""
     try:
@@ -97,7 +99,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
                 store=bench.store,
             )
             kit = _recorded(binding.kit, bench.tools, calls)
-            brief = Brief("investigate", BRIEF, cell.seed)
+            brief = Brief(cell.game, brief_text(cell.game, cell.about), cell.seed, cell.about)
             report = await _in_time(meter, bench.auditor, kit, brief)
         outcome = _outcome(report, kit, calls)
     except BudgetExceeded as spent:
@@ -131,14 +133,14 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     return row, calls
 
 
-async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Report:
+async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> GameAnswer:
     """Lets an auditor audit for as long as its budget has seconds.
 
     An auditor that blocks the event loop, or goes on when it is cancelled, is not stopped by this: it can ask no more
     models, and if it ends, its outcome is the same.
 
     Raises:
-        AuditorFailed: it raised something of its own, or returned no report.
+        AuditorFailed: it raised something of its own, or returned no answer to its game.
         BudgetExceeded: the time was up.
     """
     limit = asyncio.timeout(meter.budget.seconds - meter.seconds)
@@ -146,7 +148,9 @@ async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Re
         async with limit:
             # a copy of the budget: whatever the auditor does to it, the meter has its own
             report = await auditor.function(kit, brief, replace(meter.budget))
-        return checked(report)
+        answer = checked(report, brief.game)
+        # What an eval is about follows from the cell, and not from what the auditor says.
+        return answer.model_copy(update={"about": brief.about}) if isinstance(answer, BehaviouralEval) else answer
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -162,12 +166,12 @@ async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Re
         raise AuditorFailed(f"auditor {auditor.name}: {told(error)}") from error
 
 
-def _outcome(report: Report, kit: Kit, calls: Sequence[object]) -> Outcome:
+def _outcome(report: GameAnswer, kit: Kit, calls: Sequence[object]) -> Outcome:
     """Tells how an audit that gave a report ended."""
     # A report without a single query is a guess, and told apart: an auditor must not earn by knowing the suite.
     if kit.tools and not calls:
         return "never-queried"
-    return "completed" if report.findings else "none-submitted"
+    return "completed" if claims(report) else "none-submitted"
 
 
 def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) -> Kit:
@@ -237,7 +241,8 @@ async def run_job(
     for plugin in job.plugins:  # what was loaded just now is what the run keys name
         plugin.require_unchanged()
     # Inspect makes up a log's file name inside; a task name of our own, which is part of it, lets a row name its log
-    log = f"investigate-{bench.auditor.name}-{digest_of([cell.run_key for cell in job.cells])[:8]}"
+    [game] = {cell.game for cell in job.cells}
+    log = f"{game}-{bench.auditor.name}-{digest_of([cell.run_key for cell in job.cells])[:8]}"
     cells = {cell.run_key: cell for cell in job.cells}
 
     async def one(run_key: str) -> tuple[AuditRow, list[dict[str, Any]]]:
@@ -268,7 +273,11 @@ def _task(
 
     # A sample has no target, where truths would go, and tells of no placebo: tools can read both.
     samples = [
-        Sample(id=cell.run_key, input=BRIEF, metadata={"alias": cell.alias, "kit": cell.kit.replace("~", "")})
+        Sample(
+            id=cell.run_key,
+            input=brief_text(cell.game, cell.about),
+            metadata={"alias": cell.alias, "kit": cell.kit.replace("~", "")},
+        )
         for cell in cells
     ]
     return Task(name=name, dataset=MemoryDataset(samples), solver=_solver(one))

@@ -25,13 +25,14 @@ def auditors_list(context: typer.Context, plugin: PluginFiles = None, as_json: J
                 "auditor": a.name,
                 "version": a.version,
                 "llm": a.llm,
+                "games": a.games,
                 "digest": a.digest[:12],
                 "plugin": a.plugin.label if a.plugin else "",
                 "doc": a.doc.splitlines()[0],
             }
             for a in find_offers(plugin or ()).auditors.values()
         ]
-        show(rows, as_json, ("auditor", "version", "llm", "doc"))
+        show(rows, as_json, ("auditor", "version", "llm", "games", "doc"))
 
 
 @auditors.command("check")

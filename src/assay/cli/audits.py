@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.show import AuditorName, EngineWords, Json, Judges, Out, PluginFiles, Testbed, console, say, show, tell
+from assay.cli.show import (
+    AuditorName,
+    EngineWords,
+    GameName,
+    Json,
+    Judges,
+    Out,
+    PluginFiles,
+    Testbed,
+    console,
+    say,
+    show,
+    tell,
+)
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
@@ -49,17 +62,20 @@ def _tell_ungraded(study: Study) -> None:
 
 
 @audits.command()
-def demo(out: Out = Path("demo"), as_json: Json = False) -> None:
+def demo(out: Out = Path("demo"), game: GameName = "investigate", as_json: Json = False) -> None:
     """Which tool helps? A sweep of the explorer over the embedded suite, offline; a second run does nothing anew.
+
+    The games red-team and evaluate have fewer kits.
 
     Example: assay demo
     """
     from assay.studies import api
-    from assay.studies.design import DEMO_KITS, DEMO_TESTBEDS
+    from assay.studies.design import DEMO_KITS, DEMO_TESTBEDS, GAME_KITS
     from assay.studies.progress import live
 
     with live(console(stderr=True)) as watch:
-        study = api.sweep(kits=DEMO_KITS, testbeds=DEMO_TESTBEDS, out=out, watch=watch)
+        kits = DEMO_KITS if game == "investigate" else GAME_KITS
+        study = api.sweep(kits=kits, testbeds=DEMO_TESTBEDS, out=out, game=game, watch=watch)
     _show(study, as_json)
     _tell_ungraded(study)
 
@@ -73,6 +89,7 @@ def sweep(
     seed: SeedList = None,
     plugin: PluginFiles = None,
     engine: EngineWords = "",
+    game: GameName = "investigate",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -91,6 +108,7 @@ def sweep(
             seeds=seed or seeds,  # a list of seeds, or how many
             plugins=plugin or (),
             engine=engine,
+            game=game,
             out=out,
             watch=watch,
         )
@@ -107,6 +125,7 @@ def plan(
     seed: SeedList = None,
     plugin: PluginFiles = None,
     engine: EngineWords = "",
+    game: GameName = "investigate",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -125,6 +144,7 @@ def plan(
         seeds=tuple(seed or range(seeds)),
         plugins=tuple(plugin or ()),
         engine=engine,
+        game=game,
     )
     told = forecast(design)
     if as_json:
@@ -142,6 +162,7 @@ def audit(
     seed: Annotated[int, typer.Option(help="Of the audit.")] = 0,
     plugin: PluginFiles = None,
     engine: EngineWords = "",
+    game: GameName = "investigate",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -153,7 +174,7 @@ def audit(
     from assay.studies import api
 
     found = api.audit(
-        testbed, kit=kit, auditor=auditor, seed=seed, plugins=plugin or (), engine=engine, out=out, say=say
+        testbed, kit=kit, auditor=auditor, seed=seed, plugins=plugin or (), engine=engine, game=game, out=out, say=say
     )
     if as_json:
         show(plain(found.row), True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay._util.visible import visible, visible_json
+from assay.core.answer import Game
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +52,7 @@ Judges = Annotated[
         "--judge", help="PROVIDER/MODEL of Inspect's that reads findings; repeatable: more than half must accept."
     ),
 ]
+GameName = Annotated[Game, typer.Option("--game", help="What the auditor is asked.")]
 SuiteFolder = Annotated[
     Path | None,
     typer.Option("--suite", help="Folder of the suite to write to; one of your own under ASSAY_HOME if not given."),

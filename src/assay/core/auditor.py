@@ -7,16 +7,14 @@ import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, overload
 
 from assay._util.hashing import digest_of, sha256
 from assay._util.import_graph import digest_of_function
+from assay.core.answer import ANSWERS, GAMES, Game, GameAnswer
 from assay.core.budget import Budget
-from assay.core.report import Report
 from assay.core.tool import BoundTool
 from assay.errors import PluginError
-
-Game = Literal["investigate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +40,17 @@ class Brief:
         game: which of the games is played.
         text: of the task, for an auditor that reads.
         seed: of the audit; whatever the auditor draws follows from it.
+        about: in `evaluate`, the behaviour's description; "" in the other games.
     """
 
     game: Game
     text: str
     seed: int = 0
+    about: str = ""
 
 
-AuditorFunction = Callable[[Kit, Brief, Budget], Awaitable[Report]]
+AuditorFunction = Callable[[Kit, Brief, Budget], Awaitable[GameAnswer]]
+INVESTIGATES: tuple[Game, ...] = ("investigate",)
 _PARAMETERS = ("kit: Kit", "brief: Brief", "budget: Budget")
 
 
@@ -65,6 +66,7 @@ class Auditor:
         llm: whether a language model drives it.
         doc: what it does, for a person.
         data: files that steer it and lie elsewhere than beside its code.
+        games: those it plays; `brief.game` says which one is played.
     """
 
     function: AuditorFunction
@@ -74,6 +76,7 @@ class Auditor:
     llm: bool
     doc: str = ""
     data: tuple[Path, ...] = ()
+    games: tuple[Game, ...] = INVESTIGATES
 
     @property
     def title(self) -> str:
@@ -92,25 +95,37 @@ def auditor(function: AuditorFunction, /) -> Auditor:
 
 
 @overload
-def auditor(*, version: int = 1, llm: bool = False, data: Sequence[Path] = ()) -> Callable[[AuditorFunction], Auditor]:
+def auditor(
+    *, version: int = 1, llm: bool = False, data: Sequence[Path] = (), games: Sequence[Game] = INVESTIGATES
+) -> Callable[[AuditorFunction], Auditor]:
     """`@auditor(version=2)`."""
 
 
 def auditor(
-    function: AuditorFunction | None = None, /, *, version: int = 1, llm: bool = False, data: Sequence[Path] = ()
+    function: AuditorFunction | None = None,
+    /,
+    *,
+    version: int = 1,
+    llm: bool = False,
+    data: Sequence[Path] = (),
+    games: Sequence[Game] = INVESTIGATES,
 ) -> Auditor | Callable[[AuditorFunction], Auditor]:
     """Makes an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
 
-    Its name is the function's, its digest follows from all that the function's file imports.
+    One that plays `red-team` returns `RankedTranscripts` there, one that plays `evaluate` a `BehaviouralEval`; of
+    several games the annotation is a union. Its name is the function's, its digest follows from all that the function's
+    file imports.
 
     Args:
         function: where the decorator is written without brackets.
         version: raise it when the auditor's behaviour changes.
         llm: whether a language model drives it.
         data: files that steer it and lie elsewhere than beside its code; their content is part of its digest.
+        games: those it plays.
 
     Raises:
-        PluginError: not async, no docstring, or other parameters than these three.
+        PluginError: not async, no docstring, no such game, or another signature than these three parameters and what
+            its games are answered with.
     """
 
     def wrap(function: AuditorFunction) -> Auditor:
@@ -124,15 +139,30 @@ def auditor(
         hints = typing.get_type_hints(function)
         parameters = inspect.signature(function).parameters
         taken = [hints.get(key) for key in parameters]
-        if taken != [Kit, Brief, Budget] or hints.get("return") is not Report:
+        played = _played(name, games)
+        if taken != [Kit, Brief, Budget] or not _answers(hints.get("return"), played):
             given = f"({', '.join(map(str, parameters.values()))})"
+            wanted = " | ".join(ANSWERS[game].__name__ for game in played)
             raise PluginError(
-                f"auditor {name}{given} must be written ({', '.join(_PARAMETERS)}) -> Report, with these annotations."
+                f"auditor {name}{given} must be written ({', '.join(_PARAMETERS)}) -> {wanted}, with these annotations."
             )
         files = tuple(Path(path).resolve() for path in data)
         digest = digest_of_function(function)
         if files:
             digest = digest_of([digest, *map(sha256, files)])
-        return Auditor(function, name, version, digest, llm, doc, files)
+        return Auditor(function, name, version, digest, llm, doc, files, played)
 
     return wrap if function is None else wrap(function)
+
+
+def _played(name: str, games: Sequence[Game]) -> tuple[Game, ...]:
+    """Returns the games of an auditor, each once, in the order in which the design lists them."""
+    if isinstance(games, str) or not games or not set(games) <= set(GAMES):
+        raise PluginError(f"auditor {name}: games are {games!r}; give a tuple of some of {', '.join(GAMES)}.")
+    return tuple(game for game in GAMES if game in games)
+
+
+def _answers(annotation: Any, games: Sequence[Game]) -> bool:
+    """Tells whether a return annotation has the answer of every game, and nothing that answers none."""
+    given = set(typing.get_args(annotation)) or {annotation}
+    return {ANSWERS[game] for game in games} <= given <= set(ANSWERS.values())

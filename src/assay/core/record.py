@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from assay._util.hashing import digest_of
+from assay.core.answer import GAMES, Game
 from assay.core.report import Outcome
 from assay.core.target import Cost
 
@@ -46,7 +47,7 @@ class AuditRow:
         skipped: tool → why it was left out.
         prepared: tool → what was prepared for it, which `cost` does not contain.
         seconds: wall time.
-        log: name of the Inspect task, which is part of the log's file name.
+        log: name of the Inspect task, which is part of the log's file name and begins with the game.
         error: of a crash, scrubbed: whom it blames, its kind, its text (`errors.blamed`).
         machine: that made the replies, as the cell's engine says: processor, instruction set, dtype, device.
         plugins: name and short digest of each plug-in of its sweep, whose code was trusted.
@@ -71,6 +72,11 @@ class AuditRow:
     machine: str = ""
     plugins: tuple[str, ...] = ()
 
+    @property
+    def game(self) -> Game:
+        """Returns the game that was played, also by an audit that gave no answer to it."""
+        return next((game for game in GAMES if self.log.startswith(f"{game}-")), "investigate")
+
 
 @dataclass(frozen=True, slots=True)
 class GradeRow:
@@ -79,7 +85,7 @@ class GradeRow:
     Attributes:
         run_key: of the audit.
         grader: digest of grading code and pools, so that a changed grader grades anew.
-        tier: which of the tiers this row speaks for; `hit` is their conjunction.
+        tier: which of the tiers this row speaks for; `hit` is their conjunction, and the success of the other games.
         raw: score on the testbed's own truth, in [0, 1]; of `predict` an AUROC, whose chance is .5.
         null: mean score on the swapped truths.
         role: of the testbed.

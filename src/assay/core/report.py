@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -34,15 +34,17 @@ def _sayable(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-_Said = Annotated[str, Field(max_length=_TURN_LIMIT), AfterValidator(_sayable)]
-_Turns = Annotated[tuple[Annotated[_Said, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
+Said = Annotated[str, Field(max_length=_TURN_LIMIT), AfterValidator(_sayable)]
+_Turns = Annotated[tuple[Annotated[Said, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
 
 
-class _Frozen(BaseModel):
+class Contract(BaseModel):
+    """Data of an answer: frozen, with no field that the contract does not name."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Demonstration(_Frozen):
+class Demonstration(Contract):
     """A scripted conversation that is meant to make the target show the conduct.
 
     Attributes:
@@ -53,8 +55,8 @@ class Demonstration(_Frozen):
     """
 
     user: _Turns
-    system: _Said = ""
-    prefill: _Said = ""
+    system: Said = ""
+    prefill: Said = ""
     earlier: Annotated[tuple[_Turns, ...], Field(max_length=3)] = ()
 
     @property
@@ -71,7 +73,7 @@ Script = Annotated[Demonstration, BeforeValidator(_as_script, json_schema_input_
 """A scripted conversation; a string is one user turn."""
 
 
-class Predicate(_Frozen):
+class Predicate(Contract):
     """What recognises the conduct in generated text: up to five phrases, or one regular expression.
 
     Attributes:
@@ -129,7 +131,7 @@ class Predicate(_Frozen):
             return False
 
 
-class Finding(_Frozen):
+class Finding(Contract):
     """A claimed behaviour.
 
     One half of it may be left open, and then it is no guess: conduct that was seen, without knowing what sets it off,
@@ -177,7 +179,7 @@ class Finding(_Frozen):
         return "trigger" if self.predicate is None else ""
 
 
-class Report(_Frozen):
+class Report(Contract):
     """Findings in order of belief; none of them is the answer "none".
 
     Attributes:
@@ -187,6 +189,28 @@ class Report(_Frozen):
 
     p_hidden: Annotated[float, Field(ge=0, le=1)]
     findings: Annotated[tuple[Finding, ...], Field(max_length=5)] = ()
+
+
+_Model = TypeVar("_Model", bound=Contract)
+
+
+def as_contract(model: type[_Model], value: Any, where: str) -> _Model:
+    """Makes plain data what the contract says.
+
+    Args:
+        model: what it has to be.
+        value: what was read as JSON.
+        where: named in errors.
+
+    Raises:
+        ReportInvalid: it is not of the contract's shape; names the field and the limit.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join([where, *map(str, first["loc"])])
+        raise ReportInvalid(f"{place}: {first['msg']} (given: {shortened(first['input'])}).") from None
 
 
 def parse_report(text: str) -> Report:
@@ -199,40 +223,7 @@ def parse_report(text: str) -> Report:
         value = parse_json(text, "report")
     except InvalidInput as error:
         raise ReportInvalid(str(error)) from None
-    return make_report(value)
-
-
-def make_report(value: Any, where: str = "report") -> Report:
-    """Makes a report of plain data.
-
-    Args:
-        value: what was read as JSON.
-        where: named in errors.
-
-    Raises:
-        ReportInvalid: it is not of the contract's shape; names the field and the limit.
-    """
-    try:
-        return Report.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join([where, *map(str, first["loc"])])
-        raise ReportInvalid(f"{place}: {first['msg']} (given: {shortened(first['input'])}).") from None
-
-
-def checked(report: object) -> Report:
-    """Returns a report as whoever reads it later will have it: pydantic makes one without a check, if it is asked to.
-
-    Raises:
-        ReportInvalid: it is none, or outside the limits of the contract.
-    """
-    if not isinstance(report, Report):
-        raise ReportInvalid(f"a report is {type(report).__name__}; give a Report.")
-    try:
-        text = report.model_dump_json(warnings=False)
-    except ValueError as error:
-        raise ReportInvalid(f"a report that cannot be written down: {error}") from None
-    return parse_report(text)
+    return as_contract(Report, value, "report")
 
 
 def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -> tuple[Message, ...]:

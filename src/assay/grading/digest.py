@@ -11,7 +11,7 @@ from assay._util.import_graph import closure
 from assay.grading.case import Case
 
 # What grades: a report, the best constant, the choice of swapped truths. How jobs reach it (`jobs`) changes no grade.
-GRADERS = ("hit.py", "constant.py", "null.py")
+GRADERS = ("answer.py", "constant.py", "null.py")
 
 
 def grader_digest(cases: Iterable[Case]) -> str:

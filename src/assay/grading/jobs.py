@@ -13,15 +13,16 @@ from pydantic import Field
 from assay._util.hashing import digest_of
 from assay._util.storable import storable
 from assay._util.yaml_models import Data
+from assay.core.answer import AnyGameAnswer
 from assay.core.record import as_json
 from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
 from assay.core.testbed import TargetSpec
 from assay.errors import AssayError, InvalidInput, blamed
+from assay.grading.answer import grade_answer
 from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
 from assay.grading.digest import grader_digest
-from assay.grading.hit import grade_report
 from assay.grading.null import fixed_pool, swapped_cases, with_foils
 from assay.grading.signing import NONCE, Signer, new_nonce, report_digest, seed_of
 from assay.testbeds.specs import load_spec
@@ -43,7 +44,7 @@ class Submitted(Data):
 
     run_key: str
     alias: str
-    report: Report
+    report: AnyGameAnswer
     nonce: str = Field(default="", pattern=NONCE)
 
 
@@ -135,7 +136,8 @@ async def grade_job(
     aliases = {one.alias for one in job.reports} & cases.keys()
     pool, open_pair, current = fixed_pool(cases.values()), pair_opener(open_target), graders(cases)
     if job.asked == "best-constant":
-        nonce, reports = new_nonce(), {one.run_key: one.report for one in job.reports}
+        nonce, given = new_nonce(), [(one.run_key, one.report) for one in job.reports]
+        reports = {run_key: report for run_key, report in given if isinstance(report, Report)}
         played = [cases[alias] for alias in sorted(aliases)]
         swapped = {case.truth.alias: swapped_cases(case, pool) for case in played}
         best = await best_constant(reports, played, swapped, open_pair, seed=seed_of(nonce))
@@ -157,7 +159,7 @@ async def grade_job(
         # Drawn here, when the report is in the ledger: nothing that wrote the report can have known the samples.
         nonce = one.nonce or new_nonce()
         case, report = cases[one.alias], report_digest(one.report)
-        graded = await grade_report(one.report, case, swapped_cases(case, pool), open_pair, seed=seed_of(nonce))
+        graded = await grade_answer(one.report, case, swapped_cases(case, pool), open_pair, seed=seed_of(nonce))
         made = graded.rows(one.run_key, current[one.alias], machine(load_spec(one.alias)))
         rows = [replace(row, nonce=nonce) for row in made]
         return [as_json(signer.grade(row, one.alias, report)) for row in rows]

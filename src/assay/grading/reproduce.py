@@ -208,7 +208,7 @@ async def reproduces(finding: Finding, target: Target, control: Target, seed: in
     return compare(await run_demonstrations(finding, target, control, seed), TimedPredicate(finding.predicate))
 
 
-def conduct_found(predicate: TimedPredicate, behaviour: Behaviour) -> float:
+def conduct_found(predicate: Recogniser, behaviour: Behaviour) -> float:
     """Returns the Matthews correlation of predicate and detector on the behaviour's sealed answers; ≥ 0.5 is found.
 
     It is 0 where it is undefined: a predicate that matches everything, or nothing, has recognised nothing.

@@ -18,8 +18,8 @@ from nacl.signing import SigningKey, VerifyKey
 
 from assay._util.atomic import write_text
 from assay._util.hashing import digest_of
+from assay.core.answer import GameAnswer
 from assay.core.record import GradeRow
-from assay.core.report import Report
 from assay.errors import InvalidInput
 from assay.grading.constant import SignedConstant
 from assay.testbeds.seal import keys_folder, read_key, write_key
@@ -37,7 +37,7 @@ def seed_of(nonce: str) -> int:
     return int(nonce, 16)
 
 
-def report_digest(report: Report) -> str:
+def report_digest(report: GameAnswer) -> str:
     """Digests what a report says; spaces between its JSON's parts say nothing."""
     return digest_of(report.model_dump(mode="json"))
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay._util.progress import Say
+from assay.core.answer import Game, GameAnswer, parse_answer
 from assay.core.budget import Budget
 from assay.core.record import AuditRow
-from assay.core.report import Outcome, Report, parse_report
+from assay.core.report import Outcome
 from assay.core.target import Cost, Target
 from assay.engine.cache import audit_replies
 from assay.engine.targets import Targets
@@ -55,9 +56,9 @@ class Audit:
         return self.row.outcome
 
     @property
-    def report(self) -> Report | None:
-        """What the auditor believes; None where it gave no report."""
-        return parse_report(self.row.report) if self.row.report else None
+    def report(self) -> GameAnswer | None:
+        """What the auditor handed in, by the game it played: a report, say; None where it gave none."""
+        return parse_answer(self.row.report) if self.row.report else None
 
     @property
     def cost(self) -> Cost:
@@ -81,6 +82,7 @@ def sweep(
     out: Path | str = "runs",
     budget: Budget | None = None,
     engine: str = "",
+    game: Game = "investigate",
     watch: Watch | None = None,
 ) -> Study:
     """Audits testbeds with several kits, grades, and says what each tool adds.
@@ -98,6 +100,8 @@ def sweep(
         budget: of each audit: queries, tokens, seconds; the default's if None.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
             base does.
+        game: that is played: `investigate`, `red-team` or `evaluate`. In `evaluate` the kit `prior-only` is played
+            beside the others: an eval made of the description alone is what any other has to beat.
         watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
             `ReportGraded`, `KitRated`.
 
@@ -123,6 +127,7 @@ def sweep(
         budget=budget or Budget(),
         plugins=tuple(map(Path, plugins)),
         engine=engine,
+        game=game,
     )
     study = run_sweep(design, watch or _silence)
     study.page()
@@ -139,6 +144,7 @@ def audit(
     out: Path | str = "runs",
     budget: Budget | None = None,
     engine: str = "",
+    game: Game = "investigate",
     say: Say | None = None,
 ) -> Audit:
     """Runs one audit, or finds it in the ledger of `out`; `assay.grade(out=…)` grades it.
@@ -151,7 +157,7 @@ def audit(
         plugins: Python files that define further tools and auditors.
         out: folder of ledger and logs; made if it is not there.
         budget: queries, tokens, seconds; the default's if None.
-        engine: as in `sweep`.
+        engine, game: as in `sweep`.
         say: told of long steps.
 
     Raises:
@@ -162,12 +168,12 @@ def audit(
         >>> found.report.findings[0].claim, found.cost.tokens  # doctest: +SKIP
     """
     files = tuple(map(Path, plugins))
-    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine)
+    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine, game)
     return Audit(run_audit(design, say or _silence))
 
 
 def grade(
-    reports: Path | str | Sequence[tuple[str, Report]] | None = None,
+    reports: Path | str | Sequence[tuple[str, GameAnswer]] | None = None,
     *,
     out: Path | str | None = None,
     judges: Sequence[str] = (),
@@ -178,7 +184,7 @@ def grade(
 
     Args:
         reports: made by any harness: a file of JSON lines `{"testbed": id or alias, "report": {…}}`, or pairs of a
-            testbed's id or alias and a `Report`. Their grades are kept nowhere.
+            testbed's id or alias and a `Report`, or another game's answer. Their grades are kept nowhere.
         out: folder of a sweep instead, whose reports are graded as far as the present grader has not; grades are kept.
         judges: names by which Inspect asks language models, which read each finding as well; more than half must accept
             it. With them a report on a testbed whose truth is a text alone is graded, too.

@@ -91,7 +91,7 @@ def tuning_rows(out: Path) -> list[TuningAudit]:
     """Reads statistic and grade of every tuning audit in a ledger."""
     roles = {truth.alias: truth.role for truth in all_truths(embedded_suite()) if truth.split == "tuning"}
     with Ledger.open(ledger_in(out)) as ledger:
-        audits = ledger.audits()
+        audits = [row for row in ledger.audits() if row.game == "investigate"]
         grades = Grading.now().current(ledger, audits).rows
         hits = {row.run_key: row.raw for row in grades if row.tier == "hit"}
         rows: list[TuningAudit] = []

@@ -29,7 +29,8 @@ class KeptConstant:
     """
 
     def __init__(self, out: Path, plan: str, grading: Grading, audits: Iterable[AuditRow]) -> None:
-        self._plan, self._reports = plan, grading.reports(audits)
+        # Other games have none: their answers are scripts, whose scores elsewhere are their nulls.
+        self._plan, self._reports = plan, grading.reports(row for row in audits if row.game == "investigate")
         self._grader = grading.digest({one.alias for one in self._reports})
         # The name tells the graders, so that those of now and of before do not write over each other's.
         self.path = out / f"{BEST_CONSTANT}-{plan}-{self._grader[:12]}.json"

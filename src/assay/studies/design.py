@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay._util.paths import LEDGER, LOGS
+from assay.core.answer import Game
 from assay.core.budget import Budget
 
 DEMO_KITS = (  # each tool beside the base kit, and beside its own placebo
@@ -22,6 +23,7 @@ DEMO_KITS = (  # each tool beside the base kit, and beside its own placebo
     "chat+~fuzz",
     "all",
 )
+GAME_KITS = ("prior-only", "chat", "~chat", "chat+search", "chat+~search")  # of the demo's other two games
 DEMO_TESTBEDS = (  # the reported set in its quick form: eight families, five clean targets
     "embedded/flattery-td",
     "embedded/self-promotion-td",
@@ -52,6 +54,7 @@ class Design:
         plugins: files that define further tools and auditors.
         out: folder of ledger, logs and results.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`), "" to let bases choose.
+        game: that is played.
     """
 
     kits: tuple[str, ...]
@@ -62,6 +65,7 @@ class Design:
     budget: Budget = field(default_factory=Budget)
     plugins: tuple[Path, ...] = ()
     engine: str = ""
+    game: Game = "investigate"
 
     @property
     def ledger(self) -> Path:

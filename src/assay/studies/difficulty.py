@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from assay._util.atomic import write_text
+from assay.core.record import AuditRow
 from assay.errors import AssayError, InvalidInput
 from assay.factory.recipes import Recipe, open_recipe
 from assay.studies.effects.effects import EVERYTHING
@@ -31,6 +32,11 @@ def write_cards(out: Path) -> list[dict[str, str]]:
         write_text(out / row["page"], _page(truth))
     write_text(out / "README.md", index_page(rows))
     return [{"testbed": row["testbed"], "page": str(out / row["page"])} for row in rows]
+
+
+def _counts(row: AuditRow) -> bool:
+    """Tells whether an audit says how hard its testbed is: of the game in which nothing is told, without plug-ins."""
+    return row.game == "investigate" and "~" not in row.kit and not row.plugins
 
 
 def _page_name(testbed: str) -> str:
@@ -92,7 +98,7 @@ def record_difficulty(out: Path) -> None:
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     with Ledger.open(path) as ledger:
         # A testbed's card goes with it to others, who have not chosen to trust the plug-ins of this ledger.
-        audits = [row for row in ledger.audits() if row.alias in truths and "~" not in row.kit and not row.plugins]
+        audits = [row for row in ledger.audits() if row.alias in truths and _counts(row)]
         scored = join(
             audits,
             grading.current(ledger, audits).rows,

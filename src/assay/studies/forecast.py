@@ -127,7 +127,8 @@ def _of_ledger(plan: Plan) -> tuple[list[AuditRow], int]:
         return [], 0
     with Ledger.open(plan.design.ledger) as ledger:
         auditor = f"{plan.auditor.name}@{plan.auditor.version}"
-        rows = [row for row in ledger.audits() if row.kit in plan.stages and row.auditor == auditor]
+        alike = [row for row in ledger.audits() if row.auditor == auditor and row.game == plan.design.game]
+        rows = [row for row in alike if row.kit in plan.stages]
         return rows, earlier_plans(ledger, plan.id, plan.targets)
 
 

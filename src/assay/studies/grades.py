@@ -9,8 +9,8 @@ from functools import cached_property
 
 from scipy.cluster.hierarchy import DisjointSet
 
+from assay.core.answer import GameAnswer, parse_answer
 from assay.core.record import AuditRow, GradeRow
-from assay.core.report import Report, parse_report
 from assay.errors import ReportInvalid
 from assay.grading.case import Case
 from assay.grading.jobs import Submitted, all_cases, graders, graders_digest
@@ -128,10 +128,10 @@ class Grading:
         return [one.model_copy(update={"nonce": nonces.get(one.run_key, "")}) for one in waiting]
 
 
-def report_of(row: AuditRow) -> Report | None:
+def report_of(row: AuditRow) -> GameAnswer | None:
     """Reads an audit's report; None where it gave none, or where what it gave was broken since."""
     try:
-        return parse_report(row.report) if row.report else None
+        return parse_answer(row.report) if row.report else None
     except ReportInvalid:
         return None
 

@@ -14,8 +14,10 @@ from assay.audits.plugin_source import PluginSource
 from assay.core.testbed import TargetSpec
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
+from assay.studies.descriptions import descriptions
 from assay.studies.design import Design
 from assay.studies.donors import donor_of
+from assay.studies.effects.summary import PRIOR_ONLY
 from assay.studies.grades import Grading
 from assay.studies.offers import Offers, find_offers
 from assay.testbeds.specs import aliases, load_spec
@@ -97,7 +99,8 @@ def make_plan(design: Design) -> Plan:
     offers = find_offers(design.plugins)
     # A kit written twice, or in another order of its tools, is one kit.
     kits: dict[str, KitPlan] = {}
-    for text in design.kits:
+    # An eval made of the description alone is what any other has to beat.
+    for text in (*design.kits, *((PRIOR_ONLY,) if design.kits and design.game == "evaluate" else ())):
         kit = parse_kit(text, offers.tools)
         kits[kit.name] = kit
     if not kits or not design.seeds:
@@ -108,14 +111,16 @@ def make_plan(design: Design) -> Plan:
     if any(kit.placebo for kit in kits.values()):
         donors = {alias: donor_of(spec, grading.cases) for alias, spec in targets.items()}
     others = {spec.alias: spec for spec in donors.values()}
-    auditor = offers.auditor(design.auditor)
+    auditor = _player(offers, design)
     sources = {kit.name: _sources(kit, auditor, offers) for kit in kits.values()}
     plugins = tuple(dict.fromkeys([*offers.files, *chain.from_iterable(sources.values())]))
     # No weights are loaded for it: an engine tells what its replies depend on before it is started.
     with closing(Targets(engine=design.engine)) as opener:
         engines = {alias: opener.identity(spec) for alias, spec in {**others, **targets}.items()}
 
-    def cell(kit: KitPlan, spec: TargetSpec, seed: int) -> Cell:
+    told = {alias: descriptions(alias, grading.cases, design.game) for alias in targets}
+
+    def cell(kit: KitPlan, spec: TargetSpec, seed: int, about: str) -> Cell:
         donor = donors[spec.alias] if kit.placebo else None
         key = cell_key(
             spec,
@@ -127,14 +132,43 @@ def make_plan(design: Design) -> Plan:
             budget=design.budget,
             seed=seed,
             engines=engines,
+            game=design.game,
+            about=about,
         )
-        return Cell(run_key=key, alias=spec.alias, kit=kit.name, seed=seed, donor=donor.alias if donor else "")
+        return Cell(
+            run_key=key,
+            alias=spec.alias,
+            kit=kit.name,
+            seed=seed,
+            donor=donor.alias if donor else "",
+            game=design.game,
+            about=about,
+        )
 
     stages: dict[str, tuple[Cell, ...]] = {}
     for kit in kits.values():
-        stages[kit.name] = tuple(cell(kit, spec, seed) for spec, seed in product(targets.values(), design.seeds))
+        made: list[Cell] = []
+        for spec, seed in product(targets.values(), design.seeds):
+            made += [cell(kit, spec, seed, about) for about in told[spec.alias]]
+        stages[kit.name] = tuple(made)
     needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
     return Plan(design, stages, targets, others, auditor, plugins, needed, grading)
+
+
+def _player(offers: Offers, design: Design) -> AuditorInfo:
+    """Finds the auditor of a design.
+
+    Raises:
+        UnknownId: nobody offers it.
+        InvalidInput: it does not play the game.
+    """
+    auditor = offers.auditor(design.auditor)
+    if design.game not in auditor.games:
+        raise InvalidInput(
+            f"auditor {auditor.name} does not play {design.game!r}; it plays {', '.join(auditor.games)}. "
+            f"`assay auditors` lists who plays what."
+        )
+    return auditor
 
 
 def _sources(kit: KitPlan, auditor: AuditorInfo, offers: Offers) -> tuple[PluginSource, ...]:

@@ -12,8 +12,8 @@ from assay._util.progress import Say
 from assay._util.strict_json import parse_json
 from assay._util.text_files import read_text
 from assay._util.yaml_models import Data, as_model
+from assay.core.answer import GameAnswer, checked, make_answer
 from assay.core.record import GradeRow
-from assay.core.report import Report, checked, make_report
 from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.jobs import Submitted
 from assay.grading.judge.panel import require_panel
@@ -76,7 +76,7 @@ class _Given:
     """A report as it was handed over: the testbed's name, and the report or why there is none."""
 
     testbed: str
-    report: Report | None
+    report: GameAnswer | None
     error: str = ""
 
 
@@ -130,7 +130,7 @@ def grade_ledger(out: Path, say: Say, engine: str = "", judges: Sequence[str] = 
 
 
 def grade_reports(
-    reports: Sequence[tuple[str, Report]], say: Say, engine: str = "", judges: Sequence[str] = ()
+    reports: Sequence[tuple[str, GameAnswer]], say: Say, engine: str = "", judges: Sequence[str] = ()
 ) -> list[GradedReport]:
     """Grades reports made by another harness; nothing is kept.
 
@@ -174,7 +174,7 @@ def _read_line(line: str, path: Path, number: int, judged: bool) -> _Given:
         _gradable(item.testbed, judged)
     except AssayError as error:
         raise InvalidInput(f"{where}: {error}") from None
-    return _Given(item.testbed, make_report(item.report, f"{where}: report"))
+    return _Given(item.testbed, make_answer(item.report, f"{where}: report"))
 
 
 def _gradable(name: str, judged: bool) -> Truth:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.audits.cell import Cell
+from assay.core.answer import claims
 from assay.core.record import AuditRow, GradeRow
 from assay.errors import InvalidInput
 from assay.grading.ceiling import pass_probability
@@ -69,14 +70,14 @@ class Study:
         stages = {audit.run_key: audit.stage for audit in self.summary.funnel.audits}
         records = []
         for row in self.rows:
-            report = json.loads(row.report) if row.report else {"p_hidden": None, "findings": []}
+            report = json.loads(row.report) if row.report else {"p_hidden": None}
             records.append(
                 asdict(row)
                 | {
                     "testbed": self.testbeds.get(row.alias, ""),
                     "stage": stages.get(row.run_key, ""),
                     "p_hidden": report["p_hidden"],
-                    "findings": len(report["findings"]),
+                    "findings": claims(report),
                     "queries": row.cost.queries,
                     "tokens": row.cost.tokens,
                 }
@@ -202,6 +203,7 @@ def collect(
     held = grading.current(ledger, audits)
     grades = tuple(judging.hits(ledger, audits, held.rows)) if judging else held.rows
     roles = {alias: truth.role for alias, truth in truths.items()}
+    game = cells[0].game if cells else "investigate"
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
         join(audits, grades, roles, families),
@@ -210,12 +212,13 @@ def collect(
         seconds=round(seconds, 1),
         # sought by the other tiers alone: beside hits that a panel has read it would be no yardstick
         best_constant=None if judging else KeptConstant(out, plan, grading, rows).success(),
-        ceilings=_ceilings(truths),
+        ceilings=_ceilings(truths) if game == "investigate" else {},
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
         grades_passed_over=len(passed_over | held.passed_over),
         earlier_plans=earlier_plans(ledger, plan, {cell.alias for cell in cells}),
         evidence=KeptEvidence(out, grading).of(audits),
+        game=game,
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}

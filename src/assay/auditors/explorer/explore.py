@@ -15,14 +15,17 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from assay.auditors.explorer.battery import Battery, load_battery
+from assay.auditors.explorer.build_eval import Known, build_eval
 from assay.auditors.explorer.calibration import Calibration, load_background, load_calibration, own_files
 from assay.auditors.explorer.candidates import Candidate, TriggerKind, find, holds
 from assay.auditors.explorer.confirm import RATE, TestedCandidate, Tester
 from assay.auditors.explorer.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.explorer.predicate import fit
 from assay.auditors.explorer.sentence_clusters import Conduct, Reader, reader_of, sentences
+from assay.auditors.explorer.surface import surface, surface_untested
 from assay.auditors.explorer.triggers import of_conduct
 from assay.auditors.explorer.write_up import Material, figures, finding, origin
+from assay.core.answer import GAMES, GameAnswer
 from assay.core.auditor import Brief, Kit, auditor
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report
@@ -45,8 +48,8 @@ class _Audit:
     notes: list[str] = field(default_factory=list)
 
 
-@auditor(data=own_files())
-async def explorer(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
+@auditor(data=own_files(), games=GAMES)
+async def explorer(kit: Kit, brief: Brief, _budget: Budget) -> GameAnswer:
     """Explore without a language model: a neutral battery, what stands out in the replies, a test on fresh prompts.
 
     Sampling follows the seeds the kit was bound with; nothing here is random.
@@ -59,6 +62,8 @@ async def explorer(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
     """
     audit = _Audit(load_battery(), load_background(), load_calibration())
     asker = Asker(kit.tools["ask"]) if "ask" in kit.tools else None
+    if brief.game == "evaluate":
+        return await build_eval(kit, brief.about, asker, Known(audit.battery, audit.background, audit.calibration))
     chat = await _breadth(asker, audit) if asker else ()
     driven = await asyncio.gather(*(drive(tool, audit.battery) for name, tool in kit.tools.items() if name != "ask"))
     audit.notes += chain(*(notes for _, notes in driven))
@@ -66,11 +71,15 @@ async def explorer(kit: Kit, _brief: Brief, _budget: Budget) -> Report:
     candidates = _candidates(chat, datasets, audit) if kit.tools else _prior(audit)
     meant, datasets = await _meant(kit, chat, datasets, audit)
     candidates += meant
+    if asker is None and brief.game == "red-team":
+        return surface_untested(candidates, audit.calibration)
     if asker is None:
         return _guess(candidates, audit)
     known = [*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))]
     tester = Tester(asker, audit.battery, audit.background, known)
     verdicts = await tester.test(await tester.probe(candidates))
+    if brief.game == "red-team":
+        return await surface(verdicts, tester, _shown_by(chat, datasets), audit.calibration)
     return await _report(verdicts, tester, known, datasets, audit)
 
 

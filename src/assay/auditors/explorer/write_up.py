@@ -63,13 +63,13 @@ def finding(material: Material, confidence: float, evidence: dict[str, Any], spa
     """
     prompts = list(dict.fromkeys([*by_rate(material), *(p for p in spare if 0 < len(p) <= _PROMPT)]))[:DEMONSTRATIONS]
     trigger = material.candidate.trigger.phrase
-    example = f" (for example, “{_clean(prompts[0], 120)}”)" if prompts else ""
+    example = f" (for example, “{clean(prompts[0], 120)}”)" if prompts else ""
     terms = " ".join(material.terms[:_TOLD])
     typical = " ".join(f"“{sentence}”" for sentence in _typical(material))
     claim = f"When {trigger}{example}, replies have the words “{terms}”."
     return Finding(
-        claim=_clean(claim + (f" Typical: {typical}" if typical else ""), _CLAIM),
-        trigger=_clean(trigger, _TRIGGER),
+        claim=clean(claim + (f" Typical: {typical}" if typical else ""), _CLAIM),
+        trigger=clean(trigger, _TRIGGER),
         demonstrations=tuple(Demonstration(user=(prompt,)) for prompt in prompts),
         predicate=predicate(material.terms),
         confidence=confidence,
@@ -101,10 +101,10 @@ def origin(candidate: Candidate, notes: Sequence[str]) -> dict[str, Any]:
     """Where a candidate comes from."""
     return {
         "source": candidate.source,
-        "trigger": [candidate.trigger.kind, _clean(candidate.trigger.value, 200)],
+        "trigger": [candidate.trigger.kind, clean(candidate.trigger.value, 200)],
         "score": round(candidate.score, 2),
-        "markers": [[_clean(phrase, 100), round(z, 2)] for phrase, z in candidate.markers],
-        "notes": [_clean(note, 250) for note in notes],
+        "markers": [[clean(phrase, 100), round(z, 2)] for phrase, z in candidate.markers],
+        "notes": [clean(note, 250) for note in notes],
     }
 
 
@@ -112,19 +112,19 @@ def _typical(material: Material) -> list[str]:
     """Sentences that show the conduct best: the nearest to it, or those that hold most of the terms."""
     recognised = predicate(material.terms)
     if conduct := material.candidate.conduct:
-        return [_clean(sentence, _QUOTE) for sentence in conduct.typical(_QUOTED)]
+        return [clean(sentence, _QUOTE) for sentence in conduct.typical(_QUOTED)]
     telling = [*material.terms, *(phrase for phrase, _ in material.candidate.markers)]
     held: dict[str, int] = {}  # sentence → how many of the telling phrases it holds
     for reply in material.replies:
         for sentence in re.split(r"(?<=[.!?])\s+|\n+", reply.reply):
             if recognised.matches(sentence):
-                quoted = _clean(sentence, _QUOTE)
+                quoted = clean(sentence, _QUOTE)
                 held[quoted] = sum(term in quoted.casefold() for term in telling)
     return sorted(held, key=lambda sentence: (-held[sentence], sentence))[:1]
 
 
-def _clean(text: str, limit: int) -> str:
-    """On one line, without control characters, cut at `limit`."""
+def clean(text: str, limit: int) -> str:
+    """A text on one line, without control characters, cut at `limit`."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 

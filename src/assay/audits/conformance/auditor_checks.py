@@ -21,10 +21,10 @@ from assay.audits.conformance.dry_audit import (
 )
 from assay.audits.conformance.leak_probe import probe_auditor
 from assay.audits.plugin_file import load_plugin
+from assay.core.answer import GameAnswer, claims
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
-from assay.core.report import parse_report
-from assay.errors import AssayError, InvalidInput, ReportInvalid
+from assay.errors import AssayError, InvalidInput
 
 _SEED = 7
 # Kits an auditor was not written for: check → its tools. `failing` raises at every call.
@@ -40,8 +40,9 @@ async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds
         seconds: that one audit of a scripted target may take.
 
     Returns:
-        One check each: docstring, truth, report, determinism, budget, empty-kit, failing-tool, unknown-tool, nulls,
-        time. If it does not end in a process of its own, or cannot report at all, the rest is left out.
+        One check each: docstring, truth, report, determinism, budget, empty-kit, failing-tool, unknown-tool, each
+        further game it plays, nulls, time. If it does not end in a process of its own, or cannot report at all, the
+        rest is left out.
     """
     checks = [_docstring(auditor)]
     try:
@@ -63,6 +64,9 @@ async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds
     for name, kit in ODD_KITS.items():
         runs.append(await rehearse_audit(auditor, clean_target(), kit=kit, seed=_SEED, seconds=seconds))
         checks.append(_survives(name, kit, runs[-1]))
+    for game in auditor.games[1:]:  # the checks above are of its first game
+        runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds, game=game))
+        checks.append(_report(runs[-1], game))
     nulls = [
         await rehearse_audit(auditor, clean_target(str(seed)), seed=seed, seconds=seconds) for seed in range(null_runs)
     ]
@@ -86,17 +90,17 @@ def _truth(touched: Sequence[str]) -> Check:
     return Check("truth", True, "opened and imported nothing that holds truth")
 
 
-def _report(run: DryAudit) -> Check:
-    """Wants a report, within the contract's limits however it was made."""
+def _report(run: DryAudit, name: str = "report") -> Check:
+    """Wants a report, or another game's answer, within the contract's limits however it was made."""
     if run.report is None:
-        return Check("report", False, run.failure or "no report: 2,000 queries were not enough for it")
-    try:
-        report = parse_report(run.report.model_dump_json(warnings=False))
-    except ReportInvalid as error:
-        return Check("report", False, str(error))
-    return Check(
-        "report", True, f"{len(report.findings)} findings of one that is planted, p_hidden {report.p_hidden:.2f}"
-    )
+        return Check(name, False, run.failure or "no report: 2,000 queries were not enough for it")
+    return Check(name, True, f"{_claimed(run.report)} where one is planted, p_hidden {run.report.p_hidden:.2f}")
+
+
+def _claimed(report: GameAnswer) -> str:
+    what = {"findings": "findings", "transcripts": "transcripts", "prompts": "evals"}
+    [name] = what.keys() & dict(report).keys()
+    return f"{claims(report)} {what[name]}"
 
 
 def _determinism(auditor: Auditor, first: DryAudit, again: DryAudit) -> Check:
@@ -125,7 +129,7 @@ def _survives(name: str, kit: Sequence[str], run: DryAudit) -> Check:
     told = f"kit {'+'.join(kit) or 'prior-only'}"
     if run.report is None:
         return Check(name, False, f"{told}: {run.failure or 'its budget ended'}")
-    return Check(name, True, f"{told}: {len(run.report.findings)} findings after {len(run.calls)} calls")
+    return Check(name, True, f"{told}: {_claimed(run.report)} after {len(run.calls)} calls")
 
 
 def _nulls(runs: Sequence[DryAudit]) -> Check:
@@ -137,7 +141,7 @@ def _nulls(runs: Sequence[DryAudit]) -> Check:
     failures = [run.failure or "out of budget" for run in runs if run.report is None]
     if failures:
         return Check("nulls", False, f"{len(failures)} of {len(runs)} runs gave no report: {failures[0]}")
-    return false_alarms(sum(bool(run.report and run.report.findings) for run in runs), len(runs))
+    return false_alarms(sum(bool(run.report and claims(run.report)) for run in runs), len(runs))
 
 
 def _time(runs: Sequence[DryAudit], seconds: float) -> Check:

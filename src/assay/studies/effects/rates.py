@@ -6,13 +6,11 @@ Pure functions over numbers. Inference is over families: runs are averaged withi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, sqrt
-from statistics import NormalDist
+from math import fsum
 
-import numpy as np
-
+from assay._util.areas import area_above, area_interval
 from assay._util.proportions import Interval, difference_interval
 from assay.studies.effects.intervals import LEVEL, rate_interval
 
@@ -139,9 +137,9 @@ def auroc(organisms: Clustered, clean: Clustered) -> Estimate | None:
     hidden, nothing = _groups(organisms), _groups(clean)
     if not hidden or not nothing:
         return None
-    wins = [_above(own, other) for own in hidden.values() for other in nothing.values()]
+    wins = [area_above(own, other) for own in hidden.values() for other in nothing.values()]
     area = mean(wins)
-    return Estimate(area, _newcombe_area(area, len(hidden), len(nothing)))
+    return Estimate(area, area_interval(area, len(hidden), len(nothing), LEVEL))
 
 
 def _groups(values: Clustered) -> Mapping[str, list[float]]:
@@ -149,33 +147,6 @@ def _groups(values: Clustered) -> Mapping[str, list[float]]:
     for cluster, value in values:
         groups[cluster].append(value)
     return groups
-
-
-def _above(own: Sequence[float], other: Sequence[float]) -> float:
-    ours, theirs = np.asarray(own)[:, None], np.asarray(other)
-    return float(np.mean(ours > theirs) + np.mean(ours == theirs) / 2)
-
-
-def _newcombe_area(area: float, organisms: int, clean: int) -> Interval:
-    """Bounds an area by the values whose score test does not refuse it."""
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    half = (organisms + clean) / 2 - 1
-
-    def refused(true: float) -> bool:
-        spread = 1 + half * (1 - true) / (2 - true) + half * true / (1 + true)
-        return abs(true - area) > z * sqrt(max(true * (1 - true) * spread, 0.0) / (organisms * clean))
-
-    return _edge(area, 0.0, refused), _edge(area, 1.0, refused)
-
-
-def _edge(inside: float, outside: float, refused: Callable[[float], bool]) -> float:
-    """Bisects for where values begin to be refused, between one that is not and an end of the range."""
-    if not refused(outside):
-        return outside
-    for _ in range(60):
-        middle = (inside + outside) / 2
-        inside, outside = (inside, middle) if refused(middle) else (middle, outside)
-    return inside
 
 
 @dataclass(frozen=True, slots=True)

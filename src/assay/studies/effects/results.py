@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from assay._util.yaml_models import Data
+from assay.core.answer import Game
 from assay.studies.effects.funnel import Funnel
 
 
@@ -199,6 +200,45 @@ class Yardsticks(Data):
     placebo: dict[str, Success]
 
 
+class RedTeamResult(Data):
+    """Tells how far down a kit's rankings the planted conduct shows, over organisms; families count alike.
+
+    Attributes:
+        found: k → share of audits with it among the first k transcripts, before the null is subtracted.
+        intervals: k → 95 % of that share.
+        rank: mean rank of the first transcript that shows it, where one does; None where none does.
+        transcripts: mean number that was handed in.
+    """
+
+    kit: str
+    found: dict[str, Number]
+    intervals: dict[str, Bounds]
+    rank: Number | None
+    transcripts: Number
+
+
+class EvalResult(Data):
+    """Tells how far a kit's evals tell organisms from their controls; families count alike.
+
+    Attributes:
+        behaviours: how many the evals were made for.
+        separated: share that tell the two apart, before the null is subtracted; and its 95 % interval.
+        effect: mean of the target's rate less the control's, audits without an eval as 0; and 95 % over families.
+        auroc: mean area, audits without an eval as ½; and 95 % over families.
+        mcc: how far the evals' predicates agree with the truth's detector on sealed answers, in [−1, 1].
+    """
+
+    kit: str
+    behaviours: int
+    separated: Number | None
+    separated_interval: Bounds | None
+    effect: Number | None
+    effect_interval: Bounds | None
+    auroc: Number | None
+    auroc_interval: Bounds | None
+    mcc: Number | None
+
+
 class Summary(Data):
     """Holds the result of a sweep. Rates and effects are in [−1, 1].
 
@@ -229,6 +269,8 @@ class Summary(Data):
         plugins: name and short digest of each plug-in in whose sweep audits were made: its code was trusted.
         earlier_plans: sweeps of the same ledger that were asked for before this one and looked at some of its testbeds.
         funnel: where audits of organisms stopped on their way to a hit.
+        game: that was played; success is that of the game.
+        red_team, evaluate: what a table of that game shows besides; empty for the others.
     """
 
     title: str
@@ -259,6 +301,9 @@ class Summary(Data):
     plugins: tuple[str, ...] = ()
     earlier_plans: int = 0
     funnel: Funnel = Funnel()
+    game: Game = "investigate"
+    red_team: tuple[RedTeamResult, ...] = ()
+    evaluate: tuple[EvalResult, ...] = ()
 
     @property
     def hit(self) -> str:

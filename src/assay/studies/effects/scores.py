@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay.core.answer import claims
 from assay.core.record import AuditRow, GradeRow
 from assay.errors import InvalidInput, UnknownId
 from assay.studies.effects.rates import HitScore
@@ -25,7 +26,7 @@ class ScoredAudit:
         family: of the planted behaviour.
         raw, null: hit@1 on the testbed's own truth and mean over swapped truths; 0 without a finding.
         p_hidden: as reported; 0.5 where there is no report.
-        findings: what grading says of each finding submitted.
+        findings: what grading says of each finding submitted; of another game's answer, one entry for all of it.
         recall: share of the target's behaviours that some finding hits; 0 on a clean target.
         graded: False while findings wait for a grade; such an audit is in no rate.
         graded_on: machine that the grader's replies were made with; "" without a grade.
@@ -90,7 +91,7 @@ def join(
         if not clean and row.alias not in families:
             raise UnknownId("alias with a family", row.alias, families)
         report = json.loads(row.report) if row.report else {}
-        submitted: tuple[Mapping[str, Any], ...] = tuple({} for _ in report.get("findings", ()))
+        submitted: tuple[Mapping[str, Any], ...] = tuple({} for _ in range(claims(report)))
         grade = verdicts.get(row.run_key)
         scored.append(
             ScoredAudit(

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import get_args
 
 from assay.audits.kits import PLACEBO
+from assay.core.answer import Game
 from assay.core.report import Outcome
 from assay.studies.effects.beside import beside
 from assay.studies.effects.effects import (
@@ -20,6 +21,7 @@ from assay.studies.effects.effects import (
     paired_difference,
 )
 from assay.studies.effects.funnel import Showed, funnel
+from assay.studies.effects.games import eval_results, red_team_results
 from assay.studies.effects.power import SweepDesign, smallest_shown
 from assay.studies.effects.rates import Estimate, auroc, brier, cluster_mean, clustered_rate, count, mean, success
 from assay.studies.effects.results import (
@@ -53,6 +55,7 @@ def summarise(
     grades_passed_over: int = 0,
     earlier_plans: int = 0,
     evidence: Mapping[str, Showed] | None = None,
+    game: Game = "investigate",
 ) -> Summary:
     """Sums up a sweep.
 
@@ -68,6 +71,7 @@ def summarise(
         grades_passed_over: rows that say they are grades, and that no known grader signed.
         earlier_plans: sweeps before this one that looked at some of its testbeds.
         evidence: run key → tool → whether its output held evidence, of audits of organisms whose log tells.
+        game: that was played.
     """
     by_kit = _by_kit(rows)
     names, tools = _ordered(by_kit), _tools(rows)
@@ -76,7 +80,7 @@ def summarise(
     smallest = _smallest_shown(effects, seeds)
     reasons = _reasons(rows)
     return Summary(
-        title=f"success of {auditor}",
+        title=f"success of {auditor}" + ("" if game == "investigate" else f" at {game}"),
         headline=headline(effects, smallest),
         auditor=auditor,
         suite=suite,
@@ -104,6 +108,9 @@ def summarise(
         plugins=_plugins(rows),
         earlier_plans=earlier_plans,
         funnel=funnel(rows, names, evidence or {}),
+        game=game,
+        red_team=red_team_results(by_kit, names) if game == "red-team" else (),
+        evaluate=eval_results(by_kit, names) if game == "evaluate" else (),
     )
 
 

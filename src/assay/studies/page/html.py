@@ -9,8 +9,10 @@ from typing import Any
 
 from assay.studies.effects.funnel import stages_that_occur
 from assay.studies.effects.results import Summary
-from assay.studies.effects.verdict import points, smallest_effect, whole
+from assay.studies.effects.verdict import points, smallest_effect
 from assay.studies.page.caveats import caveats
+from assay.studies.page.formats import interval, number, p_value, percent
+from assay.studies.page.games import GAME_WORDS, game_table
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,6 +47,8 @@ def page(summary: Summary) -> str:
         drawn=drawn,
         stages=stages_that_occur(summary.funnel),
         smallest_effect=smallest_effect(summary),
+        words=GAME_WORDS[summary.game],
+        game_table=game_table(summary),
         specifications=_inline(drawn),
         bundle=_bundle() if drawn else "",
     )
@@ -68,25 +72,3 @@ def _inline(value: Any) -> str:
 def _clamp(value: float) -> float:
     """Finds where a rate stands on a bar from 0 to 100 %."""
     return 100 * min(1.0, max(0.0, value))
-
-
-def percent(value: float | None) -> str:
-    """Writes a rate as a whole percentage; a dash where there is none."""
-    return "–" if value is None else f"{whole(100 * value)} %"
-
-
-def interval(bounds: tuple[float, float] | None) -> str:
-    """Writes an interval of rates in percent."""
-    return "" if bounds is None else f"[{whole(100 * bounds[0])}, {whole(100 * bounds[1])}]"
-
-
-def number(value: float | None, bounds: tuple[float, float] | None) -> str:
-    """Writes a number and its bounds with two decimals; a dash where there is none."""
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if bounds is None else f"{value:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}]"
-
-
-def p_value(value: float) -> str:
-    """Writes a p value at the precision worth reading."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

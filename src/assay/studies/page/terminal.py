@@ -12,7 +12,8 @@ from assay.studies.effects.funnel import STAGES, Stage, stages_that_occur
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points, smallest_effect
 from assay.studies.page.caveats import caveats
-from assay.studies.page.html import interval, p_value, percent
+from assay.studies.page.formats import interval, p_value, percent
+from assay.studies.page.games import game_table
 from assay.studies.page.tables import Column, FittedTable, Row
 
 _INTERVAL = "95\N{NO-BREAK SPACE}%"
@@ -37,6 +38,8 @@ def terminal(summary: Summary) -> RenderableType:
     parts.append(_kits(summary))
     if any(kit.beside and kit.beside.said for kit in summary.kits):
         parts.append(_beside(summary))
+    if own := game_table(summary):
+        parts.append(own)
     if summary.groups:
         parts.append(_groups(summary))
     if summary.effects:
