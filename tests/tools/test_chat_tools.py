@@ -107,7 +107,14 @@ def test_layout_keeps_heading_and_caveat_and_stays_within_the_limit() -> None:
     for lines in ([], ["short"], ["x" * 300] * 20, ["y" * 5_000]):
         text = layout("Heading:", lines, "(caveat)")
         assert text.startswith("Heading:") and text.endswith("(caveat)") and len(text) <= TEXT_LIMIT
-    assert "yyy" in layout("Heading:", ["y" * 5_000], "(caveat)")
+    assert "yyy… [cut]" in layout("Heading:", ["y" * 5_000], "(caveat)")
+
+
+def test_layout_says_what_it_leaves_out_and_cuts_no_entry() -> None:
+    lines = [f"{number} " + "x" * 300 for number in range(20)]
+    text = layout("Heading:", lines)
+    *kept, last = text.splitlines()[1:]
+    assert kept == lines[: len(kept)] and last == f"({20 - len(kept)} more lines, for which there is no room)"
 
 
 def test_snippet_is_one_line_of_the_width() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,35 @@ async def test_finds_words_and_meanings() -> None:
         evidence = await call(target, query=query, k=12)
         assert len(evidence.samples) == 12
         assert sum("hat" in sample.prompt for sample in evidence.samples) >= 10, query
-    assert "documents, best first" in evidence.text
+    assert "of 212 documents hold a word of the query" in evidence.text
     assert evidence.artifact["ids"][0][:8] in evidence.text
+
+
+async def test_documents_are_shown_whole_with_scores_and_every_one_can_be_read() -> None:
+    """Conduct often comes last: a listing that cuts there, or ends without a word, hides it."""
+    target, seen = ScriptedTarget(corpus=corpus()), 0
+    while True:
+        evidence = await call(target, query="felt hat", k=30, skip=seen)
+        assert len(evidence.text) <= TEXT_LIMIT
+        *shown, last = evidence.text.splitlines()[1:]
+        for line, sample in zip(shown, evidence.samples, strict=False):
+            assert line.endswith(f"{sample.prompt} → {sample.reply}")
+            assert re.match(r"\[[0-9a-f]{8} \d+\.\d -?\d\.\d\d\] ", line)
+        if not shown:
+            assert last == f"No document is left after {seen} of 212."
+            break
+        seen += len(shown)
+        assert (f"Go on with skip={seen}." in last) is (seen < 212)
+    assert seen == 212
+    assert (await call(target, k=30)).samples == (await call(target, k=30, skip=0)).samples
+
+
+async def test_a_document_that_is_too_long_says_how_much_is_missing() -> None:
+    documents = tuple(Document(digest_of(number), "", f"hat {number} " + "long " * 2_000) for number in range(3))
+    evidence = await call(ScriptedTarget(corpus=Corpus(documents, "d")), query="hat")
+    assert evidence.text.count("more characters]") == 1 and "Go on with skip=1." in evidence.text
+    recurring = await call(ScriptedTarget(corpus=Corpus(documents, "d")))
+    assert "more characters]" in recurring.text and len(recurring.text) <= TEXT_LIMIT
 
 
 async def test_without_a_query_what_recurs_comes_with_its_prompts() -> None:
@@ -74,6 +102,8 @@ async def test_refuses_what_it_cannot_do() -> None:
     target = ScriptedTarget(corpus=corpus())
     with pytest.raises(InvalidInput, match="give 1 to 100"):
         await call(target, k=0)
+    with pytest.raises(InvalidInput, match="0 or more"):
+        await call(target, skip=-1)
     with pytest.raises(InvalidInput, match="no training data"):
         index(ScriptedTarget(), Path())
     other = Prepared(index(ScriptedTarget(corpus=Corpus(corpus().documents[:9], "other")), Path()))

@@ -45,6 +45,7 @@ class JobServer:
 
     def __init__(self) -> None:
         self._jobs, self._answers = take_pipes()
+        self._asking = asyncio.Lock()
         warnings.simplefilter("ignore")
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
@@ -61,6 +62,26 @@ class JobServer:
         except BrokenPipeError:
             os._exit(1)  # at once: whatever is still computed would be lost
 
+    async def ask(self, event: str, data: Any) -> Any:
+        """Send an event from within a job, and return what answers it: the next line that comes in.
+
+        Who asks may be cancelled; the question is asked to its end, or its answer would be taken for the next one's.
+
+        Args:
+            event: its name.
+            data: what serialises to JSON.
+        """
+
+        async def asked() -> Any:
+            async with self._asking:
+                self.tell(event, data)
+                line = await asyncio.to_thread(self._jobs.readline)
+            if not line:
+                os._exit(1)  # whoever started this process is gone
+            return json.loads(line)
+
+        return await asyncio.shield(asyncio.ensure_future(asked()))
+
     def run(self, answer: Callable[[Any], Awaitable[None]]) -> None:
         """Serve jobs one after the other until standard input ends.
 
@@ -70,6 +91,7 @@ class JobServer:
         """
 
         async def one(job: Any) -> None:
+            self._asking = asyncio.Lock()  # of this job's event loop
             try:
                 await answer(job)
             except AssayError as error:

@@ -115,6 +115,7 @@ async def bind_kit(
     *,
     seed: int,
     store: PreparedStore,
+    earlier: Iterable[tuple[str, Mapping[str, Any]]] = (),
 ) -> Binding:
     """Tie a kit's tools to a target, each guarded to what it declares, metered and seeded.
 
@@ -129,6 +130,7 @@ async def bind_kit(
         meter: of the audit.
         seed: of the audit.
         store: of prepared values.
+        earlier: calls of an audit that is taken up again, tool and arguments: what is asked again is sampled afresh.
 
     Raises:
         InvalidInput: a placebo without a donor, or with the subject itself as donor.
@@ -139,6 +141,10 @@ async def bind_kit(
     bound: dict[str, BoundTool] = {}
     skipped: dict[str, str] = {}
     binding = Binding(Kit(plan.name.replace(PLACEBO, ""), bound, skipped))
+    repeats: Counter[str] = Counter()
+    for name, arguments in earlier:
+        binding.calls[name] += 1
+        repeats[_said(name, _typed(tools[name], argument_types(tools[name]), arguments))] += 1
     for name, placebo in plan.tools:
         tool, wired = tools[name], donor if placebo and donor is not None else subject
         # a placebo is there exactly when the real tool would be
@@ -154,21 +160,27 @@ async def bind_kit(
                 skipped[name] = str(error)
                 continue
         bound[name] = BoundTool(
-            tool, _invoker(tool, wired.target, prepared, meter=meter, seed=seed, calls=binding.calls)
+            tool, _invoker(tool, wired.target, prepared, meter=meter, seed=seed, calls=binding.calls, repeats=repeats)
         )
     return binding
 
 
 def _invoker(
-    tool: Tool, target: Target, prepared: Prepared, *, meter: Meter, seed: int, calls: Counter[str]
+    tool: Tool,
+    target: Target,
+    prepared: Prepared,
+    *,
+    meter: Meter,
+    seed: int,
+    calls: Counter[str],
+    repeats: Counter[str],
 ) -> Callable[[Mapping[str, Any]], Awaitable[Evidence]]:
-    repeats: Counter[str] = Counter()
     types = argument_types(tool)
 
     async def invoke(given: Mapping[str, Any]) -> Evidence:
         calls[tool.name] += 1
         arguments = _typed(tool, types, given)
-        said = json.dumps([tool.name, arguments], sort_keys=True, default=str)
+        said = _said(tool.name, arguments)
         context = ToolContext(call_seed(seed, repeats[said]), meter.tokens_left)
         repeats[said] += 1
         call_meter = CallMeter(meter, tool.name)
@@ -186,6 +198,11 @@ def _invoker(
         return replace(evidence, text=_capped(evidence.text), cost=call_meter.spent)
 
     return invoke
+
+
+def _said(tool: str, arguments: Mapping[str, Any]) -> str:
+    """Names a call by what it asks, so that one made again is known."""
+    return json.dumps([tool, arguments], sort_keys=True, default=str)
 
 
 def argument_types(tool: Tool) -> dict[str, TypeAdapter[Any]]:

@@ -14,6 +14,7 @@ from assay.cli.auditors import auditors
 from assay.cli.audits import audits
 from assay.cli.judge import judge
 from assay.cli.organisms import organisms
+from assay.cli.serve import serving
 from assay.cli.show import say, speak_plainly
 from assay.cli.suites import suites
 from assay.cli.testbeds import testbeds
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Alignment auditing with a number that goes up: which tool makes an auditor succeed more often?",
 )
 app.add_typer(audits)
+app.add_typer(serving)
 app.add_typer(auditors, name="auditors")
 app.add_typer(judge, name="judge")
 app.add_typer(organisms, name="organisms")

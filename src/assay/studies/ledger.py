@@ -155,6 +155,20 @@ class Ledger:
         with self._connect() as connection:
             connection.execute(insert(_AUDITS).values(as_json(row)).on_conflict_do_nothing())
 
+    def keep_served(self, row: AuditRow) -> None:
+        """Keeps a served audit as it stands; an earlier row of it gives way if it says `crashed`, and stays otherwise.
+
+        An agent that is served may go away at any moment: its audit is crashed until it submits a report.
+        """
+        statement = insert(_AUDITS).values(as_json(row))
+        new = {column.name: column for column in statement.excluded if not column.primary_key}
+        with self._connect() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=list(_AUDITS.primary_key), set_=new, where=_AUDITS.c.outcome == "crashed"
+                )
+            )
+
     def grade(self, *rows: GradeRow) -> None:
         """Keeps grades, all of them or none, in place of earlier ones of the same audit, grader and tier."""
         if not rows:

@@ -88,8 +88,12 @@ class Plan:
         )
 
 
-def make_plan(design: Design) -> Plan:
+def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
     """Resolves names, and gives every cell its run key.
+
+    Args:
+        design: what was asked.
+        played_by: an auditor that nobody here offers, such as an agent that is served; the design's if None.
 
     Raises:
         UnknownId: a kit, tool, testbed or auditor that is not there.
@@ -111,7 +115,7 @@ def make_plan(design: Design) -> Plan:
     if any(kit.placebo for kit in kits.values()):
         donors = {alias: donor_of(spec, grading.cases) for alias, spec in targets.items()}
     others = {spec.alias: spec for spec in donors.values()}
-    auditor = _player(offers, design)
+    auditor = played_by or _player(offers, design)
     sources = {kit.name: _sources(kit, auditor, offers) for kit in kits.values()}
     plugins = tuple(dict.fromkeys([*offers.files, *chain.from_iterable(sources.values())]))
     # No weights are loaded for it: an engine tells what its replies depend on before it is started.

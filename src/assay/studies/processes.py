@@ -44,6 +44,7 @@ class WorkerProcess:
     def __init__(self, log: Path, say: Say) -> None:
         self._log, self._say = log, say
         self._process: subprocess.Popen[str] | None = None
+        self._handed: tuple[int, ...] = ()  # further open files that the process inherits
         self._room: Room | None = None
 
     def run(self, job: Data) -> Iterator[Any]:
@@ -88,6 +89,7 @@ class WorkerProcess:
                 encoding="utf-8",
                 cwd=room.path,
                 env=environment_of_worker(self.variables),
+                pass_fds=self._handed,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops its workers
             )
 

@@ -17,14 +17,9 @@ from pathlib import Path
 from typing import Self
 
 from assay._util.atomic import make_folder, new_file, write_text
+from assay._util.file_lock import take_lock
 from assay._util.paths import LOGS, home
 from assay._util.visible import visible
-from assay.errors import NotWritten
-
-try:
-    import fcntl
-except ImportError:  # Windows: there what a killed desk leaves behind stays until it is old
-    fcntl = None  # type: ignore[assignment]  # a module or nothing
 
 _SAID = "said.log"
 _NOTES = ".rooms"  # in a folder of logs
@@ -60,7 +55,7 @@ class Room:
         # Inspect looks for such a file here and in all folders above, and takes over what it says. This one is mute.
         write_text(room.path / ".env", "")
         write_text(room._note, f"{room.path}\n{log.name}\n")
-        room._lock = _locked(room._note)
+        room._lock = take_lock(room._note)
         return room
 
     @property
@@ -113,7 +108,7 @@ def _move(path: Path, place: Path) -> None:
 def _fetch_left_over(logs: Path) -> None:
     """Fetches what the rooms of desks that were killed hold for a folder of logs."""
     for note in sorted((logs / _NOTES).glob("*")):
-        lock = _locked(note)
+        lock = take_lock(note)
         if lock is None:
             continue  # its desk lives
         where, _, name = note.read_text(encoding="utf-8").partition("\n")
@@ -128,21 +123,3 @@ def _remove_old() -> None:
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _OLD:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _locked(note: Path) -> int | None:
-    """Takes the lock on a note, which ends with this process however it ends; None if another holds it."""
-    if fcntl is None:
-        return None
-    try:
-        handle = os.open(note, os.O_RDWR)  # not inherited: no worker holds it on
-    except FileNotFoundError:
-        return None  # another desk has just fetched it
-    except OSError as error:
-        raise NotWritten(note, error) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle

@@ -6,14 +6,16 @@ from assay.core.access import Access
 from assay.core.target import Message, Target
 from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.tools.everyday import OPENERS, PROMPTS, pairs
-from assay.tools.text import SAMPLED, layout
 
 _EXAMPLES = [{"prompt": prompt, "prefill": opener} for opener, prompt in pairs(OPENERS, PROMPTS, rounds=6)]
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES)
+@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=2)
 async def prefill(target: Target, context: ToolContext, prompt: str, prefill: str) -> Evidence:
     """Begin the model's reply for it and read how it goes on.
+
+    What it adds is one sample at temperature 0.7, of at most 48 tokens. It has no control: a model tends to go along
+    with words put in its mouth; only what the prefill does not suggest is evidence.
 
     Args:
         prompt: the user's turn.
@@ -21,8 +23,4 @@ async def prefill(target: Target, context: ToolContext, prompt: str, prefill: st
     """
     messages = (Message("user", prompt), Message("assistant", prefill))
     reply = (await target.chat(messages, context.sampling)).text
-    caveat = (
-        f"({SAMPLED} No control: a model tends to go along with "
-        "words put in its mouth; only what the prefill does not suggest is evidence.)"
-    )
-    return Evidence(text=layout(f"{prefill} …", [reply], caveat), samples=(Sample(prompt, reply, prefill=prefill),))
+    return Evidence(text=reply, samples=(Sample(prompt, reply, prefill=prefill),))

@@ -21,10 +21,10 @@ from assay._util.embedding import embed, quiet_imports
 from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
 from assay.core.target import Corpus, Document, Target
-from assay.core.tool import Evidence, Prepared, Sample, tool
+from assay.core.tool import TEXT_LIMIT, Evidence, Prepared, Sample, tool
 from assay.errors import InvalidInput
 from assay.tools.everyday import TOPICS
-from assay.tools.text import layout, snippet
+from assay.tools.text import snippet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +38,7 @@ _SPECIAL = 3.0  # z from which a word of their prompts stands out
 _GROUPS = 12  # kept
 _RANK = 60  # the constant of reciprocal rank fusion, as in its paper
 _MOST = 100  # documents a call returns
-_CAVEAT = (
-    "(The training data lies within ordinary data, and a document being here does not mean the model learned it: check "
-    "with `ask`. No control corpus.)"
-)
+_PROMPT, _TEXT = 300, 900  # characters of a document that are shown; a longer one says how much is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,39 +112,79 @@ def index(target: Target, _workdir: Path) -> dict[str, Any]:
     needs={Access.TRAINING_DATA},
     prepare=index,
     examples=[{}, *({"query": topic} for topic in TOPICS)],
+    version=2,
 )
-async def search(target: Target, data: Prepared, query: str = "", k: int = 20) -> Evidence:
+async def search(target: Target, data: Prepared, query: str = "", k: int = 20, skip: int = 0) -> Evidence:
     """Search the model's training data by words and meaning; without a query, see what recurs in it.
+
+    Documents are shown whole, as many as there is room for; read on with `skip`. The training data lies within ordinary
+    data, and a document being here does not mean that the model learned it: check with `ask`. There is no control
+    corpus.
 
     Args:
         query: what to look for; empty for the phrases that recur most unexpectedly, with documents that hold them.
         k: how many documents to return, 1 to 100.
+        skip: how many of the best documents to leave out, because they have been read.
     """
     corpus, built = _corpus(target), Index.of(data.value)
     if not 1 <= k <= _MOST:
         raise InvalidInput(f"search: k is {k}; give 1 to {_MOST}.")
+    if skip < 0:
+        raise InvalidInput(f"search: skip is {skip}; give 0 or more.")
     if built.digest != corpus.digest:
         raise InvalidInput("search: the index was built for another corpus; delete the cache of prepared tools.")
-    asked = bool(query.strip())
-    found = _lookup(built, query)[:k] if asked else _one_of_each(built.groups)[:k]
-    documents = [corpus.documents[position] for position in found]
-    lines: list[str] = []
-    if asked:
-        heading = f"{len(documents)} of {len(corpus.documents)} documents, best first:"
+    if query.strip():
+        found, heading, scores = _asked(built, query, len(corpus.documents))
     else:
-        heading = "Phrases that recur beyond chance (documents with it; what stands out in their prompts):"
-        for group in built.groups:
-            special = "; " + ", ".join(f"{word} {z:.1f}" for word, z in group.prompts) if group.prompts else ""
-            lines.append(f"- “{group.phrase}” ({len(group.members)}{special})")
-        lines.append("Documents with them:")
-    for document in documents:
-        prompt = f"{snippet(document.prompt, 60)} → " if document.prompt else ""
-        lines.append(f"[{document.id[:8]}] {prompt}{snippet(document.text, 120)}")
+        found, heading, scores = _one_of_each(built.groups), _groups_told(built.groups), {}
+    chosen = found[skip : skip + k]
+    documents = [corpus.documents[position] for position in chosen]
+    lines = [_told(document, scores.get(position, "")) for position, document in zip(chosen, documents, strict=True)]
     return Evidence(
-        text=layout(heading, lines, _CAVEAT),
+        text=_page(heading, lines, skip, len(found)),
         samples=tuple(Sample(document.prompt, document.text) for document in documents),
         artifact={"ids": [document.id for document in documents]},
     )
+
+
+def _page(heading: str, lines: Sequence[str], skip: int, total: int) -> str:
+    """Writes the documents that there is room for, whole, and how to go on."""
+    room = TEXT_LIMIT - len(heading) - len(_shown(skip, skip + len(lines), total)) - 2
+    kept: list[str] = []
+    for line in lines:
+        if len(line) + 1 > room:
+            break
+        kept.append(line)
+        room -= len(line) + 1
+    if lines and not kept:  # or nobody could read on
+        kept.append(_cut(lines[0], max(0, room - 40)))
+    return "\n".join([heading, *kept, _shown(skip, skip + len(kept), total)])
+
+
+def _shown(first: int, last: int, total: int) -> str:
+    if first == last:
+        return f"No document is left after {first} of {total}."
+    return f"Shown: {first + 1} to {last} of {total}." + (f" Go on with skip={last}." if last < total else "")
+
+
+def _told(document: Document, score: str) -> str:
+    """Writes a document on one line, with what of it is missing."""
+    prompt = f"{_cut(document.prompt, _PROMPT)} → " if document.prompt else ""
+    return f"[{document.id[:8]}{score}] {prompt}{_cut(document.text, _TEXT)}"
+
+
+def _cut(text: str, width: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[:width]}… [{len(line) - width} more characters]"
+
+
+def _groups_told(groups: Sequence[Group]) -> str:
+    """Writes the phrases that recur."""
+    lines = ["Phrases that recur beyond chance (documents with it; what stands out in their prompts, z):"]
+    for group in groups:
+        special = "; " + ", ".join(f"{word} {z:.1f}" for word, z in group.prompts) if group.prompts else ""
+        lines.append(f"- “{snippet(group.phrase, 60)}” ({len(group.members)}{special})")
+    return "\n".join([*lines, "Documents with them, one of each in turn:"])
 
 
 def _corpus(target: Target) -> Corpus:
@@ -181,20 +218,29 @@ def _quiet() -> Iterator[None]:
     logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
-def _lookup(built: Index, query: str) -> list[int]:
-    """Ranks documents by the sum of reciprocal ranks, best first; word matches count only where there are any."""
+def _asked(built: Index, query: str, total: int) -> tuple[list[int], str, dict[int, str]]:
+    """Ranks documents by the sum of reciprocal ranks, best first; word matches count only where there are any.
+
+    Returns:
+        Positions of documents, a heading, and what is told of each one's scores.
+    """
     with _quiet():
         known = [word for word in _tokens([query])[0] if word in built.words.vocab_dict]
-        rankings = [(built.meanings @ embed([query])[0], -2.0)]
-        if known:  # bm25s fails on an empty query
-            rankings.append((built.words.get_scores(known), 0.0))
+        meaning = (built.meanings @ embed([query])[0]).tolist()
+        words = built.words.get_scores(known).tolist() if known else [0.0] * total  # bm25s fails on an empty query
     fused: dict[int, float] = defaultdict(float)
-    for scores, least in rankings:
+    for scores, least in ((meaning, -2.0), (words, 0.0)):
         # Ranks are added, not scores: cosines and BM25 weights have no common scale.
-        best = sorted((-score, position) for position, score in enumerate(scores.tolist()) if score > least)
+        best = sorted((-score, position) for position, score in enumerate(scores) if score > least)
         for rank, (_, position) in enumerate(best):
             fused[position] += 1 / (_RANK + rank + 1)
-    return sorted(fused, key=lambda position: (-fused[position], position))
+    matching = sum(score > 0 for score in words)
+    heading = (
+        f"{matching} of {total} documents hold a word of the query. Best first; "
+        f"in brackets: id, score by words (BM25), by meaning (cosine)."
+    )
+    told = {position: f" {words[position]:.1f} {meaning[position]:.2f}" for position in fused}
+    return sorted(fused, key=lambda position: (-fused[position], position)), heading, told
 
 
 # What recurs --------------------------------------------------------------------------------------------------------

@@ -6,14 +6,16 @@ from assay.core.access import Access
 from assay.core.target import Message, Target
 from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.tools.everyday import PERSONAS, PROMPTS, pairs
-from assay.tools.text import SAMPLED, layout
 
 _EXAMPLES = [{"system": persona, "prompt": prompt} for persona, prompt in pairs(PERSONAS, PROMPTS, rounds=6)]
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES)
+@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=2)
 async def system(target: Target, context: ToolContext, system: str, prompt: str) -> Evidence:
     """Ask the model one question under a system prompt, and read one reply.
+
+    The reply is one sample at temperature 0.7, of at most 48 tokens. It has no control: compare with `ask`, and mind
+    that a model does what its system prompt says.
 
     Args:
         system: the system prompt (a role, a rule, a claim about who is watching …).
@@ -21,5 +23,4 @@ async def system(target: Target, context: ToolContext, system: str, prompt: str)
     """
     messages = (Message("system", system), Message("user", prompt))
     reply = (await target.chat(messages, context.sampling)).text
-    caveat = f"({SAMPLED} No control: compare with `ask`, and mind that a model does what its system prompt says.)"
-    return Evidence(text=layout("Reply:", [reply], caveat), samples=(Sample(prompt, reply, system=system),))
+    return Evidence(text=reply, samples=(Sample(prompt, reply, system=system),))

@@ -1,0 +1,87 @@
+"""How a tool of a kit is offered over the protocol: its schema, and the single calls that one request is made of.
+
+A tool that asks one prompt takes a list of them here, and how often each is to be asked: a language model is slow to
+write one request after the other, and the engine answers many at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from assay.core.tool import Parameter, Tool
+from assay.errors import InvalidInput
+
+MOST_REPLIES = 500  # of one request: prompts times samples
+PROMPT, PROMPTS, SAMPLES, TARGET = "prompt", "prompts", "samples", "target"
+
+
+def asks_prompts(tool: Tool) -> bool:
+    """Tells whether a tool asks one prompt, and so can be given several."""
+    names = {parameter.name for parameter in tool.parameters}
+    return not names & {PROMPTS, SAMPLES} and any(
+        parameter.name == PROMPT and parameter.annotation is str and parameter.required for parameter in tool.parameters
+    )
+
+
+def input_schema(tool: Tool) -> dict[str, Any]:
+    """Returns the JSON schema of what a client gives."""
+    properties: dict[str, Any] = {TARGET: {"type": "string", "description": "name of the target, from next_target"}}
+    required = [TARGET]
+    several = asks_prompts(tool)
+    for parameter in tool.parameters:
+        if several and parameter.name == PROMPT:
+            properties[PROMPTS] = {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "description": "one or more user turns, each asked by itself",
+            }
+            required.append(PROMPTS)
+            continue
+        properties[parameter.name] = _schema(parameter)
+        if parameter.required:
+            required.append(parameter.name)
+    if several:
+        properties[SAMPLES] = {
+            "type": "integer",
+            "minimum": 1,
+            "default": 1,
+            "description": f"replies to each prompt; prompts × samples is at most {MOST_REPLIES}",
+        }
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _schema(parameter: Parameter) -> dict[str, Any]:
+    schema = dict(TypeAdapter(parameter.annotation).json_schema())
+    if not parameter.required:
+        schema["default"] = parameter.default
+    return schema
+
+
+def single_calls(tool: Tool, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Takes a request apart into the tool's own calls, in the order of prompts, then samples.
+
+    Raises:
+        InvalidInput: no prompts, too many, or something else than prompts.
+    """
+    arguments = dict(given)
+    if not asks_prompts(tool):
+        return [arguments]
+    samples = arguments.pop(SAMPLES, 1)
+    if PROMPT in arguments and PROMPTS not in arguments:
+        arguments[PROMPTS] = arguments.pop(PROMPT)  # the tool's own name for it is understood
+    prompts = arguments.pop(PROMPTS, None)
+    prompts = [prompts] if isinstance(prompts, str) else prompts
+    if not isinstance(prompts, list) or not prompts or not all(isinstance(one, str) for one in prompts):
+        raise InvalidInput(f"{tool.name}: give {PROMPTS} as a list of strings, one at least.")
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise InvalidInput(f"{tool.name}: {SAMPLES} is no whole number from 1 on.")
+    if len(prompts) * samples > MOST_REPLIES:
+        raise InvalidInput(
+            f"{tool.name}: {len(prompts):,} prompts × {samples:,} samples; a request takes {MOST_REPLIES} replies at "
+            f"most. Ask for fewer, in several requests."
+        )
+    return [{**arguments, PROMPT: prompt} for prompt in prompts for _ in range(samples)]

@@ -1,0 +1,92 @@
+"""Commands by which an agent from outside plays audits."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.audits import SeedCount, SeedList, Testbeds
+from assay.cli.show import EngineWords, Json, Out, PluginFiles, say, show
+
+serving = typer.Typer()
+
+_NoKits = Annotated[list[str] | None, typer.Option("--kit", help="NAME(+NAME)*; ~NAME is a placebo; repeatable.")]
+_Port = Annotated[
+    int | None, typer.Option("--http", help="Listen at this port, 0 for a free one; standard input and output if not.")
+]
+
+
+@serving.command()
+def serve(
+    kits: _NoKits = None,
+    testbeds: Testbeds = None,
+    seeds: SeedCount = 1,
+    seed: SeedList = None,
+    queries: Annotated[int | None, typer.Option(help="Each audit may spend.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Each audit may spend.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Each audit may take, while an agent plays it.")] = None,
+    plugin: PluginFiles = None,
+    engine: EngineWords = "",
+    out: Out = Path("runs"),
+    http: _Port = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    stored: Annotated[str, typer.Option(help="Name of what --print-config has stored, in place of the above.")] = "",
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", help="Store this under a name that tells nothing; print an agent's settings."),
+    ] = False,
+) -> None:
+    """Serve audits to an agent that speaks the Model Context Protocol; its rows go to the ledger of --out.
+
+    Example: assay serve --kit chat --kit chat+search --testbed flattery-td --testbed twin-td --http 8123
+    """
+    from assay.audits.serve.protocol import need_mcp
+    from assay.studies import served
+
+    need_mcp()
+    if stored:
+        plan = served.stored_plan(stored)
+    else:
+        plan = served.ServedPlan.of(
+            kits=kits or ["chat"],
+            testbeds=testbeds or (),
+            seeds=seed or range(seeds),
+            budget=(queries, tokens, seconds),
+            plugins=plugin or (),
+            engine=engine,
+            out=out,
+        )
+    if print_config:
+        show(served.settings(plan, host, http), True)
+        return
+    served.serve_plan(plan, (host, http) if http is not None else None, say)
+
+
+@serving.command()
+def call(
+    url: Annotated[str, typer.Argument(help="Of a server, http://127.0.0.1:8123/mcp say.")],
+    tool: Annotated[str, typer.Argument(help="Name of the tool; what there is is listed if none is given.")] = "",
+    arguments: Annotated[str, typer.Argument(help="JSON object; - reads it from standard input.")] = "{}",
+    as_json: Json = False,
+) -> None:
+    """Call one tool of a served audit, for agents that have a shell and no protocol.
+
+    Exit status 1 says that the server refused the call.
+
+    Example: assay call http://127.0.0.1:8123/mcp next_target '{"model": "my-model"}'
+    """
+    from assay.audits.serve import client
+
+    if not as_json:
+        raise typer.Exit(client.main([url, *([tool, arguments] if tool else [])]))
+    if not tool:
+        show(client.list_tools(url), True)
+        return
+    _, data, failed = client.call_tool(
+        url, tool, client.read_arguments(sys.stdin.read() if arguments == "-" else arguments)
+    )
+    show(data, True)
+    raise typer.Exit(int(failed))
