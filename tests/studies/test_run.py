@@ -66,7 +66,8 @@ turns = {}  # one a job, whose event loop is its own
 
 
 async def ask_once(kit, brief, budget):
-    async with turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):  # one after the other, so that a kill falls in the middle
+    # One after the other, so that a kill falls in the middle.
+    async with turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         await asyncio.sleep(float(os.environ.get("PACE", "0")))
         if "ask" in kit.tools:
             await kit.tools["ask"](prompt="Hello")

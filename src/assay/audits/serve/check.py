@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.core.report import Report, make_report, parse_report
+from assay.core.report import Report, as_contract, parse_report
 from assay.core.report_problems import report_problems
 from assay.errors import ReportInvalid
 
@@ -20,7 +20,7 @@ def read_report(given: object) -> tuple[Report | None, list[str]]:
     """
     problems = report_problems(given)
     try:
-        report = parse_report(given) if isinstance(given, str) else make_report(given)
+        report = parse_report(given) if isinstance(given, str) else as_contract(Report, given, "report")
     except ReportInvalid as error:
         return None, problems or [str(error)]
     return report, problems
