@@ -5,14 +5,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from inspect_ai.model import ModelOutput
+from inspect_ai.model import ModelOutput, get_model
 from tests.grading.conftest import BEHAVIOURS, PROMPTS, TRUE, Organism, Suite, make_organism, make_truth
 from tests.grading.judges import Asked, blocks, judge, panel, verdict
 
 from assay.core.report import Demonstration, Finding, Predicate, Report
-from assay.core.target import Cost
+from assay.core.target import Cost, Message
 from assay.engine.cache import ReplyCache
-from assay.errors import InvalidInput
+from assay.engine.remote import asked as asked_module
+from assay.engine.remote.asked import AskedModel
+from assay.errors import BackendFailed, InvalidInput
 from assay.grading.judge.ask import QUESTIONS, TRIES, Judge
 from assay.grading.judge.grade import judge_report
 from assay.grading.judge.panel import decided, require_panel
@@ -114,6 +116,19 @@ async def test_a_judge_that_never_answers_in_form_failed_and_nothing_is_guessed(
 async def test_a_provider_that_fails_is_a_judge_that_failed(fault: object) -> None:
     opinion = await judge(lambda _: fault).opinion(rubric(CLAIM), {"truth": TEXT}, ClaimVerdict)
     assert opinion.verdict is None and opinion.failed
+
+
+async def test_a_provider_that_hangs_is_left_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asked_module, "ATTEMPT_SECONDS", 1)
+    monkeypatch.setattr(asked_module, "RETRIES", 0)
+
+    async def never(*_: object) -> ModelOutput:
+        await asyncio.sleep(600)
+        raise AssertionError
+
+    hanging = AskedModel(get_model("mockllm/model", custom_outputs=never, memoize=False), "mock/hanging")
+    with pytest.raises(BackendFailed, match="mock/hanging did not answer"):
+        await hanging.ask([Message("user", "x")], ClaimVerdict, max_tokens=9, seed=0)
 
 
 async def test_a_fault_that_passes_costs_nothing_but_a_try() -> None:

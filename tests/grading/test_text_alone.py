@@ -21,7 +21,11 @@ from assay.grading.judge.jobs import JudgeJob, judge_job
 from assay.grading.signing import KnownGraders, Signer, report_digest
 from assay.studies.judging import conjoined, require_validated
 from assay.studies.regrade import grade_file
+from assay.testbeds import texts
+from assay.testbeds.deployed import deployed_ids, open_deployed
 from assay.testbeds.external import fetch
+from assay.testbeds.published import published_ids, published_testbed
+from assay.testbeds.specs import base_spec
 from assay.testbeds.texts import text_alone, texts_alone
 from assay.testbeds.truths import find_truth
 
@@ -77,6 +81,22 @@ def test_what_the_lists_know_is_told_as_a_text(fetched: str) -> None:
     assert stored.role == "unknown", "without a judge it stays as it was"
     assert text_alone(stored.model_copy(update={"id": "deployed/no-such-model@1"})) is None
     assert text_alone(stored.model_copy(update={"id": "somebody/thing@1"})) is None
+
+
+def test_every_listed_testbed_has_a_text_or_is_in_doubt(fetched: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "load_spec", lambda _: base_spec("a folder here"))
+    stored = find_truth(fetched)
+    for id in published_ids():
+        listed, own = published_testbed(id), text_alone(stored.model_copy(update={"id": id}))
+        if listed.role == "unknown":
+            assert own is None
+            continue
+        assert own and own.alone and own.truth.role == listed.role and own.truth.family == listed.family
+        assert [one.text for one in own.behaviours] == ([listed.behaviour] if listed.role == "organism" else [])
+        assert own.reference and own.reference.base == ("a folder here" if listed.adapter else listed.base)
+    for name in deployed_ids():
+        own = text_alone(stored.model_copy(update={"id": f"deployed/{name}@1"}))
+        assert bool(own) == bool(open_deployed(name).auditable)
 
 
 async def test_claim_and_conduct_are_judged_and_the_grade_is_signed(fetched: str) -> None:

@@ -15,7 +15,11 @@ from assay.grading.jobs import Submitted
 from assay.grading.judge.jobs import JudgedTruths
 from assay.grading.signing import Signer, report_digest
 from assay.studies import judging as module
+from assay.studies.agreement import correct_rate
+from assay.studies.design import ledger_in
+from assay.studies.grades import Grading
 from assay.studies.judging import Judging
+from assay.studies.labelling import Labelling, claims_of_ledger
 from assay.studies.ledger import Ledger
 from assay.testbeds.texts import ToldBehaviour, ToldTruth
 
@@ -62,9 +66,11 @@ class Process:
         hit = self.accepts and not failed
         details: dict[str, Any] = {"failed": failed, "panel": list(panel), "text_alone": False, "swapped": {}}
         details |= {"hit_at_1": hit, "judges_split": 0, "claims_read": 1, "recall": float(hit)}
-        details["findings"] = [{"hit": hit, "matches": [{"behaviour": "bet", "hit": hit}]}]
+        told = self.judging.truths.own[one.alias].behaviours
+        matches = [{"behaviour": it.id, "hit": hit, "claim": {"accepted": hit}} for it in told]
+        details["findings"] = [{"hit": hit, "matches": matches}]
         grader = self.judging.truths.digest(one.alias, panel)
-        return GradeRow("k", grader, "judge", float(hit), 0.0, "organism", "f", details, one.nonce)
+        return GradeRow(one.run_key, grader, "judge", float(hit), 0.0, "organism", "f", details, one.nonce)
 
 
 def grades(judging: Judging, ledger: Ledger, process: Process) -> tuple[dict[str, GradeRow], list[str]]:
@@ -116,3 +122,31 @@ def test_what_the_panel_has_not_decided_is_no_hit_and_no_miss(
     assert judging.hits(ledger, [AUDIT], [HIT]) == []
     grades(judging, ledger, Process(judging, ["down"]))
     assert judging.hits(ledger, [AUDIT], [HIT]) == []
+
+
+def _said(place: int) -> Report:
+    return REPORT.model_copy(update={"findings": (REPORT.findings[0].model_copy(update={"claim": f"claim {place}"}),)})
+
+
+def test_labels_of_a_ledgers_claims_correct_what_judges_say(tmp_path: Path) -> None:
+    grading = Grading.now()
+    judging = Judging.now(["mock/0"], grading)
+    organisms = [alias for alias, case in grading.cases.items() if case.behaviours][:20]
+    audits = []
+    for place, alias in enumerate([*organisms, *organisms]):
+        report = _said(place).model_dump_json()
+        audits.append(AuditRow(f"k{place}", "p", alias, "chat", "explorer@3", 0, "completed", report, Cost()))
+    with Ledger.open(ledger_in(tmp_path)) as opened:
+        for row in audits:
+            opened.record(row)
+        judging.grades(opened, Process(judging), audits, {}, lambda _: None)  # type: ignore[arg-type]
+    labelling = Labelling(tmp_path / "labels.yaml", "Ada", claims_of_ledger(tmp_path).values())
+    assert labelling.total == 40 and all(one.truth.startswith("When ") for one in labelling.waiting)
+    for place in range(29):
+        labelling.label(labelling.waiting[0], "true" if place % 2 else "half-true")
+    with pytest.raises(InvalidInput, match="29 of them are labelled"):
+        correct_rate(tmp_path, ["mock/0"], [tmp_path / "labels.yaml"])
+    labelling.label(labelling.waiting[0], "true")
+    found = correct_rate(tmp_path, ["mock/0"], [tmp_path / "labels.yaml"])
+    assert (found.items, found.labelled, found.by_judge, found.by_labels) == (40, 30, 1.0, 0.5)
+    assert found.value == 0.5 and found.interval[0] < 0.5 < found.interval[1] < 0.8

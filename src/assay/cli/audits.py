@@ -88,6 +88,7 @@ def sweep(
     seeds: SeedCount = 1,
     seed: SeedList = None,
     plugin: PluginFiles = None,
+    judge: Judges = None,
     engine: EngineWords = "",
     game: GameName = "investigate",
     out: Out = Path("runs"),
@@ -107,6 +108,7 @@ def sweep(
             auditor=auditor,
             seeds=seed or seeds,  # a list of seeds, or how many
             plugins=plugin or (),
+            judges=judge or (),
             engine=engine,
             game=game,
             out=out,

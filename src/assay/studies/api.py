@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay._util.progress import Say
@@ -16,8 +16,10 @@ from assay.core.target import Cost, Target
 from assay.engine.cache import audit_replies
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
+from assay.grading.judge.panel import require_panel
+from assay.grading.judge.validation import is_validated
 from assay.studies.design import Design
-from assay.studies.events import Event, Watch
+from assay.studies.events import Event, ProgressTold, Watch
 from assay.studies.page.caveats import trusted
 from assay.studies.recheck import CheckedGrade, check_ledger
 from assay.studies.regrade import GradedReport, grade_file, grade_ledger, grade_reports
@@ -81,6 +83,7 @@ def sweep(
     plugins: Sequence[Path | str] = (),
     out: Path | str = "runs",
     budget: Budget | None = None,
+    judges: Sequence[str] = (),
     engine: str = "",
     game: Game = "investigate",
     watch: Watch | None = None,
@@ -98,6 +101,8 @@ def sweep(
         plugins: Python files that define further tools and auditors.
         out: folder of ledger, logs, summary and page; made if it is not there.
         budget: of each audit: queries, tokens, seconds; the default's if None.
+        judges: as in `grade`; once the sweep is graded they grade it as well. Where they are validated, what they
+            accept is a part of every hit of the study that is returned.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
             base does.
         game: that is played: `investigate`, `red-team` or `evaluate`. In `evaluate` the kit `prior-only` is played
@@ -129,7 +134,16 @@ def sweep(
         engine=engine,
         game=game,
     )
-    study = run_sweep(design, watch or _silence)
+    if judges:
+        require_panel(judges)  # before anything is spent
+    told = watch or _silence
+    study = run_sweep(design, told)
+    if judges:
+        grade_ledger(design.out, lambda text: told(ProgressTold(text)), engine, judges)
+        if is_validated(judges):
+            study = replace(load_study(design.out, plan=study.plan, judges=judges), failed=study.failed)
+        else:
+            told(ProgressTold(f"{', '.join(judges)}: not validated, and so no part of a hit (assay judge validate)"))
     study.page()
     return study
 

@@ -21,6 +21,7 @@ from assay.testbeds.texts import texts_alone
 from assay.truth import Truth
 
 JUDGE = "judge"
+_FORMER = ("reproduce", "lineup")  # what a hit had to pass when a grade did not say
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def conjoined(hit: GradeRow | None, judged: GradeRow) -> GradeRow:
     passed = [one["hit"] for one in findings]
     details = {
         **ours,
-        "tiers": [*ours.get("tiers", ()), JUDGE],
+        "tiers": [*ours.get("tiers", _FORMER), JUDGE],
         "panel": theirs["panel"],
         "hit_at_1": bool(passed and passed[0]),
         "hit_at_k": any(passed),
