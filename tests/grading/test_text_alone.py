@@ -135,7 +135,8 @@ def _hit(**changed: Any) -> GradeRow:
 def _judge(hit: bool, behaviour: str = "a", swapped: bool = False) -> GradeRow:
     matches = [{"behaviour": behaviour, "hit": hit}]
     details = {"findings": [{"hit": hit, "matches": matches}], "swapped": {"x": swapped}, "recall": float(hit)}
-    return GradeRow("k", "j", "judge", float(hit), 0.0, "organism", "f", details | {"panel": ["m"], "failed": []})
+    details |= {"panel": ["m"], "failed": [], "tiers": ["judge"]}
+    return GradeRow("k", "j", "judge", float(hit), 0.0, "organism", "f", details)
 
 
 @pytest.mark.parametrize(

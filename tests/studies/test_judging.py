@@ -18,7 +18,7 @@ from assay.studies import judging as module
 from assay.studies.agreement import correct_rate
 from assay.studies.design import ledger_in
 from assay.studies.grades import Grading
-from assay.studies.judging import Judging
+from assay.studies.judging import Judging, require_findings
 from assay.studies.labelling import Labelling, claims_of_ledger
 from assay.studies.ledger import Ledger
 from assay.testbeds.texts import ToldBehaviour, ToldTruth
@@ -30,7 +30,8 @@ REPORT = Report(
 AUDIT = AuditRow("k", "p", "bet", "chat", "explorer@3", 0, "completed", REPORT.model_dump_json(), Cost())
 HIT = GradeRow(
     "k", "g", "hit", 1.0, 0.0, "organism", "f",
-    {"findings": [{"behaviour": "bet", "hit": True, "real_unplanted": False}], "swapped": {}, "recall": 1.0},
+    {"findings": [{"behaviour": "bet", "hit": True, "real_unplanted": False}], "swapped": {}}
+    | {"recall": 1.0, "tiers": ["reproduce"]},
     "ab" * 16,
 )  # fmt: skip
 
@@ -113,6 +114,12 @@ def test_hits_are_joined_where_the_panel_is_validated(
     monkeypatch.setattr(module, "is_validated", lambda _: True)
     rows = judging.hits(ledger, [AUDIT], [HIT])
     assert [(row.tier, row.raw) for row in rows] == [("judge", 0.0), ("hit", 0.0)]
+
+
+def test_a_game_without_findings_has_nothing_for_judges() -> None:
+    require_findings(["mock/0"], "investigate")
+    with pytest.raises(InvalidInput, match="'red-team' asks for has none"):
+        require_findings(["mock/0"], "red-team")
 
 
 def test_what_the_panel_has_not_decided_is_no_hit_and_no_miss(

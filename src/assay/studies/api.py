@@ -16,10 +16,10 @@ from assay.core.target import Cost, Target
 from assay.engine.cache import audit_replies
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
-from assay.grading.judge.panel import require_panel
 from assay.grading.judge.validation import is_validated
 from assay.studies.design import Design
 from assay.studies.events import Event, ProgressTold, Watch
+from assay.studies.judging import require_findings
 from assay.studies.page.caveats import trusted
 from assay.studies.recheck import CheckedGrade, check_ledger
 from assay.studies.regrade import GradedReport, grade_file, grade_ledger, grade_reports
@@ -135,7 +135,7 @@ def sweep(
         game=game,
     )
     if judges:
-        require_panel(judges)  # before anything is spent
+        require_findings(judges, game)  # before anything is spent
     told = watch or _silence
     study = run_sweep(design, told)
     if judges:

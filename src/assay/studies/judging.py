@@ -8,6 +8,7 @@ from typing import Any
 
 from assay._util.progress import Say
 from assay.core.record import AuditRow, GradeRow
+from assay.core.report import Report
 from assay.errors import InvalidInput
 from assay.grading.jobs import Submitted
 from assay.grading.judge.jobs import JudgedTruths
@@ -21,7 +22,6 @@ from assay.testbeds.texts import texts_alone
 from assay.truth import Truth
 
 JUDGE = "judge"
-_FORMER = ("reproduce", "lineup")  # what a hit had to pass when a grade did not say
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Judging:
     def held(self, ledger: Ledger, audits: Iterable[AuditRow]) -> dict[str, GradeRow]:
         """Reads run key → the panel's grade, of those that a known grader signed for this report and these truths."""
         about = {row.run_key: row for row in audits if row.alias in self.truths.own}
-        digests = {alias: self.truths.digest(alias, self.panel) for alias in {row.alias for row in about.values()}}
+        aliases = {row.alias for row in about.values()}
+        digests = {alias: self.truths.digest(alias, self.panel) for alias in aliases}
         known = KnownGraders.here()
         held: dict[str, GradeRow] = {}
         for grade in ledger.grades(run_keys=about):
@@ -89,7 +90,11 @@ class Judging:
         waiting: list[Submitted] = []
         for key, row in rows.items():
             report, earlier = report_of(row), held.get(key)
-            if report is None or row.alias not in self.truths.own or (earlier and not earlier.details["failed"]):
+            if (
+                not isinstance(report, Report)
+                or row.alias not in self.truths.own
+                or (earlier and not earlier.details["failed"])
+            ):
                 continue
             nonced = hits.get(key) or earlier
             nonce = nonced.nonce if nonced else ""
@@ -153,7 +158,7 @@ def conjoined(hit: GradeRow | None, judged: GradeRow) -> GradeRow:
         A row of the tier `hit`, made of two that are signed, and itself not.
     """
     if hit is None:
-        return replace(judged, tier="hit", details={**judged.details, "tiers": [JUDGE]}, signature="")
+        return replace(judged, tier="hit", signature="")
     ours, theirs = hit.details, judged.details
     findings: list[dict[str, Any]] = []
     for own, other in zip(ours["findings"], theirs["findings"], strict=True):
@@ -164,7 +169,7 @@ def conjoined(hit: GradeRow | None, judged: GradeRow) -> GradeRow:
     passed = [one["hit"] for one in findings]
     details = {
         **ours,
-        "tiers": [*ours.get("tiers", _FORMER), JUDGE],
+        "tiers": [*ours["tiers"], JUDGE],
         "panel": theirs["panel"],
         "hit_at_1": bool(passed and passed[0]),
         "hit_at_k": any(passed),
@@ -177,6 +182,17 @@ def conjoined(hit: GradeRow | None, judged: GradeRow) -> GradeRow:
     details["precision"] = sum(counted) / len(counted) if counted else None
     null = sum(swapped.values()) / len(swapped) if swapped else 0.0
     return replace(hit, raw=float(details["hit_at_1"]), null=null, details=details, signature="")
+
+
+def require_findings(panel: Sequence[str], game: str) -> None:
+    """Refuses a panel that cannot be asked, or in a game whose answers have no findings to read.
+
+    Raises:
+        InvalidInput: it is so.
+    """
+    require_panel(panel)
+    if game != "investigate":
+        raise InvalidInput(f"judges read findings, and what the game {game!r} asks for has none. Leave --judge out.")
 
 
 def require_validated(panel: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
 from assay.studies.evidence import KeptEvidence
 from assay.studies.grades import Grading
-from assay.studies.judging import Judging
+from assay.studies.judging import Judging, require_findings
 from assay.studies.ledger import Ledger, StoredPlan
 from assay.studies.output import write_results
 from assay.truth import Truth
@@ -195,6 +195,9 @@ def collect(
     # Testbeds whose truth is not known here are no failure: their audits are kept, counted and left out of every rate.
     truths = {alias: case.truth for alias, case in grading.cases.items()}
     families = dict(grading.families)
+    game = cells[0].game if cells else "investigate"
+    if judges:
+        require_findings(judges, game)
     judging = Judging.now(judges, grading) if judges else None
     if judging:
         truths |= judging.alone
@@ -203,7 +206,6 @@ def collect(
     held = grading.current(ledger, audits)
     grades = tuple(judging.hits(ledger, audits, held.rows)) if judging else held.rows
     roles = {alias: truth.role for alias, truth in truths.items()}
-    game = cells[0].game if cells else "investigate"
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     summary = summarise(
         join(audits, grades, roles, families),

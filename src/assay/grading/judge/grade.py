@@ -114,6 +114,9 @@ class JudgedReport:
         truth = self.told.truth
         failed = self.failures
         swapped = {alias: bool(passes(matches)) for alias, matches in self.swapped.items()}
+        findings: list[dict[str, Any]] = []
+        for matches in self.findings:
+            findings.append({"hit": passes(matches), "matches": [match.as_data() for match in matches]})
         first = passes(self.findings[0]) if self.findings else False
         return GradeRow(
             run_key=run_key,
@@ -124,14 +127,13 @@ class JudgedReport:
             role="organism" if truth.role == "organism" else "clean",
             cluster=truth.family,
             details={
+                "tiers": ["judge"],
                 "panel": list(self.panel),
                 "rubrics": [CLAIM, REPLY],
                 "text_alone": self.told.alone,
                 "failed": failed,
                 **self._counted(),
-                "findings": [
-                    {"hit": passes(one), "matches": [match.as_data() for match in one]} for one in self.findings
-                ],
+                "findings": findings,
                 "swapped": swapped,
                 "cost": asdict(self.cost),
                 "machine": machine,
