@@ -130,7 +130,7 @@ def test_nothing_to_run_and_bad_plugins_are_told(design: Design, tmp_path: Path)
 
 def test_the_default_set_can_be_swept_and_graded(tmp_path: Path) -> None:
     """All that is reported, the natural testbed with its own kind of control too."""
-    design = Design(kits=("chat",), out=tmp_path)
+    design = Design(kits=("chat",), out=tmp_path, seeds=(0,))
     planned = make_plan(design)
     require_controls(planned)
     played = set(planned.targets)
