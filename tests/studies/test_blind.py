@@ -250,6 +250,7 @@ open(found, "w").write("\\n".join(with_keys))
         kits="chat",
         testbeds="flattery-td",
         auditor="finder",
+        seeds=1,
         plugins=[file],
         out=folders / "out",
         engine="scripted",

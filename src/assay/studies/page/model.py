@@ -12,7 +12,10 @@ from assay.studies.page.tables import Column, FittedTable, Row
 
 _INTERVAL = "95\N{NO-BREAK SPACE}%"
 _COLOURS = {HELPS: "green", HURTS: "red"}
-ONE_SEED = "One audit of each cell: no hierarchical model, which shrinks effects by what seeds differ in. Sweeps have three seeds."
+ONE_SEED = (
+    "One audit of each cell: no hierarchical model, which tells by several seeds what differs from family to family. "
+    "Sweeps have three by default."
+)
 _ENDS = 3  # testbeds named at either end of the list
 
 
