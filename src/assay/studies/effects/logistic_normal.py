@@ -79,12 +79,15 @@ class Likelihood:
         self.kits, self.terms = kits, terms
         self._shapes = _shapes(trials, terms)
 
-    def __call__(self, logits: Numbers, log_spreads: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    def __call__(
+        self, logits: Numbers, log_spreads: Numbers, *, uphill: bool = True
+    ) -> tuple[Numbers, Numbers, Numbers]:
         """Computes log likelihoods and their gradients, for several points at once.
 
         Args:
             logits: (point, kit), of a cell whose latent effects are all 0.
             log_spreads: (point, term).
+            uphill: whether gradients are wanted, which take as long again; else they are 0.
 
         Returns:
             (point), and the gradients by `logits` and by `log_spreads`.
@@ -97,7 +100,7 @@ class Likelihood:
             chunk = max(1, _AT_ONCE // size)
             for start in range(0, len(logits), chunk):
                 part = slice(start, start + chunk)
-                value, logit, spread = _block_likelihood(shape, logits[part], np.exp(log_spreads[part]))
+                value, logit, spread = _block_likelihood(shape, logits[part], np.exp(log_spreads[part]), uphill)
                 values[part] += value
                 by_logit[part] += logit
                 by_spread[part] += spread
@@ -143,7 +146,9 @@ def _shape(keys: Sequence[tuple[int, ...]], outcomes: Counter[tuple[tuple[float,
     )
 
 
-def _block_likelihood(shape: _Shape, logits: Numbers, spreads: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _block_likelihood(
+    shape: _Shape, logits: Numbers, spreads: Numbers, uphill: bool
+) -> tuple[Numbers, Numbers, Numbers]:
     """Integrates the blocks of one shape; effects are in units of their spread, so that their prior is N(0, 1)."""
     offset = logits[:, None, shape.kits]  # point × 1 × cell
     scale = spreads[:, None, shape.terms]  # point × 1 × effect
@@ -163,12 +168,14 @@ def _block_likelihood(shape: _Shape, logits: Numbers, spreads: Numbers) -> tuple
     total = weights.sum(axis=-1, keepdims=True)
     half_determinant = np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=-1)
     value = (largest + np.log(total / len(normals)))[..., 0] - half_determinant + shape.terms.size * np.log(_WIDER)
+    by_logit, by_spread = np.zeros_like(logits), np.zeros_like(spreads)
+    if not uphill:
+        return value @ shape.times, by_logit, by_spread
     # Fisher's identity: the gradient of a marginal likelihood is the mean of the joint one's.
     weights = (weights / total * shape.times[:, None]).astype(np.float32)
     rates = np.where(linear > 0, np.float32(1), small) / (1 + small)
     residual = (hits[:, None, :] - trials[:, None, :] * rates) * weights[..., None]
     by_effect = ((residual @ acts) * acting).sum(axis=(1, 2))
-    by_logit, by_spread = np.zeros_like(logits), np.zeros_like(spreads)
     np.add.at(by_logit.T, shape.kits, residual.sum(axis=(1, 2)).T)
     np.add.at(by_spread.T, shape.terms, by_effect.T)
     return value @ shape.times, by_logit, by_spread

@@ -118,12 +118,12 @@ class _Target:
         self._kits = likelihood.kits
         self._apart = apart
 
-    def __call__(self, points: Numbers) -> tuple[Numbers, Numbers]:
-        """Computes log densities and gradients, (point) and (point, parameter)."""
+    def __call__(self, points: Numbers, *, uphill: bool = True) -> tuple[Numbers, Numbers]:
+        """Computes log densities and, if wanted, gradients: (point) and (point, parameter)."""
         kits = self._kits
         marginal, (logits, spreads) = points[:, :kits], _natural(points, kits)
         stretch = _stretch(spreads)[:, None]
-        values, by_logit, by_spread = self._likelihood(logits, spreads)
+        values, by_logit, by_spread = self._likelihood(logits, spreads, uphill=uphill)
         pull = (by_logit * marginal).sum(axis=1, keepdims=True) / stretch
         own, common = self._apart**2, self._apart**2 + kits * COMMON**2
         average = marginal.mean(axis=1, keepdims=True)
@@ -186,7 +186,7 @@ def _draw(target: _Target, centre: Numbers, root: Numbers, count: int) -> tuple[
     apart = normals / np.sqrt(chi2.ppf(np.clip(uniform[:, -1:], 1e-9, 1), _TAIL) / _TAIL)
     points = centre + apart @ root.T
     drawn = -(_TAIL + centre.size) / 2 * np.log1p((apart**2).sum(axis=1) / _TAIL)
-    return points, target(points)[0] - drawn + np.linalg.slogdet(root)[1]
+    return points, target(points, uphill=False)[0] - drawn + np.linalg.slogdet(root)[1]
 
 
 def _weights(ratios: Numbers) -> Numbers:
