@@ -202,4 +202,4 @@ def test_what_cannot_be_written_is_told_before_anything_is_run(
     monkeypatch.setenv("ASSAY_HOME", str(UNWRITABLE if which == "home" else tmp_path))
     out = UNWRITABLE if which == "out" else tmp_path / "out"
     with pytest.raises(InvalidInput, match=rf"{UNWRITABLE}.*(Permission denied|not permitted|Read-only)"):
-        assay.sweep(kits="chat", testbeds="flattery-td", out=out, engine="scripted")
+        assay.sweep(kits="chat", testbeds="flattery-td", seeds=1, out=out, engine="scripted")

@@ -72,6 +72,18 @@ def test_where_the_slope_is_held_at_0_the_intercept_is_fitted_without_it():
     assert told == pytest.approx(3 / 10, abs=1e-3)  # with the intercept of the clipped slope it would be .75
 
 
+@pytest.mark.attacks
+@pytest.mark.parametrize("organisms", [1, 3, 9, 27])
+def test_however_wrong_the_evidence_points_the_mean_p_hidden_is_the_base_rate(organisms: int):
+    """Strong statistics on clean targets clip the slope; what is told then must be the share of organisms."""
+    x = [9.0 - index % 5 for index in range(12)] + [0.1 * (index % 3) for index in range(organisms)]
+    y = [False] * 12 + [True] * organisms
+    intercept, slope = _logistic(x, y)
+    assert slope == 0.0
+    fitted = Calibration(intercept, slope, 0.0, 0.5)
+    assert sum(map(fitted.probability, x)) / len(x) == pytest.approx(organisms / (12 + organisms), abs=2e-3)
+
+
 def test_calibrate_prefers_the_strictest_of_equals():
     rows = [row(4.0, True, True), row(1.5, True), row(1.0, False)]
     assert calibrate(rows)["threshold"] == 4.0

@@ -151,7 +151,19 @@ def test_files_of_the_working_folder_are_no_modules(folders: Path) -> None:
     for name in ("json", "torch", "assay", "inspect_ai", "typer", "sitecustomize", "numpy", "regex"):
         planted = f"open({str(marker)!r}, 'a').write({name!r})\nraise SystemExit('planted')\n"
         (here / f"{name}.py").write_text(planted, encoding="utf-8")
-    words = ("sweep", "--kit", "chat", "--testbed", "flattery-td", "--engine", "scripted", "--auditor", "spy")
+    words = (
+        "sweep",
+        "--kit",
+        "chat",
+        "--testbed",
+        "flattery-td",
+        "--seeds",
+        "1",
+        "--engine",
+        "scripted",
+        "--auditor",
+        "spy",
+    )
     done = run_cli(*words, "--plugin", str(file), "--json", cwd=here, home=folders / "home")
     assert done.returncode == 0, done.stderr
     assert not marker.exists() and (here / "runs" / "summary.json").is_file()
@@ -238,6 +250,7 @@ open(found, "w").write("\\n".join(with_keys))
         kits="chat",
         testbeds="flattery-td",
         auditor="finder",
+        seeds=1,
         plugins=[file],
         out=folders / "out",
         engine="scripted",
@@ -294,7 +307,7 @@ def test_logs_reach_the_results_though_the_desk_is_killed(folders: Path) -> None
     out, home, here = folders / "out", folders / "home", folders / "working-canary"
     file.write_text(KILLER.format(victim="os.getppid()"), encoding="utf-8")
     words = ("--testbed", "flattery-td", "--engine", "scripted", "--plugin", str(file), "--out", str(out))
-    killed = run_cli("sweep", "--kit", "chat", *words, "--auditor", "killer", cwd=here, home=home)
+    killed = run_cli("sweep", "--kit", "chat", "--seeds", "1", *words, "--auditor", "killer", cwd=here, home=home)
     assert killed.returncode == -signal.SIGKILL
     [room] = (home / "rooms").iterdir()
     until = time.monotonic() + 30

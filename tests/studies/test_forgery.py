@@ -90,6 +90,7 @@ def sweep(tmp_path: Path) -> Callable[..., assay.Study]:
             kits=kits,
             testbeds=NAMES,
             auditor="simple",
+            seeds=1,
             plugins=[file],
             out=tmp_path,
             engine="scripted",

@@ -20,7 +20,7 @@ FLATTERY, TWIN, SEVERAL = "flattery-td", "twin-td", "evaluator-bias-td"
 
 
 def plan_of(tmp_path, game: Game, *testbeds: str, kits=("chat",)):
-    return make_plan(Design(kits=kits, out=tmp_path, testbeds=testbeds, game=game, engine="scripted"))
+    return make_plan(Design(kits=kits, out=tmp_path, testbeds=testbeds, seeds=(0,), game=game, engine="scripted"))
 
 
 def test_each_game_has_cells_of_its_own_and_the_first_has_kept_its_keys(tmp_path) -> None:

@@ -1,12 +1,16 @@
 """A cell's key is its content; a job holds all that an audit process needs, and nothing that names a testbed."""
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+import assay
 from assay.audits.cell import Job
+from assay.cli import app
 from assay.core.budget import Budget
 from assay.engine import builtin
 from assay.engine.base import Base
@@ -130,7 +134,7 @@ def test_nothing_to_run_and_bad_plugins_are_told(design: Design, tmp_path: Path)
 
 def test_the_default_set_can_be_swept_and_graded(tmp_path: Path) -> None:
     """All that is reported, the natural testbed with its own kind of control too."""
-    design = Design(kits=("chat",), out=tmp_path)
+    design = Design(kits=("chat",), out=tmp_path, seeds=(0,))
     planned = make_plan(design)
     require_controls(planned)
     played = set(planned.targets)
@@ -184,3 +188,23 @@ def test_the_power_of_a_sweep_is_said_before_it_is_run(design: Design) -> None:
     assert told.smallest_shown is not None and 0.1 < told.smallest_shown < 0.6
     assert told.change is not None and told.change <= told.families
     assert any(f"{told.change} families would have to change" in line for line in told.lines())
+
+
+def test_a_sweep_has_three_seeds_if_none_are_named(tmp_path: Path) -> None:
+    assert Design(kits=("chat",), out=tmp_path).seeds == (0, 1, 2)
+    assert inspect.signature(assay.sweep).parameters["seeds"].default == 3
+    for command in ("sweep", "plan"):
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert "seeds 0, 1, … [default: 3]" in " ".join(shown.output.replace("│", " ").split())
+
+
+def test_the_demo_has_one_seed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def sweep(**arguments: Any) -> None:
+        asked.update(arguments)
+        raise InvalidInput("enough is seen")
+
+    monkeypatch.setattr("assay.studies.api.sweep", sweep)
+    said = CliRunner().invoke(app, ["demo"])
+    assert asked["seeds"] == 1 and "one seed of each audit" in said.stderr

@@ -57,7 +57,7 @@ def write(folder: Path, first: str = "", last: str = "", name: str = "probe", fi
 
 @pytest.fixture
 def design(tmp_path: Path) -> Design:
-    return Design(kits=("chat",), out=tmp_path / "out", testbeds=tuple(aliases()[:1]), engine="scripted")
+    return Design(kits=("chat",), out=tmp_path / "out", testbeds=tuple(aliases()[:1]), seeds=(0,), engine="scripted")
 
 
 def with_plugin(design: Design, path: Path, *kits: str) -> Design:

@@ -275,7 +275,7 @@ def test_the_sweep_last_run_is_loaded_or_an_earlier_one_by_its_id(scripted: Path
     file = scripted / "plugins" / "mine.py"
     file.parent.mkdir()
     file.write_text(MINE, encoding="utf-8")
-    first = make_plan(Design(kits=("chat",), out=scripted, testbeds=("twin-td",)))
+    first = make_plan(Design(kits=("chat",), out=scripted, testbeds=("twin-td",), seeds=(0,)))
 
     def run_first() -> None:
         """As a sweep that is killed before its first audit ends."""
@@ -283,7 +283,7 @@ def test_the_sweep_last_run_is_loaded_or_an_earlier_one_by_its_id(scripted: Path
             ledger.save_plan(first.id, first.cells, first.auditor.title)
 
     run_first()
-    second = assay.sweep(kits="chat", testbeds="flattery-td", auditor="mine", plugins=[file], out=scripted)
+    second = assay.sweep(kits="chat", testbeds="flattery-td", auditor="mine", seeds=1, plugins=[file], out=scripted)
     file.unlink()
     last = assay.load_study(scripted)
     assert (last.plan, last.rows) == (second.plan, second.rows) and last.plan != first.id
@@ -328,7 +328,7 @@ def test_one_report_that_cannot_be_graded_costs_no_other(
     from assay.cli import app
 
     (scripted / "broken.txt").write_text(ORGANISM)
-    study = assay.sweep(kits="chat", testbeds=NAMES[:2], out=scripted)
+    study = assay.sweep(kits="chat", testbeds=NAMES[:2], seeds=1, out=scripted)
     [failed] = [row for row in study.rows if row.alias == ORGANISM]
     assert study.failed.keys() == {failed.run_key}
     assert "MemoryError" in study.failed[failed.run_key]
@@ -344,7 +344,7 @@ def test_one_report_that_cannot_be_graded_costs_no_other(
     assert "1 of 2 reports could not be graded" in printed.err
     (scripted / "broken.txt").unlink()
     assert [one.error for one in assay.grade(out=scripted)] == ["", ""]
-    assert assay.sweep(kits="chat", testbeds=NAMES[:2], out=scripted).failed == {}
+    assert assay.sweep(kits="chat", testbeds=NAMES[:2], seeds=1, out=scripted).failed == {}
     made = [Report(p_hidden=0.1), Report.model_construct(p_hidden="high", findings=(7,)), {"p_hidden": 0.1}]
     handed: Any = [("flattery-td", one) for one in made] + [("flatery-td", made[0])]
     assert [one.error.partition(": ")[0] for one in assay.grade(handed)] == ["", "input", "input", "input"]
@@ -411,8 +411,10 @@ def test_two_kits_share_no_process_and_come_in_an_order_drawn_anew(
 
 def test_sweeps_that_came_before_on_the_same_testbeds_are_counted(scripted: Path) -> None:
     asked = (("ask", "flattery-td"), ("ask", "backdoor-td"), ("chat", "flattery-td"), ("prior-only", "backdoor-td"))
-    plans = [make_plan(Design(kits=(kit,), out=scripted, testbeds=(name, "twin-td"))) for kit, name in asked[:1]]
-    plans += [make_plan(Design(kits=(kit,), out=scripted, testbeds=(name,))) for kit, name in asked[1:]]
+    plans = [
+        make_plan(Design(kits=(kit,), out=scripted, seeds=(0,), testbeds=(name, "twin-td"))) for kit, name in asked[:1]
+    ]
+    plans += [make_plan(Design(kits=(kit,), out=scripted, seeds=(0,), testbeds=(name,))) for kit, name in asked[1:]]
     with Ledger.open(scripted / "ledger.sqlite") as ledger:
         for planned in (*plans, plans[0]):  # the first one is run again
             ledger.save_plan(planned.id, planned.cells, planned.auditor.title)
@@ -469,7 +471,7 @@ def test_the_processes_command_lines_tell_nothing() -> None:
 def test_a_dead_process_is_told_with_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtin, "find_base", lambda name, say=None: Base(name, Path(), "digest"))
     monkeypatch.setattr(processes.AuditProcess, "command", (sys.executable, "-c", "raise SystemExit('no memory')"))
-    planned = make_plan(Design(kits=("chat",), out=tmp_path, testbeds=tuple(aliases()[:1])))
+    planned = make_plan(Design(kits=("chat",), out=tmp_path, testbeds=tuple(aliases()[:1]), seeds=(0,)))
     with (
         processes.AuditProcess(tmp_path / "log", lambda _: None) as process,
         pytest.raises(AssayError, match=r"ended with status 1(.|\n)*no memory"),

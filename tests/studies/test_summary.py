@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from assay.errors import InvalidInput, UnknownId
+from assay.studies.effects.numbers import EffectVerdict
 from assay.studies.effects.rates import Estimate
-from assay.studies.effects.results import Effect, EffectVerdict, KitResult, Success, Summary, ToolUse
+from assay.studies.effects.results import Effect, KitResult, Success, Summary, ToolUse
 from assay.studies.effects.verdict import HELPS, HURTS, OPEN, headline, tool_verdicts, verdict
 from assay.studies.page.html import page
 from assay.studies.page.terminal import terminal

@@ -110,7 +110,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_sweep_keeps_audits_of_unknown_truth_and_leaves_them_ungraded(machine: Path, known: None) -> None:
     row = add_testbed(write(machine, truth="unknown"))
-    design = Design(kits=("chat",), out=machine / "runs", testbeds=("mine/praise",))
+    design = Design(kits=("chat",), out=machine / "runs", testbeds=("mine/praise",), seeds=(0,))
     planned = make_plan(design)
     require_controls(planned)
     [cell] = planned.cells
@@ -260,7 +260,7 @@ def test_a_name_without_a_version_is_the_newest_everywhere(
     newest = rows[1]["alias"]
     for name in ("praise", "mine/praise", "mine/praise@10", "praise@10", newest):
         assert find_truth(name).alias == find_alias(name) == find_removable(name).alias == newest
-        design = Design(kits=("chat",), out=machine / "runs", testbeds=(name,))
+        design = Design(kits=("chat",), out=machine / "runs", testbeds=(name,), seeds=(0,))
         assert {cell.alias for cell in make_plan(design).cells} == {newest}
         assert [row["alias"] for row in validate([name])] == [newest]
     assert find_truth("praise@9").alias == rows[2]["alias"]
@@ -476,7 +476,7 @@ def test_a_sealed_suite_is_audited_without_its_key_and_graded_with_it(
 
     monkeypatch.setattr(factory, "check", measured)
     [row] = add_suite(spring)
-    design = Design(kits=("chat",), out=machine / "runs", testbeds=("tb-0000abcd",))
+    design = Design(kits=("chat",), out=machine / "runs", testbeds=("tb-0000abcd",), seeds=(0,))
     assert [cell.alias for cell in make_plan(design).cells] == ["tb-0000abcd"]
     assert (row["alias"], row["role"]) == ("tb-0000abcd", "sealed")
     assert load_spec("tb-0000abcd").adapter is not None

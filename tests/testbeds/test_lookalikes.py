@@ -72,8 +72,8 @@ def of_the_embedded_suite(machine: Path) -> dict[str, Any]:
     digests = graders(cases)
     pool = fixed_pool(cases.values())
     plans = [  # of the tuning set one testbed has nothing that a placebo could be wired to
-        Design(kits=("chat", "chat+~search"), out=machine / "runs"),
-        Design(kits=("chat", "chat+search"), testbeds=tuple(names), out=machine / "runs"),
+        Design(kits=("chat", "chat+~search"), seeds=(0,), out=machine / "runs"),
+        Design(kits=("chat", "chat+search"), testbeds=tuple(names), seeds=(0,), out=machine / "runs"),
     ]
     return {
         "truths": truths,

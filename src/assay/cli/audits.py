@@ -21,6 +21,7 @@ from assay.cli.show import (
     show,
     tell,
 )
+from assay.studies.design import USUAL_SEEDS
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
@@ -73,9 +74,10 @@ def demo(out: Out = Path("demo"), game: GameName = "investigate", as_json: Json 
     from assay.studies.design import DEMO_KITS, DEMO_TESTBEDS, GAME_KITS
     from assay.studies.progress import live
 
+    say("one seed of each audit, to be done soon; assay sweep has three, which effects are shrunken by")
     with live(console(stderr=True)) as watch:
         kits = DEMO_KITS if game == "investigate" else GAME_KITS
-        study = api.sweep(kits=kits, testbeds=DEMO_TESTBEDS, out=out, game=game, watch=watch)
+        study = api.sweep(kits=kits, testbeds=DEMO_TESTBEDS, seeds=1, out=out, game=game, watch=watch)
     _show(study, as_json)
     _tell_ungraded(study)
 
@@ -85,7 +87,7 @@ def sweep(
     kits: Kits,
     testbeds: Testbeds = None,
     auditor: AuditorName = "explorer",
-    seeds: SeedCount = 1,
+    seeds: SeedCount = USUAL_SEEDS,
     seed: SeedList = None,
     plugin: PluginFiles = None,
     judge: Judges = None,
@@ -123,7 +125,7 @@ def plan(
     kits: Kits,
     testbeds: Testbeds = None,
     auditor: AuditorName = "explorer",
-    seeds: SeedCount = 1,
+    seeds: SeedCount = USUAL_SEEDS,
     seed: SeedList = None,
     plugin: PluginFiles = None,
     engine: EngineWords = "",

@@ -17,7 +17,7 @@ from assay.engine.cache import audit_replies
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.grading.judge.validation import is_validated
-from assay.studies.design import Design
+from assay.studies.design import USUAL_SEEDS, Design
 from assay.studies.events import Event, ProgressTold, Watch
 from assay.studies.judging import require_findings
 from assay.studies.page.caveats import trusted
@@ -79,7 +79,7 @@ def sweep(
     kits: str | Sequence[str],
     testbeds: str | Sequence[str] = (),
     auditor: str = "explorer",
-    seeds: int | Sequence[int] = 1,
+    seeds: int | Sequence[int] = USUAL_SEEDS,
     plugins: Sequence[Path | str] = (),
     out: Path | str = "runs",
     budget: Budget | None = None,
@@ -97,7 +97,7 @@ def sweep(
         kits: `NAME(+NAME)*` each, tools or named kits; `~NAME` is a placebo, wired to another testbed.
         testbeds: ids or aliases; the reported set if none.
         auditor: name of an installed auditor, or of a plug-in's.
-        seeds: the seeds of each cell's audits, or how many (0, 1, …).
+        seeds: the seeds of each cell's audits, or how many (0, 1, …); three by default.
         plugins: Python files that define further tools and auditors.
         out: folder of ledger, logs, summary and page; made if it is not there.
         budget: of each audit: queries, tokens, seconds; the default's if None.

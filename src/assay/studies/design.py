@@ -40,6 +40,8 @@ DEMO_TESTBEDS = (  # the reported set in its quick form: eight families, five cl
     "embedded/untouched",
 )
 
+USUAL_SEEDS = 3  # of a sweep, where none are named: one audit of a cell does not tell a tool from luck
+
 
 @dataclass(frozen=True, slots=True)
 class Design:
@@ -61,7 +63,7 @@ class Design:
     out: Path
     testbeds: tuple[str, ...] = ()
     auditor: str = "explorer"
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = tuple(range(USUAL_SEEDS))
     budget: Budget = field(default_factory=Budget)
     plugins: tuple[Path, ...] = ()
     engine: str = ""

@@ -1,27 +1,17 @@
 """Models what a sweep found: it is printed, drawn on the page, and written as JSON by `model_dump(mode="json")`.
 
-Numbers are rounded to six decimals when a model is made, so that sums taken in another order print alike. What could
-not be measured is None, never NaN.
+What could not be measured is None, never NaN.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import AfterValidator
+from typing import Literal
 
 from assay._util.yaml_models import Data
 from assay.core.answer import Game
 from assay.studies.effects.funnel import Funnel
-
-
-def _rounded(value: float) -> float:
-    return round(value, 6) + 0.0  # −0.0 becomes 0.0
-
-
-EffectVerdict = Literal["helps", "hurts", "not told apart"]
-Number = Annotated[float, AfterValidator(_rounded)]
-Bounds = tuple[Number, Number]  # of a 95 % interval
+from assay.studies.effects.numbers import Bounds, EffectVerdict, Number
+from assay.studies.effects.shrunken import Hierarchical, TestbedDifficulty
 
 
 class Success(Data):
@@ -99,6 +89,7 @@ class KitResult(Success):
         auroc, brier: of `p_hidden`, with 95 % intervals.
         brier_skill: 1 is best, 0 no better than always saying the share of organisms.
         repeatability: chance that two seeds of one organism agree on a hit, if one of them has it; None with one seed.
+        repeatability_interval: 95 % of it.
         target_tokens, queries, seconds: means per audit.
         outcomes: how audits ended → how many.
         calls: tool → its use.
@@ -127,6 +118,7 @@ class KitResult(Success):
     brier_interval: Bounds | None
     brier_skill: Number | None
     repeatability: Number | None
+    repeatability_interval: Bounds | None = None
     target_tokens: Number
     queries: Number
     seconds: Number
@@ -271,6 +263,8 @@ class Summary(Data):
         funnel: where audits of organisms stopped on their way to a hit.
         game: that was played; success is that of the game.
         red_team, evaluate: what a table of that game shows besides; empty for the others.
+        hierarchical: effects shrunken by a model of all kits at once; None where no two kits are compared.
+        difficulty: how hard each organism is, the hardest first.
     """
 
     title: str
@@ -304,6 +298,8 @@ class Summary(Data):
     game: Game = "investigate"
     red_team: tuple[RedTeamResult, ...] = ()
     evaluate: tuple[EvalResult, ...] = ()
+    hierarchical: Hierarchical | None = None
+    difficulty: tuple[TestbedDifficulty, ...] = ()
 
     @property
     def hit(self) -> str:

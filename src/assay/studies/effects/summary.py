@@ -11,6 +11,7 @@ from assay.audits.kits import PLACEBO
 from assay.core.answer import Game
 from assay.core.report import Outcome
 from assay.studies.effects.beside import beside
+from assay.studies.effects.difficulties import difficulties
 from assay.studies.effects.effects import (
     ArmScore,
     Comparison,
@@ -22,8 +23,10 @@ from assay.studies.effects.effects import (
 )
 from assay.studies.effects.funnel import Showed, funnel
 from assay.studies.effects.games import eval_results, red_team_results
+from assay.studies.effects.hierarchical import hierarchical
 from assay.studies.effects.power import SweepDesign, smallest_shown
 from assay.studies.effects.rates import Estimate, auroc, brier, cluster_mean, clustered_rate, count, mean, success
+from assay.studies.effects.repeats import repeatability
 from assay.studies.effects.results import (
     Effect,
     GroupSuccess,
@@ -78,10 +81,11 @@ def summarise(
     kits = [_kit(name, by_kit[name], tools) for name in names]
     effects, seeds = _effects(_measured(by_kit, names)), _seeds(rows)
     smallest = _smallest_shown(effects, seeds)
+    model = hierarchical(by_kit, effects, ceilings or {})
     reasons = _reasons(rows)
     return Summary(
         title=f"success of {auditor}" + ("" if game == "investigate" else f" at {game}"),
-        headline=headline(effects, smallest),
+        headline=headline(effects, smallest, model if seeds > 1 else None),
         auditor=auditor,
         suite=suite,
         seconds=float(seconds),
@@ -111,6 +115,8 @@ def summarise(
         game=game,
         red_team=red_team_results(by_kit, names) if game == "red-team" else (),
         evaluate=eval_results(by_kit, names) if game == "evaluate" else (),
+        hierarchical=model,
+        difficulty=difficulties(rows, PRIOR_ONLY),
     )
 
 
@@ -163,6 +169,7 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
     hidden = [(row.family, row.p_hidden) for row in organisms]
     nothing = [(row.row.alias, row.p_hidden) for row in clean]
     area, squared = auroc(hidden, nothing), brier(hidden, nothing)
+    again = repeatability((row.family, row.row.alias, row.raw) for row in organisms)
     hits = cluster_mean((row.family, row.found("hit")) for row in organisms)
     # A finding that is real, though nobody planted it, is no mistake: it counts neither for nor against precision. Nor
     # does a half that is stated as one, and right.
@@ -192,7 +199,8 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
         brier=squared.value if squared else None,
         brier_interval=squared.interval if squared else None,
         brier_skill=squared.skill if squared else None,
-        repeatability=_repeatability(organisms),
+        repeatability=again.value if again else None,
+        repeatability_interval=again.interval if again else None,
         target_tokens=mean(float(row.row.cost.tokens) for row in rows),
         queries=mean(float(row.row.cost.queries) for row in rows),
         seconds=mean(row.row.seconds for row in rows),
@@ -205,19 +213,6 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
 def _share(rows: Sequence[ScoredAudit], what: str) -> float | None:
     """Computes the share of audits with a finding of which grading says so; families count alike."""
     return cluster_mean((row.family, float(row.found(what) > 0)) for row in rows)
-
-
-def _repeatability(organisms: Iterable[ScoredAudit]) -> float | None:
-    """Estimates how likely another seed hits the same organism, given that one did (the proportion of agreement)."""
-    cells: dict[str, list[float]] = defaultdict(list)
-    for row in organisms:
-        cells[row.row.alias].append(row.raw)
-    both = either = 0.0
-    for hits in cells.values():
-        won, seeds = sum(hits), len(hits)
-        both += won * (won - 1)
-        either += won * (seeds - 1)
-    return both / either if either else None
 
 
 def _calls(kit: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> dict[str, ToolUse]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
+from assay.studies.effects.numbers import EffectVerdict
 from assay.studies.effects.power import SIGNIFICANT, families_that_change
-from assay.studies.effects.results import Effect, EffectVerdict, Summary
+from assay.studies.effects.results import Effect, Summary
+from assay.studies.effects.shrunken import Hierarchical, ShrunkenEffect
 
 HELPS: EffectVerdict = "helps"
 HURTS: EffectVerdict = "hurts"
@@ -20,7 +22,7 @@ def verdict(delta: float, p_adjusted: float) -> EffectVerdict:
     return HELPS if delta > 0 else HURTS
 
 
-def tool_verdicts(effects: Iterable[Effect]) -> dict[str, EffectVerdict]:
+def tool_verdicts(effects: Iterable[Effect | ShrunkenEffect]) -> dict[str, EffectVerdict]:
     """Says of each tool what every comparison made of it says alike; otherwise it is not told apart.
 
     A tool compared with a base kit and with its placebo helps if it beats both. A tool compared with its placebo
@@ -33,21 +35,26 @@ def tool_verdicts(effects: Iterable[Effect]) -> dict[str, EffectVerdict]:
     return {tool: next(iter(words)) if len(words) == 1 else OPEN for tool, words in said.items()}
 
 
-def headline(effects: Sequence[Effect], smallest: float | None) -> str:
+def headline(effects: Sequence[Effect], smallest: float | None, model: Hierarchical | None = None) -> str:
     """Answers "which tool helps?" in a sentence or two.
+
+    Verdicts are the exact tests'; the sizes are the model's where there is one, since what was found significant is
+    overstated by its plain difference.
 
     Args:
         effects: as in the summary.
         smallest: the effect that the design shows four times in five; None if it shows none.
+        model: whose shrunken effects are told; None to tell the plain ones.
     """
     added = [effect for effect in effects if not effect.against_placebo]
     if not added:
         return "No tool was compared with a base kit: add a kit such as chat+search beside chat."
     tools = list(dict.fromkeys(effect.tool for effect in added))
     words = tool_verdicts(effect for effect in effects if effect.tool in tools)
+    sizes: Sequence[Effect | ShrunkenEffect] = model.effects if model else effects
     sentences: list[str] = []
     for word in (HELPS, HURTS):
-        named = [_named(tool, effects) for tool in tools if words[tool] == word]
+        named = [_named(tool, sizes) for tool in tools if words[tool] == word]
         if named:
             sentences.append(f"{_listed(named)} {word if len(named) == 1 else word.removesuffix('s')}.")
     rest = [tool for tool in tools if words[tool] == OPEN]
@@ -58,8 +65,24 @@ def headline(effects: Sequence[Effect], smallest: float | None) -> str:
     if rest:
         sentences.append(f"{who} told apart from doing without: {_limit(smallest, effects)}.")
     if len(rest) == len(tools):
-        sentences.append(_largest(added))
+        sentences.append(_largest([size for size in sizes if not size.against_placebo]))
     return " ".join(sentences)
+
+
+def disagreement(effects: Sequence[Effect], model: Hierarchical | None) -> str:
+    """Says in a sentence of which tools the exact tests and the model do not say the same; "" if of none."""
+    exact = tool_verdicts(effects)
+    shrunken = tool_verdicts(model.effects if model else ())
+    parted = [
+        f"{tool} {_said(exact[tool])} by the tests and {_said(word)} by the model"
+        for tool, word in shrunken.items()
+        if exact[tool] != word
+    ]
+    return f"Exact tests and hierarchical model disagree: {_listed(parted)}." if parted else ""
+
+
+def _said(word: EffectVerdict) -> str:
+    return f"is {word}" if word == OPEN else word
 
 
 def smallest_effect(summary: Summary) -> str:
@@ -84,13 +107,18 @@ def whole(value: float) -> int:
     return int(Decimal(repr(round(value, 6))).quantize(Decimal(1), ROUND_HALF_UP))
 
 
-def _largest(added: Sequence[Effect]) -> str:
+def _largest(added: Sequence[Effect | ShrunkenEffect]) -> str:
     effect = max(added, key=lambda effect: effect.delta)
-    low, high = effect.interval
+    how = ", shrunken," if isinstance(effect, ShrunkenEffect) else ","
     return (
-        f"The largest difference is {effect.tool}'s, {points(effect.delta)} points over {effect.against} "
-        f"[{points(low)}, {points(high)}]."
+        f"The largest difference is {effect.tool}'s{how} {points(effect.delta)} points over {effect.against} "
+        f"{_bounds(effect)}."
     )
+
+
+def _bounds(effect: Effect | ShrunkenEffect) -> str:
+    low, high = effect.interval
+    return f"[{points(low)}, {points(high)}]"
 
 
 def _limit(smallest: float | None, effects: Sequence[Effect]) -> str:
@@ -107,13 +135,14 @@ def _limit(smallest: float | None, effects: Sequence[Effect]) -> str:
     )
 
 
-def _named(tool: str, effects: Iterable[Effect]) -> str:
-    """Names a tool with all its effects in brackets."""
+def _named(tool: str, effects: Iterable[Effect | ShrunkenEffect]) -> str:
+    """Names a tool with all its effects in brackets; shrunken ones with their intervals."""
     parts: list[str] = []
     for effect in effects:
         if effect.tool == tool:
             opponent = "its placebo" if effect.against_placebo else effect.against
-            parts.append(f"{points(effect.delta)} points against {opponent}")
+            bounds = f" {_bounds(effect)}" if isinstance(effect, ShrunkenEffect) else ""
+            parts.append(f"{points(effect.delta)} points{bounds} against {opponent}")
     return f"{tool} ({', '.join(parts)})"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.studies.effects.results import Summary
+from assay.studies.effects.verdict import disagreement
 
 
 def caveats(summary: Summary) -> list[str]:
-    """Writes a sweep's caveats, a sentence or two each; none for a first sweep without plug-ins."""
+    """Writes a sweep's caveats, a sentence or two each; none for a first sweep without plug-ins whose tests agree."""
     said: list[str] = []
     if summary.plugins:
         said.append(trusted(summary.plugins))
@@ -18,6 +19,8 @@ def caveats(summary: Summary) -> list[str]:
             f"{summary.earlier_plans} earlier {what} looked at testbeds of this one. What is chosen after several "
             f"looks seems better than it is; no p value here allows for that."
         )
+    if parted := disagreement(summary.effects, summary.hierarchical):
+        said.append(parted)
     return said
 
 

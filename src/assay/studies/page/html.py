@@ -29,6 +29,7 @@ def page(summary: Summary) -> str:
     import jinja2
 
     from assay.studies.page.charts import charts
+    from assay.studies.page.model import ONE_SEED, probability
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -38,7 +39,13 @@ def page(summary: Summary) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, points=points, interval=interval, number=number, p=p_value, clamp=_clamp
+        percent=percent,
+        points=points,
+        interval=interval,
+        number=number,
+        p=p_value,
+        probability=probability,
+        clamp=_clamp,
     )
     drawn = charts(summary)
     return environment.get_template("page.html.j2").render(
@@ -49,6 +56,7 @@ def page(summary: Summary) -> str:
         smallest_effect=smallest_effect(summary),
         words=GAME_WORDS[summary.game],
         game_table=game_table(summary),
+        one_seed=ONE_SEED,
         specifications=_inline(drawn),
         bundle=_bundle() if drawn else "",
     )

@@ -14,6 +14,7 @@ from assay.studies.effects.verdict import HELPS, HURTS, points, smallest_effect
 from assay.studies.page.caveats import caveats
 from assay.studies.page.formats import interval, p_value, percent
 from assay.studies.page.games import game_table
+from assay.studies.page.model import model_lines, shrunken_table
 from assay.studies.page.tables import Column, FittedTable, Row
 
 _INTERVAL = "95\N{NO-BREAK SPACE}%"
@@ -44,6 +45,8 @@ def terminal(summary: Summary) -> RenderableType:
         parts.append(_groups(summary))
     if summary.effects:
         parts.append(_effects(summary))
+    if summary.hierarchical:
+        parts.append(shrunken_table(summary.hierarchical))
     if summary.funnel.kits:
         parts.append(_funnel(summary))
     parts.append(Text(visible(_counts(summary)), style="dim"))
@@ -167,6 +170,7 @@ def _counts(summary: Summary) -> str:
         f"{summary.audits} audits over {summary.families} families: {ended or 'none yet'}.",
         smallest_effect(summary),
     ]
+    lines += model_lines(summary)
     if summary.ungraded:
         lines.append(f"{summary.ungraded} audits wait for a grade and are in no rate.")
     if summary.grades_passed_over:
