@@ -35,6 +35,10 @@ SeedCount = Annotated[int, typer.Option("--seeds", min=1, help="How many audits 
 SeedList = Annotated[
     list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
 ]
+Primary = Annotated[
+    str,
+    typer.Option("--primary", help="Kit that the sweep is for, stored before it runs; the one tool if there is one."),
+]
 
 
 def _show(study: Study, as_json: bool) -> None:
@@ -90,6 +94,7 @@ def sweep(
     plugin: PluginFiles = None,
     engine: EngineWords = "",
     game: GameName = "investigate",
+    primary: Primary = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -109,6 +114,7 @@ def sweep(
             plugins=plugin or (),
             engine=engine,
             game=game,
+            primary=primary,
             out=out,
             watch=watch,
         )
@@ -126,10 +132,11 @@ def plan(
     plugin: PluginFiles = None,
     engine: EngineWords = "",
     game: GameName = "investigate",
+    primary: Primary = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Say what a sweep would be before it runs: cells, cost, and the effect that its verdict could show.
+    """Say what a sweep would be before it runs: cells, cost, power, and the plan that would be stored.
 
     Example: assay plan --kit chat --kit chat+search --seeds 4
     """
@@ -145,6 +152,7 @@ def plan(
         plugins=tuple(plugin or ()),
         engine=engine,
         game=game,
+        primary=primary,
     )
     told = forecast(design)
     if as_json:

@@ -83,6 +83,7 @@ def sweep(
     budget: Budget | None = None,
     engine: str = "",
     game: Game = "investigate",
+    primary: str = "",
     watch: Watch | None = None,
 ) -> Study:
     """Audits testbeds with several kits, grades, and says what each tool adds.
@@ -102,6 +103,8 @@ def sweep(
             base does.
         game: that is played: `investigate`, `red-team` or `evaluate`. In `evaluate` the kit `prior-only` is played
             beside the others: an eval made of the description alone is what any other has to beat.
+        primary: kit whose comparison the sweep is for; it is stored with the plan before the first audit. The one tool
+            that is compared, if there is only one, by default.
         watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
             `ReportGraded`, `KitRated`.
 
@@ -128,6 +131,7 @@ def sweep(
         plugins=tuple(map(Path, plugins)),
         engine=engine,
         game=game,
+        primary=primary,
     )
     study = run_sweep(design, watch or _silence)
     study.page()

@@ -55,6 +55,7 @@ class Design:
         out: folder of ledger, logs and results.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`), "" to let bases choose.
         game: that is played.
+        primary: kit whose comparison the sweep is for; "" for the one tool that is compared, if there is only one.
     """
 
     kits: tuple[str, ...]
@@ -66,6 +67,7 @@ class Design:
     plugins: tuple[Path, ...] = ()
     engine: str = ""
     game: Game = "investigate"
+    primary: str = ""
 
     @property
     def ledger(self) -> Path:
