@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.designed import designed
 from assay.cli.show import (
     AuditorName,
     EngineWords,
@@ -24,21 +25,9 @@ from assay.cli.show import (
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
+    from assay.studies.design import Design
 
 audits = typer.Typer()
-
-Kits = Annotated[list[str], typer.Option("--kit", help="NAME(+NAME)*; ~NAME is a placebo; repeatable.")]
-Testbeds = Annotated[
-    list[str] | None, typer.Option("--testbed", help="Id or alias; repeatable; the reported set if none.")
-]
-SeedCount = Annotated[int, typer.Option("--seeds", min=1, help="How many audits of each cell: seeds 0, 1, …")]
-SeedList = Annotated[
-    list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
-]
-Primary = Annotated[
-    str,
-    typer.Option("--primary", help="Kit that the sweep is for, stored before it runs; the one tool if there is one."),
-]
 
 
 def _show(study: Study, as_json: bool) -> None:
@@ -85,75 +74,31 @@ def demo(out: Out = Path("demo"), game: GameName = "investigate", as_json: Json 
 
 
 @audits.command()
-def sweep(
-    kits: Kits,
-    testbeds: Testbeds = None,
-    auditor: AuditorName = "explorer",
-    seeds: SeedCount = 1,
-    seed: SeedList = None,
-    plugin: PluginFiles = None,
-    engine: EngineWords = "",
-    game: GameName = "investigate",
-    primary: Primary = "",
-    out: Out = Path("runs"),
-    as_json: Json = False,
-) -> None:
+@designed
+def sweep(design: Design, as_json: bool) -> None:
     """Audit testbeds with several kits, grade, and say what each tool adds.
 
     Example: assay sweep --kit chat --kit chat+my_tool --plugin examples/my_tool.py
     """
-    from assay.studies import api
     from assay.studies.progress import live
+    from assay.studies.run import run_sweep
 
     with live(console(stderr=True)) as watch:
-        study = api.sweep(
-            kits=kits,
-            testbeds=testbeds or (),
-            auditor=auditor,
-            seeds=seed or seeds,  # a list of seeds, or how many
-            plugins=plugin or (),
-            engine=engine,
-            game=game,
-            primary=primary,
-            out=out,
-            watch=watch,
-        )
+        study = run_sweep(design, watch)
+        study.page()
     _show(study, as_json)
     _tell_ungraded(study)
 
 
 @audits.command()
-def plan(
-    kits: Kits,
-    testbeds: Testbeds = None,
-    auditor: AuditorName = "explorer",
-    seeds: SeedCount = 1,
-    seed: SeedList = None,
-    plugin: PluginFiles = None,
-    engine: EngineWords = "",
-    game: GameName = "investigate",
-    primary: Primary = "",
-    out: Out = Path("runs"),
-    as_json: Json = False,
-) -> None:
+@designed
+def plan(design: Design, as_json: bool) -> None:
     """Say what a sweep would be before it runs: cells, cost, power, and the plan that would be stored.
 
     Example: assay plan --kit chat --kit chat+search --seeds 4
     """
-    from assay.studies.design import Design
     from assay.studies.forecast import forecast
 
-    design = Design(
-        kits=tuple(kits),
-        out=out,
-        testbeds=tuple(testbeds or ()),
-        auditor=auditor,
-        seeds=tuple(seed or range(seeds)),
-        plugins=tuple(plugin or ()),
-        engine=engine,
-        game=game,
-        primary=primary,
-    )
     told = forecast(design)
     if as_json:
         show(told.model_dump(mode="json"), True)
