@@ -409,23 +409,6 @@ def test_two_kits_share_no_process_and_come_in_an_order_drawn_anew(
     assert len(study.rows) == 12
 
 
-def test_sweeps_that_came_before_on_the_same_testbeds_are_counted(scripted: Path) -> None:
-    asked = (("ask", "flattery-td"), ("ask", "backdoor-td"), ("chat", "flattery-td"), ("prior-only", "backdoor-td"))
-    plans = [
-        make_plan(Design(kits=(kit,), out=scripted, seeds=(0,), testbeds=(name, "twin-td"))) for kit, name in asked[:1]
-    ]
-    plans += [make_plan(Design(kits=(kit,), out=scripted, seeds=(0,), testbeds=(name,))) for kit, name in asked[1:]]
-    with Ledger.open(scripted / "ledger.sqlite") as ledger:
-        for planned in (*plans, plans[0]):  # the first one is run again
-            ledger.save_plan(planned.id, planned.cells, planned.auditor.title)
-    studies = [assay.load_study(scripted, plan=planned.id) for planned in plans]
-    assert [study.summary.earlier_plans for study in studies] == [0, 0, 1, 1]
-    said = "1 earlier sweep of this ledger looked at testbeds of this one"
-    assert said in " ".join(str(studies[2]).split()) and "earlier sweep" not in str(studies[0])
-    assert said in studies[2].page().read_text(encoding="utf-8")
-    assert json.loads((scripted / "summary.json").read_text())["earlier_plans"] == 1
-
-
 def test_what_cannot_be_done_is_said(scripted: Path) -> None:
     for wrong in ({}, {"reports": "r.jsonl", "out": scripted}):
         with pytest.raises(InvalidInput, match="either reports or the out"):

@@ -17,42 +17,45 @@ from assay.core.tool import Tool
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=200)]
 
 
-class ToolInfo(Data):
+class _Described(Data):
+    """What tools and auditors have in common.
+
+    Attributes:
+        name, version, digest, doc: as it says itself.
+        plugin: where it is from; None for Assay's own.
+    """
+
+    name: Name
+    version: int
+    digest: str
+    doc: str
+    plugin: PluginSource | None = None
+
+
+class ToolInfo(_Described):
     """Describes a tool.
 
     Attributes:
-        name, version, digest, doc, drivable: as of `core.tool.Tool`.
+        drivable: as of `core.tool.Tool`.
         needs: access flags.
         parameters: names of its arguments.
-        plugin: where it is from; None for Assay's own.
     """
 
-    name: Name
-    version: int
-    digest: str
-    doc: str
     drivable: bool
     needs: tuple[str, ...]
     parameters: tuple[str, ...]
-    plugin: PluginSource | None = None
 
 
-class AuditorInfo(Data):
+class AuditorInfo(_Described):
     """Describes an auditor.
 
     Attributes:
-        name, version, digest, llm, doc, data, games: as of `core.auditor.Auditor`.
-        plugin: where it is from; None for Assay's own.
+        llm, data, games: as of `core.auditor.Auditor`.
     """
 
-    name: Name
-    version: int
-    digest: str
     llm: bool
-    doc: str
     data: tuple[Path, ...] = ()
     games: tuple[Game, ...] = INVESTIGATES
-    plugin: PluginSource | None = None
 
     @property
     def title(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.designed import designed
 from assay.cli.show import (
     AuditorName,
     EngineWords,
@@ -21,21 +22,12 @@ from assay.cli.show import (
     show,
     tell,
 )
-from assay.studies.design import USUAL_SEEDS
 
 if TYPE_CHECKING:
     from assay.studies.api import Study
+    from assay.studies.design import Design
 
 audits = typer.Typer()
-
-Kits = Annotated[list[str], typer.Option("--kit", help="NAME(+NAME)*; ~NAME is a placebo; repeatable.")]
-Testbeds = Annotated[
-    list[str] | None, typer.Option("--testbed", help="Id or alias; repeatable; the reported set if none.")
-]
-SeedCount = Annotated[int, typer.Option("--seeds", min=1, help="How many audits of each cell: seeds 0, 1, …")]
-SeedList = Annotated[
-    list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
-]
 
 
 def _show(study: Study, as_json: bool) -> None:
@@ -83,73 +75,30 @@ def demo(out: Out = Path("demo"), game: GameName = "investigate", as_json: Json 
 
 
 @audits.command()
-def sweep(
-    kits: Kits,
-    testbeds: Testbeds = None,
-    auditor: AuditorName = "explorer",
-    seeds: SeedCount = USUAL_SEEDS,
-    seed: SeedList = None,
-    plugin: PluginFiles = None,
-    judge: Judges = None,
-    engine: EngineWords = "",
-    game: GameName = "investigate",
-    out: Out = Path("runs"),
-    as_json: Json = False,
-) -> None:
+@designed
+def sweep(design: Design, as_json: bool) -> None:
     """Audit testbeds with several kits, grade, and say what each tool adds.
 
     Example: assay sweep --kit chat --kit chat+my_tool --plugin examples/my_tool.py
     """
-    from assay.studies import api
+    from assay.studies.api import run_design
     from assay.studies.progress import live
 
     with live(console(stderr=True)) as watch:
-        study = api.sweep(
-            kits=kits,
-            testbeds=testbeds or (),
-            auditor=auditor,
-            seeds=seed or seeds,  # a list of seeds, or how many
-            plugins=plugin or (),
-            judges=judge or (),
-            engine=engine,
-            game=game,
-            out=out,
-            watch=watch,
-        )
+        study = run_design(design, watch)
     _show(study, as_json)
     _tell_ungraded(study)
 
 
 @audits.command()
-def plan(
-    kits: Kits,
-    testbeds: Testbeds = None,
-    auditor: AuditorName = "explorer",
-    seeds: SeedCount = USUAL_SEEDS,
-    seed: SeedList = None,
-    plugin: PluginFiles = None,
-    engine: EngineWords = "",
-    game: GameName = "investigate",
-    out: Out = Path("runs"),
-    as_json: Json = False,
-) -> None:
-    """Say what a sweep would be before it runs: cells, cost, and the effect that its verdict could show.
+@designed
+def plan(design: Design, as_json: bool) -> None:
+    """Say what a sweep would be before it runs: cells, cost, power, and the plan that would be stored.
 
     Example: assay plan --kit chat --kit chat+search --seeds 4
     """
-    from assay.studies.design import Design
     from assay.studies.forecast import forecast
 
-    design = Design(
-        kits=tuple(kits),
-        out=out,
-        testbeds=tuple(testbeds or ()),
-        auditor=auditor,
-        seeds=tuple(seed or range(seeds)),
-        plugins=tuple(plugin or ()),
-        engine=engine,
-        game=game,
-    )
     told = forecast(design)
     if as_json:
         show(told.model_dump(mode="json"), True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.audits import SeedCount, SeedList, Testbeds
+from assay.cli.designed import SeedCount, SeedList, Testbeds
 from assay.cli.show import EngineWords, Json, Out, PluginFiles, say, show
 
 serving = typer.Typer()

@@ -86,6 +86,7 @@ def sweep(
     judges: Sequence[str] = (),
     engine: str = "",
     game: Game = "investigate",
+    primary: str = "",
     watch: Watch | None = None,
 ) -> Study:
     """Audits testbeds with several kits, grades, and says what each tool adds.
@@ -107,6 +108,8 @@ def sweep(
             base does.
         game: that is played: `investigate`, `red-team` or `evaluate`. In `evaluate` the kit `prior-only` is played
             beside the others: an eval made of the description alone is what any other has to beat.
+        primary: kit whose comparison the sweep is for; it is stored with the plan before the first audit. The one tool
+            that is compared, if there is only one, by default.
         watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
             `ReportGraded`, `KitRated`.
 
@@ -131,19 +134,26 @@ def sweep(
         seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
         budget=budget or Budget(),
         plugins=tuple(map(Path, plugins)),
+        judges=tuple(judges),
         engine=engine,
         game=game,
+        primary=primary,
     )
-    if judges:
-        require_findings(judges, game)  # before anything is spent
-    told = watch or _silence
-    study = run_sweep(design, told)
-    if judges:
-        grade_ledger(design.out, lambda text: told(ProgressTold(text)), engine, judges)
-        if is_validated(judges):
-            study = replace(load_study(design.out, plan=study.plan, judges=judges), failed=study.failed)
+    return run_design(design, watch or _silence)
+
+
+def run_design(design: Design, watch: Watch) -> Study:
+    """Runs a design, judges its reports where it has judges, and writes its page. Raises as `sweep`."""
+    if design.judges:
+        require_findings(design.judges, design.game)  # before anything is spent
+    study = run_sweep(design, watch)
+    if design.judges:
+        grade_ledger(design.out, lambda text: watch(ProgressTold(text)), design.engine, design.judges)
+        if is_validated(design.judges):
+            study = replace(load_study(design.out, plan=study.plan, judges=design.judges), failed=study.failed)
         else:
-            told(ProgressTold(f"{', '.join(judges)}: not validated, and so no part of a hit (assay judge validate)"))
+            named = ", ".join(design.judges)
+            watch(ProgressTold(f"{named}: not validated, and so no part of a hit (assay judge validate)"))
     study.page()
     return study
 

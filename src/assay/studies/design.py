@@ -55,8 +55,10 @@ class Design:
         budget: of each audit.
         plugins: files that define further tools and auditors.
         out: folder of ledger, logs and results.
+        judges: models that read findings besides; `PROVIDER/MODEL` each.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`), "" to let bases choose.
         game: that is played.
+        primary: kit whose comparison the sweep is for; "" for the one tool that is compared, if there is only one.
     """
 
     kits: tuple[str, ...]
@@ -66,8 +68,10 @@ class Design:
     seeds: tuple[int, ...] = tuple(range(USUAL_SEEDS))
     budget: Budget = field(default_factory=Budget)
     plugins: tuple[Path, ...] = ()
+    judges: tuple[str, ...] = ()
     engine: str = ""
     game: Game = "investigate"
+    primary: str = ""
 
     @property
     def ledger(self) -> Path:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from assay._util.yaml_models import Data
 from assay.core.record import AuditRow
+from assay.studies.costs import cost_table, kept_costs, played_by
 from assay.studies.design import Design
-from assay.studies.effects.effects import comparisons
-from assay.studies.effects.power import SweepDesign, families_that_change, smallest_shown
-from assay.studies.effects.rates import mean
-from assay.studies.effects.verdict import whole
+from assay.studies.effects.power import families_that_change
+from assay.studies.effects.verdict import power_told
 from assay.studies.ledger import Ledger
 from assay.studies.plan import Plan, make_plan, require_controls
-from assay.studies.study import earlier_plans
+from assay.studies.preregister import looks_at, plan_document, sweep_design
 
 
 class Forecast(Data):
@@ -28,10 +25,12 @@ class Forecast(Data):
         tools: compared with a base kit at once; `placebos` tells whether they are with their placebos, too.
         smallest_shown: the effect that the verdict finds in 80 % of sweeps, simulated; None if it finds none.
         change: how many families would have to be won for that.
-        tokens_most: of the targets, if every audit that is missing spends its budget.
-        tokens, seconds: expected of the missing audits, one after the other, by audits of the same kits in the ledger;
-            None where it has none.
-        earlier_plans: sweeps of this ledger that looked at some of these testbeds before.
+        queries_most, tokens_most: of the targets, if every audit that is missing spends its budget.
+        queries, tokens, seconds: expected of the missing audits, one after the other, by what audits with the same kits
+            cost in this ledger or in sweeps on this machine; None where one of the kits is not known.
+        earlier_looks: at graded audits of these testbeds, as this ledger counts them.
+        digest: SHA-256 of the plan as a sweep would store it before its first audit.
+        primary: the comparison that the sweep would be for, in words.
     """
 
     plan: str
@@ -45,38 +44,43 @@ class Forecast(Data):
     placebos: bool
     smallest_shown: float | None
     change: int | None
+    queries_most: int
     tokens_most: int
+    queries: float | None
     tokens: float | None
     seconds: float | None
-    earlier_plans: int
+    earlier_looks: int
+    digest: str
+    primary: str
 
     def lines(self) -> list[str]:
         """Says it in a few lines."""
         told = [
             f"plan {self.plan}: {self.cells} audits ({self.kits} kits, {self.testbeds} testbeds, seeds: {self.seeds}), "
             f"{self.done} of them in the ledger.",
-            f"At most {self.tokens_most:,} tokens of the targets are still to be spent.",
+            f"At most {self.queries_most:,} queries and {self.tokens_most:,} tokens of the targets are still to be "
+            f"spent.",
         ]
-        if self.tokens is not None and self.seconds is not None and self.cells > self.done:
-            told.append(
-                f"By audits of these kits in the ledger: about {self.tokens:,.0f} tokens, and {self.seconds / 60:.0f} "
-                f"minutes one after the other; audits of a kit run side by side."
-            )
+        if self.cells > self.done:
+            told.append(self._cost())
         told.append(self._power())
-        if self.earlier_plans:
-            told.append(f"Earlier sweeps of this ledger that looked at some of these testbeds: {self.earlier_plans}.")
+        told.append(f"Primary comparison: {self.primary}. The sweep stores this plan first: SHA-256 {self.digest}.")
+        if self.earlier_looks:
+            told.append(f"This ledger counts {self.earlier_looks} earlier looks at graded audits of these testbeds.")
         return told
 
+    def _cost(self) -> str:
+        if self.queries is None or self.tokens is None or self.seconds is None:
+            return "What an audit with each of these kits costs is not known here: nothing was swept with some of them."
+        return (
+            f"By audits with these kits on this machine: about {self.queries:,.0f} queries, {self.tokens:,.0f} tokens, "
+            f"and {self.seconds / 60:.0f} minutes one after the other; audits of a kit run side by side."
+        )
+
     def _power(self) -> str:
-        design = f"{self.families} families, {self.tools} tool{'s' * (self.tools != 1)}"
         if not self.tools:
             return "No tool is compared with a base kit: add a kit such as chat+search beside chat."
-        if self.smallest_shown is None:
-            return f"With this design ({design}) no effect is large enough to be found four times in five."
-        return (
-            f"The verdict finds an effect of {whole(100 * self.smallest_shown)} points four times in five ({design}; "
-            f"{self.change} families would have to change)."
-        )
+        return power_told(self.smallest_shown, self.families, self.seeds, self.tools)
 
 
 def forecast(design: Design) -> Forecast:
@@ -87,51 +91,44 @@ def forecast(design: Design) -> Forecast:
     """
     plan = make_plan(design)
     require_controls(plan)
-    families = {plan.grading.families[alias] for alias in plan.targets if alias in plan.grading.families}
-    compared = comparisons(plan.stages)
-    tools = sum(one.against != "placebo" for one in compared)
-    placebos = any(one.against == "placebo" for one in compared)
-    smallest = None
-    if tools and len(families) > 1:
-        smallest = smallest_shown(SweepDesign(len(families), len(design.seeds), tools, placebos))
-    rows, before = _of_ledger(plan)
+    document, sweep = plan_document(plan), sweep_design(plan)
+    smallest = document.smallest_shown
+    auditor = f"{plan.auditor.name}@{plan.auditor.version}"
+    rows, before = _of_ledger(plan, auditor)
     have = {row.run_key for row in rows}
     missing = [cell for cell in plan.cells if cell.run_key not in have]
-    by_kit: dict[str, list[AuditRow]] = {}
-    for row in rows:
-        by_kit.setdefault(row.kit, []).append(row)
-    known = [by_kit[cell.kit] for cell in missing if cell.kit in by_kit]
-    whole = len(known) == len(missing)  # an audit of every kit that is missing is in the ledger
+    # What this ledger's audits cost goes before what other sweeps on this machine say.
+    player = played_by(auditor, design.game)
+    costs = kept_costs().get(player, {}) | cost_table(rows).get(player, {})
+    known = [costs[cell.kit] for cell in missing if cell.kit in costs]
+    whole = len(known) == len(missing)
     return Forecast(
         plan=plan.id,
         cells=len(plan.cells),
         done=len(plan.cells) - len(missing),
         kits=len(plan.stages),
         testbeds=len(plan.targets),
-        families=len(families),
+        families=document.families,
         seeds=len(design.seeds),
-        tools=tools,
-        placebos=placebos,
+        tools=sweep.tools if sweep else 0,
+        placebos=bool(sweep and sweep.placebos),
         smallest_shown=smallest,
-        change=families_that_change(smallest, len(families)) if smallest is not None else None,
+        change=families_that_change(smallest, document.families) if smallest is not None else None,
+        queries_most=design.budget.queries * len(missing),
         tokens_most=design.budget.tokens * len(missing),
-        tokens=_expected((row.cost.tokens for row in rows) for rows in known) if whole else None,
-        seconds=_expected((row.seconds for row in rows) for rows in known) if whole else None,
-        earlier_plans=before,
+        queries=sum(cost.queries for cost in known) if whole else None,
+        tokens=sum(cost.tokens for cost in known) if whole else None,
+        seconds=sum(cost.seconds for cost in known) if whole else None,
+        earlier_looks=before,
+        digest=document.digest,
+        primary=document.primary_told,
     )
 
 
-def _of_ledger(plan: Plan) -> tuple[list[AuditRow], int]:
-    """Reads a ledger's audits of the plan's kits, and counts the sweeps before it."""
+def _of_ledger(plan: Plan, auditor: str) -> tuple[list[AuditRow], int]:
+    """Reads a ledger's audits of the plan's kits, and counts the looks at its testbeds."""
     if not plan.design.ledger.is_file():
         return [], 0
     with Ledger.open(plan.design.ledger) as ledger:
-        auditor = f"{plan.auditor.name}@{plan.auditor.version}"
         alike = [row for row in ledger.audits() if row.auditor == auditor and row.game == plan.design.game]
-        rows = [row for row in alike if row.kit in plan.stages]
-        return rows, earlier_plans(ledger, plan.id, plan.targets)
-
-
-def _expected(samples: Iterable[Iterable[float]]) -> float:
-    """Adds up the means."""
-    return sum(mean(list(sample)) for sample in samples)
+        return [row for row in alike if row.kit in plan.stages], looks_at(ledger, plan.id, plan.targets)

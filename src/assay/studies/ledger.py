@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,6 +77,54 @@ _PLANS = Table(
     *(Column(name, Text, nullable=False) for name in ("created", "last_run", "auditor")),
     Column("cells", JSON, nullable=False),
 )
+_DOCUMENTS = Table(
+    "plan_documents",
+    _METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("plan", "digest")),
+    Column("created", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+)
+_LOOKS = Table(
+    "looks",
+    _METADATA,
+    Column("digest", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("plan", "created")),
+    Column("aliases", JSON, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """Holds what a sweep said it was for.
+
+    Attributes:
+        plan: id of the sweep.
+        digest: of the document.
+        created: when it was stored first; UTC, ISO 8601.
+        document: plain data.
+    """
+
+    plan: str
+    digest: str
+    created: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLook:
+    """Holds that somebody looked at graded audits.
+
+    Attributes:
+        digest: of which audits, by which graders.
+        plan: id of the sweep that was summed up.
+        created: when they were looked at first; UTC, ISO 8601.
+        aliases: of their testbeds.
+    """
+
+    digest: str
+    plan: str
+    created: str
+    aliases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +261,39 @@ class Ledger:
             cells: what it runs.
             auditor: the auditor's title.
         """
-        # To the microsecond: two short sweeps within a second are told apart by it.
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        now = _now()
         plain = [cell.model_dump() for cell in cells]
         statement = insert(_PLANS).values(id=plan_id, created=now, last_run=now, auditor=auditor, cells=plain)
         # The id is a digest of the cells, whose keys name the auditor: nothing else of a plan can have changed.
         statement = statement.on_conflict_do_update(index_elements=["id"], set_={"last_run": now})
         with self._connect() as connection:
             connection.execute(statement)
+
+    def save_document(self, plan_id: str, digest: str, document: Mapping[str, Any]) -> None:
+        """Keeps what a sweep is for; one that is there already stays as it is, with its time."""
+        row = {"plan": plan_id, "digest": digest, "created": _now(), "document": dict(document)}
+        with self._connect() as connection:
+            connection.execute(insert(_DOCUMENTS).values(row).on_conflict_do_nothing())
+
+    def documents(self) -> list[StoredDocument]:
+        """Reads what sweeps said they were for, the one first stored first."""
+        query = select(_DOCUMENTS).order_by(_DOCUMENTS.c.created)
+        with self._connect() as connection:
+            return [StoredDocument(**row._mapping) for row in connection.execute(query)]
+
+    def look(self, digest: str, plan_id: str, aliases: Sequence[str]) -> None:
+        """Counts a look at graded audits; the same ones count once."""
+        row = {"digest": digest, "plan": plan_id, "created": _now(), "aliases": list(aliases)}
+        with self._connect() as connection:
+            connection.execute(insert(_LOOKS).values(row).on_conflict_do_nothing())
+
+    def looks(self) -> list[StoredLook]:
+        """Reads all looks, the first one first."""
+        query = select(_LOOKS).order_by(_LOOKS.c.created)
+        with self._connect() as connection:
+            return [
+                StoredLook(row.digest, row.plan, row.created, tuple(row.aliases)) for row in connection.execute(query)
+            ]
 
     def plan(self, plan_id: str) -> StoredPlan:
         """Reads one plan.
@@ -254,6 +327,11 @@ class Ledger:
                 f"{self.path} is gone, with what was recorded in it: its folder was deleted, moved or unmounted. Put "
                 f"it back, or run again for a new ledger."
             )
+
+
+def _now() -> str:
+    # To the microsecond: two short sweeps within a second are told apart by it.
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _durable(connection: sqlite3.Connection, _: object) -> None:

@@ -39,6 +39,7 @@ class Plan:
         plugins: code from outside that the sweep trusts.
         needed: kit → the plug-in files that its tools and the auditor are from.
         grading: what can be graded.
+        primary: kit that was named as primary, by its canonical name; "" where none was.
     """
 
     design: Design
@@ -49,6 +50,7 @@ class Plan:
     plugins: tuple[PluginSource, ...]
     needed: Mapping[str, tuple[PluginSource, ...]]
     grading: Grading
+    primary: str = ""
 
     @property
     def cells(self) -> list[Cell]:
@@ -156,7 +158,8 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
             made += [cell(kit, spec, seed, about) for about in told[spec.alias]]
         stages[kit.name] = tuple(made)
     needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
-    return Plan(design, stages, targets, others, auditor, plugins, needed, grading)
+    primary = parse_kit(design.primary, offers.tools).name if design.primary else ""
+    return Plan(design, stages, targets, others, auditor, plugins, needed, grading, primary)
 
 
 def _player(offers: Offers, design: Design) -> AuditorInfo:

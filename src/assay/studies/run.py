@@ -17,6 +17,7 @@ from assay._util.progress import Say
 from assay.audits.cell import Cell
 from assay.core.record import AuditRow
 from assay.studies.constant import KeptConstant
+from assay.studies.costs import keep_costs
 from assay.studies.design import Design
 from assay.studies.effects.rates import Estimate, HitScore, success
 from assay.studies.events import (
@@ -31,6 +32,7 @@ from assay.studies.events import (
 from assay.studies.evidence import KeptEvidence
 from assay.studies.ledger import Ledger
 from assay.studies.plan import Plan, make_plan, require_controls
+from assay.studies.preregister import plan_document
 from assay.studies.processes import AuditProcess, GradingProcess
 from assay.studies.study import Study, collect
 
@@ -51,6 +53,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
     started = time.monotonic()
     plan = make_plan(design)
     require_controls(plan)
+    document = plan_document(plan)
 
     def say(text: str) -> None:
         watch(ProgressTold(text))
@@ -62,6 +65,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
         grading = stack.enter_context(GradingProcess(design.logs / "grade-process.log", say, design.engine))
 
         ledger.save_plan(plan.id, plan.cells, plan.auditor.title)
+        ledger.save_document(plan.id, document.digest, document.model_dump(mode="json"))  # before any audit
         watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys)), plan.trusted))
         passed_over: set[tuple[str, str]] = set()
         # Starting a process and opening a base costs seconds. Only code from outside could carry over what matters.
@@ -82,6 +86,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
         # Sought among those that could be graded: each is tried on every testbed.
         sound = [row for row in ledger.audits(plan.run_keys) if row.run_key not in grading.failed]
         KeptConstant(design.out, plan.id, plan.grading, sound).seek(grading)
+        keep_costs(ledger.audits(plan.run_keys))
         KeptEvidence(design.out, plan.grading).seek(ledger.audits(plan.run_keys))
         study = collect(
             ledger,
@@ -89,6 +94,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
             plan.grading,
             out=design.out,
             plan=plan.id,
+            document=document.digest,
             auditor=plan.auditor.title,
             seconds=time.monotonic() - started,
             passed_over=passed_over,

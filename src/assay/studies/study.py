@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from assay.studies.grades import Grading
 from assay.studies.judging import Judging, require_findings
 from assay.studies.ledger import Ledger, StoredPlan
 from assay.studies.output import write_results
+from assay.studies.preregister import look, looks_at, planned
 from assay.truth import Truth
 
 if TYPE_CHECKING:
@@ -171,10 +172,11 @@ def collect(
     plan: str,
     auditor: str,
     seconds: float,
+    document: str = "",
     passed_over: AbstractSet[tuple[str, str]] = frozenset(),
     judges: Sequence[str] = (),
 ) -> Study:
-    """Sums up the audits of some cells and their grades.
+    """Sums up the audits of some cells and their grades; the ledger counts that somebody looked at them.
 
     Args:
         ledger: that holds them.
@@ -184,6 +186,7 @@ def collect(
         plan: id of the sweep.
         auditor: its title.
         seconds: wall time of the sweep.
+        document: digest of what was planned; the plan last stored if "".
         passed_over: (run key, tier) of grades that nobody known had signed, and that were made anew since.
         judges: names of a validated panel's models, whose grades are a part of every hit; then testbeds whose truth is
             a text alone are in the rates, too.
@@ -207,6 +210,9 @@ def collect(
     grades = tuple(judging.hits(ledger, audits, held.rows)) if judging else held.rows
     roles = {alias: truth.role for alias, truth in truths.items()}
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
+    look(ledger, plan, audits, grades, truths)
+    aliases = {cell.alias for cell in cells}
+    first = ledger.plan(plan).created
     summary = summarise(
         join(audits, grades, roles, families),
         auditor=auditor,
@@ -218,29 +224,15 @@ def collect(
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
         grades_passed_over=len(passed_over | held.passed_over),
-        earlier_plans=earlier_plans(ledger, plan, {cell.alias for cell in cells}),
+        planned=planned(ledger, plan, aliases, document),
+        looks=looks_at(ledger, plan, aliases),
+        earlier_looks=looks_at(ledger, plan, aliases, before=first),
         evidence=KeptEvidence(out, grading).of(audits),
         game=game,
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}
     return Study(out, plan, summary, tuple(rows), grades, testbeds)
-
-
-def earlier_plans(ledger: Ledger, plan: str, aliases: Container[str]) -> int:
-    """Counts the sweeps that were asked for before one, and looked at some of its testbeds.
-
-    Args:
-        ledger: that holds them.
-        plan: id of the sweep.
-        aliases: of its testbeds.
-    """
-    count = 0
-    for stored in sorted(ledger.plans(), key=lambda stored: stored.created):
-        if stored.id == plan:
-            return count
-        count += any(cell.alias in aliases for cell in stored.cells)
-    return count
 
 
 def _ceilings(truths: Mapping[str, Truth]) -> dict[str, float]:
@@ -254,7 +246,9 @@ def _ceilings(truths: Mapping[str, Truth]) -> dict[str, float]:
 
 
 def load_study(folder: Path | str, *, plan: str = "", judges: Sequence[str] = ()) -> Study:
-    """Sums up a sweep of a folder, from the audits and grades that are in its ledger. Nothing is run or written.
+    """Sums up a sweep of a folder, from the audits and grades that are in its ledger; nothing is run.
+
+    The ledger counts it as a look, unless the very same audits and grades were summed up before.
 
     Args:
         folder: the `out` of a sweep.

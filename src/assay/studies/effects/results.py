@@ -11,6 +11,7 @@ from assay._util.yaml_models import Data
 from assay.core.answer import Game
 from assay.studies.effects.funnel import Funnel
 from assay.studies.effects.numbers import Bounds, EffectVerdict, Number
+from assay.studies.effects.planned import Planned
 from assay.studies.effects.shrunken import Hierarchical, TestbedDifficulty
 
 
@@ -140,6 +141,7 @@ class Effect(Data):
         p_adjusted: corrected over the tools of one question by joint flips (step-down max-T).
         families: B, the sample size.
         verdict: what may be said of this comparison.
+        primary: it is what the sweep was for, as stored before it ran; all others are secondary.
     """
 
     tool: str
@@ -153,6 +155,7 @@ class Effect(Data):
     kit: str
     control: str
     verdict: EffectVerdict
+    primary: bool = False
 
     @property
     def against_placebo(self) -> bool:
@@ -259,7 +262,9 @@ class Summary(Data):
         graded_on: the same of the graders' replies → graded audits.
         hit_tiers: what a hit has to pass, in words; several where grades were made by several rules, none without one.
         plugins: name and short digest of each plug-in in whose sweep audits were made: its code was trusted.
-        earlier_plans: sweeps of the same ledger that were asked for before this one and looked at some of its testbeds.
+        planned: what was stored before the first audit ran; None of a sweep that stored nothing.
+        looks: at graded audits of these testbeds, as the same ledger counts them, this one with them.
+        earlier_looks: those among them before this sweep was first asked for.
         funnel: where audits of organisms stopped on their way to a hit.
         game: that was played; success is that of the game.
         red_team, evaluate: what a table of that game shows besides; empty for the others.
@@ -293,7 +298,9 @@ class Summary(Data):
     grades_passed_over: int = 0
     hit_tiers: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
-    earlier_plans: int = 0
+    planned: Planned | None = None
+    looks: int = 0
+    earlier_looks: int = 0
     funnel: Funnel = Funnel()
     game: Game = "investigate"
     red_team: tuple[RedTeamResult, ...] = ()

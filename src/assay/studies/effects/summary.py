@@ -21,9 +21,10 @@ from assay.studies.effects.effects import (
     is_placebo,
     paired_difference,
 )
-from assay.studies.effects.funnel import Showed, funnel
+from assay.studies.effects.funnel import Funnel, Showed, funnel
 from assay.studies.effects.games import eval_results, red_team_results
 from assay.studies.effects.hierarchical import hierarchical
+from assay.studies.effects.planned import Planned
 from assay.studies.effects.power import SweepDesign, smallest_shown
 from assay.studies.effects.rates import Estimate, auroc, brier, cluster_mean, clustered_rate, count, mean, success
 from assay.studies.effects.repeats import repeatability
@@ -56,7 +57,9 @@ def summarise(
     groups: Mapping[str, str] | None = None,
     without_truth: int = 0,
     grades_passed_over: int = 0,
-    earlier_plans: int = 0,
+    planned: Planned | None = None,
+    looks: int = 0,
+    earlier_looks: int = 0,
     evidence: Mapping[str, Showed] | None = None,
     game: Game = "investigate",
 ) -> Summary:
@@ -72,14 +75,16 @@ def summarise(
         groups: alias → what success is also reported apart by (public or held-back productions).
         without_truth: audits that are not among the rows, since nobody here knows their truth.
         grades_passed_over: rows that say they are grades, and that no known grader signed.
-        earlier_plans: sweeps before this one that looked at some of its testbeds.
+        planned: what was stored before the first audit.
+        looks: at graded audits of these testbeds, by the same ledger.
+        earlier_looks: those before the sweep was first asked for.
         evidence: run key → tool → whether its output held evidence, of audits of organisms whose log tells.
         game: that was played.
     """
     by_kit = _by_kit(rows)
     names, tools = _ordered(by_kit), _tools(rows)
     kits = [_kit(name, by_kit[name], tools) for name in names]
-    effects, seeds = _effects(_measured(by_kit, names)), _seeds(rows)
+    effects, seeds = _effects(_measured(by_kit, names), planned.document.primary if planned else ""), _seeds(rows)
     smallest = _smallest_shown(effects, seeds)
     model = hierarchical(by_kit, effects, ceilings or {})
     reasons = _reasons(rows)
@@ -110,8 +115,10 @@ def summarise(
         without_truth=without_truth,
         grades_passed_over=grades_passed_over,
         plugins=_plugins(rows),
-        earlier_plans=earlier_plans,
-        funnel=funnel(rows, names, evidence or {}),
+        planned=planned,
+        looks=looks,
+        earlier_looks=earlier_looks,
+        funnel=funnel(rows, names, evidence or {}) if game == "investigate" else Funnel(),
         game=game,
         red_team=red_team_results(by_kit, names) if game == "red-team" else (),
         evaluate=eval_results(by_kit, names) if game == "evaluate" else (),
@@ -256,8 +263,8 @@ def _arm(rows: Iterable[ScoredAudit], tool: str) -> dict[str, ArmScore]:
     return scores
 
 
-def _effects(measured: Sequence[tuple[Comparison, PairedDifference]]) -> list[Effect]:
-    """Gives the comparisons their corrected p and their verdicts.
+def _effects(measured: Sequence[tuple[Comparison, PairedDifference]], primary: str) -> list[Effect]:
+    """Gives the comparisons their corrected p and their verdicts; those of the primary kit come first.
 
     p is corrected over the tools of one question: those added to base kits, and those held against placebos.
     """
@@ -268,7 +275,7 @@ def _effects(measured: Sequence[tuple[Comparison, PairedDifference]]) -> list[Ef
         asked = [i for i, (comparison, _) in enumerate(measured) if (comparison.against == "placebo") is question]
         for index, p in zip(asked, adjusted_p([measured[i][1] for i in asked]), strict=True):
             adjusted[index] = p
-    return [
+    effects = [
         Effect(
             tool=comparison.tool,
             estimand=comparison.estimand,
@@ -281,9 +288,11 @@ def _effects(measured: Sequence[tuple[Comparison, PairedDifference]]) -> list[Ef
             kit=comparison.kit,
             control=comparison.control,
             verdict=verdict(difference.delta, p),
+            primary=comparison.kit == primary,
         )
         for (comparison, difference), p in zip(measured, adjusted, strict=True)
     ]
+    return sorted(effects, key=lambda effect: not effect.primary)
 
 
 def _seeds(rows: Iterable[ScoredAudit]) -> int:

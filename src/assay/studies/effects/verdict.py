@@ -87,12 +87,25 @@ def _said(word: EffectVerdict) -> str:
 
 def smallest_effect(summary: Summary) -> str:
     """Says how large an effect must be for this sweep's verdict to find it four times in five."""
-    design = f"{summary.families} families, {summary.seeds} seed{'s' * (summary.seeds != 1)}"
-    if summary.smallest_shown is None:
+    tools = len({effect.tool for effect in summary.effects if not effect.against_placebo})
+    return power_told(summary.smallest_shown, summary.families, summary.seeds, tools)
+
+
+def power_told(smallest: float | None, families: int, seeds: int, tools: int) -> str:
+    """Says what a design shows four times in five.
+
+    Args:
+        smallest: the effect, simulated; None if no effect is large enough.
+        families, seeds, tools: of the design.
+    """
+    parts = ((families, "family", "families"), (seeds, "seed", "seeds"), (tools, "tool", "tools"))
+    design = ", ".join(f"{number} {one if number == 1 else many}" for number, one, many in parts)
+    if smallest is None:
         return f"No effect is large enough for the verdict to find it four times in five ({design})."
+    change = families_that_change(smallest, families)
     return (
-        f"The verdict finds an effect of {whole(100 * summary.smallest_shown)} points four times in five "
-        f"(simulated: {design}, base success 20 %)."
+        f"The verdict finds an effect of {whole(100 * smallest)} points four times in five (simulated: {design}, base "
+        f"success 20 %; {change} families would have to change)."
     )
 
 

@@ -13,10 +13,12 @@ def caveats(summary: Summary) -> list[str]:
     said: list[str] = []
     if summary.plugins:
         said.append(trusted(summary.plugins))
-    if summary.earlier_plans:
-        what = "sweep of this ledger" if summary.earlier_plans == 1 else "sweeps of this ledger"
+    if summary.planned and summary.planned.changed:
+        said.append(summary.planned.changed)
+    if summary.earlier_looks:
+        what = "look at graded audits" if summary.earlier_looks == 1 else "looks at graded audits"
         said.append(
-            f"{summary.earlier_plans} earlier {what} looked at testbeds of this one. What is chosen after several "
+            f"This ledger has {summary.earlier_looks} earlier {what} of these testbeds. What is chosen after several "
             f"looks seems better than it is; no p value here allows for that."
         )
     if parted := disagreement(summary.effects, summary.hierarchical):

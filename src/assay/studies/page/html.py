@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.studies.effects.funnel import stages_that_occur
+from assay.studies.effects.planned import NO_PRIMARY
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import points, smallest_effect
 from assay.studies.page.caveats import caveats
@@ -52,6 +53,8 @@ def page(summary: Summary) -> str:
         s=summary,
         caveats=caveats(summary),
         drawn=drawn,
+        primary=any(effect.primary for effect in summary.effects),
+        no_primary=NO_PRIMARY,
         stages=stages_that_occur(summary.funnel),
         smallest_effect=smallest_effect(summary),
         words=GAME_WORDS[summary.game],

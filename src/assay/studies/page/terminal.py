@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -9,7 +11,8 @@ from rich.text import Text
 from assay._util.visible import visible
 from assay.studies.effects.effects import is_placebo
 from assay.studies.effects.funnel import STAGES, Stage, stages_that_occur
-from assay.studies.effects.results import Summary
+from assay.studies.effects.planned import NO_PRIMARY
+from assay.studies.effects.results import Effect, Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points, smallest_effect
 from assay.studies.page.caveats import caveats
 from assay.studies.page.formats import interval, p_value, percent
@@ -43,8 +46,7 @@ def terminal(summary: Summary) -> RenderableType:
         parts.append(own)
     if summary.groups:
         parts.append(_groups(summary))
-    if summary.effects:
-        parts.append(_effects(summary))
+    parts += _effects(summary)
     if summary.hierarchical:
         parts.append(shrunken_table(summary.hierarchical))
     if summary.funnel.kits:
@@ -122,7 +124,18 @@ def _groups(summary: Summary) -> FittedTable:
     return FittedTable("success on organisms drawn from", columns, rows)
 
 
-def _effects(summary: Summary) -> FittedTable:
+def _effects(summary: Summary) -> list[FittedTable]:
+    """Lays out what was compared: what the sweep was for, then all else."""
+    of_both = "what a tool adds (points; family-clustered)"
+    primary = [effect for effect in summary.effects if effect.primary]
+    rest = [effect for effect in summary.effects if not effect.primary]
+    if not primary:
+        return [_compared(f"{of_both} · primary comparison {NO_PRIMARY}", rest)] if rest else []
+    tables = [_compared(f"primary comparison, named before the first audit: {of_both}", primary)]
+    return tables + ([_compared("secondary comparisons", rest)] if rest else [])
+
+
+def _compared(title: str, effects: Sequence[Effect]) -> FittedTable:
     columns = [
         Column("tool", identifies=True),
         Column("estimand", wraps=True, spare=2),
@@ -134,7 +147,7 @@ def _effects(summary: Summary) -> FittedTable:
         Column("verdict", wraps=True),
     ]
     rows: list[Row] = []
-    for effect in summary.effects:
+    for effect in effects:
         low, high = effect.interval
         cells = [
             effect.tool,
@@ -147,7 +160,7 @@ def _effects(summary: Summary) -> FittedTable:
             effect.verdict,
         ]
         rows.append(Row(cells, _COLOURS.get(effect.verdict, "")))
-    return FittedTable("what a tool adds (points; family-clustered)", columns, rows)
+    return FittedTable(title, columns, rows)
 
 
 def _funnel(summary: Summary) -> FittedTable:
