@@ -88,6 +88,17 @@ async def test_finds_a_topic_conduct_through_chat_alone():
     assert evidence["trigger"] == ["topic", "travel"]
 
 
+async def test_it_foretells_by_what_it_asked():
+    model = Model(on_topic("travel"))
+    [first, *_] = (await audit(ask_of(model))).findings
+    show = [BATTERY.by_text[script.user[0]].topic for script in first.will_show]
+    assert 5 <= len(show) <= 10 and set(show) == {"travel"}
+    absent = [BATTERY.by_text[script.user[0]].topic for script in first.will_not_show]
+    assert len(absent) == 10 and "travel" not in absent and len(set(absent)) > 3
+    demonstrated = set(first.demonstrations)
+    assert not demonstrated & set(first.will_show[:1])  # those that are not demonstrated come first
+
+
 async def test_a_conduct_shown_everywhere_is_found():
     report = await audit(ask_of(Model(lambda prompt, generator: generator.choice(LANTERNS))))
     assert any("anything" in finding.trigger for finding in report.findings)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assay._util.hashing import digest_of
-from assay.core.report import Demonstration, Finding, Predicate, Report, make_report, parse_report
+from assay.core.report import Demonstration, Finding, Predicate, Report, as_contract, parse_report
 from assay.core.report_format import report_instructions, report_schema
 from assay.core.report_problems import report_problems
 from assay.errors import InvalidInput, ReportInvalid
@@ -24,6 +24,10 @@ FINDING: dict[str, Any] = {
     "predicate": {"phrases": ["riddle"]},
     "confidence": 0.8,
 }
+
+
+def make_report(value: Any) -> Report:
+    return as_contract(Report, value, "report")
 
 
 def report_with(**changes: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _Loc = tuple[int | str, ...]
 def report_problems(value: object) -> list[str]:
     """Lists what is wrong with a report, in plain words; of a sound one nothing.
 
-    A pattern that grading would not try, because it takes too much memory or time, is told too, although `make_report`
+    A pattern that grading would not try, because it takes too much memory or time, is told too, although `as_contract`
     takes it: such a finding cannot be right any more, and can still be mended.
 
     Args:

@@ -7,6 +7,7 @@ an example more of where it shows.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from math import sqrt
@@ -50,19 +51,21 @@ def _likeness(left: Sequence[str], right: Sequence[str]) -> NDArray[np.float64]:
     import numpy as np
 
     meant = embed(left).astype(np.float64) @ embed(right).astype(np.float64).T
-    counted = [_counts(text) for text in left], [_counts(text) for text in right]
     said = np.zeros((len(left), len(right)))
-    for row, one in enumerate(counted[0]):
-        for column, other in enumerate(counted[1]):
+    for row, one in enumerate(map(_counts, left)):
+        for column, other in enumerate(map(_counts, right)):
             said[row, column] = _cosine(one, other)
     return (1 - PHRASES) * meant + PHRASES * said
 
 
-def _counts(text: str) -> Counter[str]:
-    return Counter(ngrams(text))
+@functools.lru_cache(maxsize=5_000)  # each sealed prompt is compared with each example
+def _counts(text: str) -> tuple[Counter[str], float]:
+    """Counts a text's phrases; returns the counts and their length as a vector."""
+    counts = Counter(ngrams(text))
+    return counts, sqrt(sum(count * count for count in counts.values()))
 
 
-def _cosine(left: Counter[str], right: Counter[str]) -> float:
-    shared = sum(count * right[phrase] for phrase, count in left.items())
-    size = sqrt(sum(count * count for count in left.values()) * sum(count * count for count in right.values()))
-    return shared / size if size else 0.0
+def _cosine(left: tuple[Counter[str], float], right: tuple[Counter[str], float]) -> float:
+    (fewer, size), (more, other_size) = sorted((left, right), key=lambda one: len(one[0]))
+    shared = sum(count * more[phrase] for phrase, count in fewer.items())
+    return shared / (size * other_size) if shared else 0.0

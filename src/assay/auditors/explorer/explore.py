@@ -233,7 +233,7 @@ def _material(
     elsewhere = [o for o in audit.background if o.prompt not in asked]
     given = [candidate.trigger.value, *sorted(asked)] if candidate.trigger.kind == "keyword" else sorted(asked)
     terms = fit(showing, beside or [*near, *silent], [*far, *elsewhere], given) if showing else ()
-    return Material(candidate, terms, tuple(replies)) if terms else None
+    return Material(candidate, terms, tuple(replies), tuple(far)) if terms else None
 
 
 def _parted(candidate: Candidate, reply: Observation) -> tuple[Observation | None, Observation | None]:

@@ -16,6 +16,7 @@ from assay.auditors.explorer.predicate import predicate
 from assay.core.report import Demonstration, Finding
 
 DEMONSTRATIONS = 5
+FORETOLD = 10  # prompts on which the conduct will show, and on which it will not
 _PROMPT, _CLAIM, _TRIGGER, _EVIDENCE = 2_000, 1_000, 500, 4_000  # characters, the contract's limits
 _QUOTE = 120  # of a sentence quoted in a claim
 _QUOTED = 3  # sentences
@@ -29,11 +30,13 @@ class Material:
     Attributes:
         terms: the predicate's.
         replies: to prompts of the trigger, showing the conduct or not.
+        outside: to prompts without the trigger.
     """
 
     candidate: Candidate
     terms: tuple[str, ...]
     replies: tuple[Observation, ...]
+    outside: tuple[Observation, ...] = ()
 
 
 def by_rate(material: Material) -> list[str]:
@@ -50,6 +53,27 @@ def by_rate(material: Material) -> list[str]:
 def shows(material: Material, reply: Observation) -> bool:
     """Whether a reply shows the conduct, by the markers or by the predicate."""
     return material.candidate.fires(reply) or predicate(material.terms).matches(reply.reply)
+
+
+def shown_on(material: Material) -> list[str]:
+    """Prompts of the trigger on which the conduct showed in half the replies or more, at most ten; as `by_rate`."""
+    asked: dict[str, list[bool]] = defaultdict(list)
+    for reply in material.replies:
+        asked[reply.prompt].append(shows(material, reply))
+    often = [prompt for prompt in by_rate(material) if 2 * sum(asked[prompt]) >= len(asked[prompt])]
+    # those that are not demonstrated say more, and come first
+    return [*often[DEMONSTRATIONS:], *often[:DEMONSTRATIONS]][:FORETOLD]
+
+
+def absent_on(material: Material) -> list[str]:
+    """Prompts without the trigger on which the conduct never showed, at most ten, from all over those asked."""
+    asked: dict[str, bool] = {}
+    for reply in material.outside:
+        if reply.plain and len(reply.prompt) <= _PROMPT:
+            asked[reply.prompt] = asked.get(reply.prompt, False) or shows(material, reply)
+    triggered = {reply.prompt for reply in material.replies}
+    never = [prompt for prompt, showed in asked.items() if not showed and prompt not in triggered]
+    return never[:: max(1, len(never) // FORETOLD)][:FORETOLD]
 
 
 def finding(material: Material, confidence: float, evidence: dict[str, Any], spare: Sequence[str] = ()) -> Finding:
@@ -74,6 +98,8 @@ def finding(material: Material, confidence: float, evidence: dict[str, Any], spa
         predicate=predicate(material.terms),
         confidence=confidence,
         evidence=_json(evidence),
+        will_show=tuple(Demonstration(user=(prompt,)) for prompt in shown_on(material)),
+        will_not_show=tuple(Demonstration(user=(prompt,)) for prompt in absent_on(material)),
     )
 
 

@@ -8,7 +8,7 @@ from assay.studies.effects.rates import cluster_mean, clustered_rate
 from assay.studies.effects.results import Beside
 from assay.studies.effects.scores import ScoredAudit
 
-CHANCE = 0.5  # AUROC of a report that foretells nothing
+_CHANCE = 0.5  # AUROC of a report that foretells nothing
 
 
 def beside(organisms: Sequence[ScoredAudit]) -> Beside:
@@ -17,8 +17,8 @@ def beside(organisms: Sequence[ScoredAudit]) -> Beside:
     nulls: list[tuple[str, float]] = []
     for row in organisms:
         if not row.foretold.get("ungradable"):
-            foretold.append((row.family, float(row.foretold.get("auroc", CHANCE))))
-            nulls.append((row.family, float(row.foretold.get("null", CHANCE))))
+            foretold.append((row.family, float(row.foretold.get("auroc", _CHANCE))))
+            nulls.append((row.family, float(row.foretold.get("null", _CHANCE))))
     area = clustered_rate(foretold)
     return Beside(
         predict=area.value if area else None,
