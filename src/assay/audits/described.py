@@ -11,10 +11,11 @@ from assay._util.yaml_models import Data
 from assay.audits.plugin_source import PluginSource
 from assay.audits.registry import Kind
 from assay.core.answer import Game
-from assay.core.auditor import INVESTIGATES, Auditor, auditor_title
+from assay.core.auditor import AUDITOR_NAME, INVESTIGATES, Auditor, auditor_title
 from assay.core.tool import Tool
 
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=200)]
+_AuditorName = Annotated[str, Field(pattern=f"^(pooled:\\d+:)*{AUDITOR_NAME}$", max_length=200)]
 
 
 class ToolInfo(Data):
@@ -41,17 +42,18 @@ class AuditorInfo(Data):
     """Describes an auditor.
 
     Attributes:
-        name, version, digest, llm, doc, data, games: as of `core.auditor.Auditor`.
+        name, version, digest, llm, doc, data, games, takes_model: as of `core.auditor.Auditor`.
         plugin: where it is from; None for Assay's own.
     """
 
-    name: Name
+    name: _AuditorName
     version: int
     digest: str
     llm: bool
     doc: str
     data: tuple[Path, ...] = ()
     games: tuple[Game, ...] = INVESTIGATES
+    takes_model: bool = False
     plugin: PluginSource | None = None
 
     @property
@@ -111,4 +113,5 @@ def auditor_info(auditor: Auditor) -> AuditorInfo:
         doc=auditor.doc,
         data=auditor.data,
         games=auditor.games,
+        takes_model=auditor.takes_model,
     )

@@ -32,6 +32,19 @@ Testbeds = Annotated[
     list[str] | None, typer.Option("--testbed", help="Id or alias; repeatable; the reported set if none.")
 ]
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, help="How many audits of each cell: seeds 0, 1, …")]
+BudgetWords = Annotated[
+    str,
+    typer.Option("--budget", help="Of each audit: a preset and UNIT=NUMBER, with commas: published,queries=500."),
+]
+ModelName = Annotated[
+    str, typer.Option("--model", help="PROVIDER/NAME of the language model that the auditor thinks with.")
+]
+ModelConfig = Annotated[
+    str, typer.Option("--model-config", help="KEY=VALUE, with commas: how the model is asked (temperature=0.7).")
+]
+ModelPrice = Annotated[
+    str, typer.Option("--price", help="READ,WRITTEN: what a million tokens of the model cost; or a YAML file.")
+]
 SeedList = Annotated[
     list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
 ]
@@ -90,6 +103,10 @@ def sweep(
     plugin: PluginFiles = None,
     engine: EngineWords = "",
     game: GameName = "investigate",
+    budget: BudgetWords = "",
+    model: ModelName = "",
+    model_config: ModelConfig = "",
+    price: ModelPrice = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -97,6 +114,8 @@ def sweep(
 
     Example: assay sweep --kit chat --kit chat+my_tool --plugin examples/my_tool.py
     """
+    from assay.audits.model_choice import choose_model
+    from assay.core.budget import parse_budget
     from assay.studies import api
     from assay.studies.progress import live
 
@@ -109,6 +128,8 @@ def sweep(
             plugins=plugin or (),
             engine=engine,
             game=game,
+            budget=parse_budget(budget),
+            model=choose_model(model, model_config, price),
             out=out,
             watch=watch,
         )
@@ -126,6 +147,10 @@ def plan(
     plugin: PluginFiles = None,
     engine: EngineWords = "",
     game: GameName = "investigate",
+    budget: BudgetWords = "",
+    model: ModelName = "",
+    model_config: ModelConfig = "",
+    price: ModelPrice = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -133,6 +158,8 @@ def plan(
 
     Example: assay plan --kit chat --kit chat+search --seeds 4
     """
+    from assay.audits.model_choice import choose_model
+    from assay.core.budget import parse_budget
     from assay.studies.design import Design
     from assay.studies.forecast import forecast
 
@@ -145,6 +172,8 @@ def plan(
         plugins=tuple(plugin or ()),
         engine=engine,
         game=game,
+        budget=parse_budget(budget),
+        model=choose_model(model, model_config, price),
     )
     told = forecast(design)
     if as_json:
@@ -163,6 +192,10 @@ def audit(
     plugin: PluginFiles = None,
     engine: EngineWords = "",
     game: GameName = "investigate",
+    budget: BudgetWords = "",
+    model: ModelName = "",
+    model_config: ModelConfig = "",
+    price: ModelPrice = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -170,11 +203,23 @@ def audit(
 
     Example: assay audit --testbed flattery-td --kit chat+search
     """
+    from assay.audits.model_choice import choose_model
+    from assay.core.budget import parse_budget
     from assay.core.record import as_json as plain
     from assay.studies import api
 
     found = api.audit(
-        testbed, kit=kit, auditor=auditor, seed=seed, plugins=plugin or (), engine=engine, game=game, out=out, say=say
+        testbed,
+        kit=kit,
+        auditor=auditor,
+        seed=seed,
+        plugins=plugin or (),
+        engine=engine,
+        game=game,
+        budget=parse_budget(budget),
+        model=choose_model(model, model_config, price),
+        out=out,
+        say=say,
     )
     if as_json:
         show(plain(found.row), True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay._util.progress import Say
+from assay.audits.model_choice import ModelChoice, choose_model
 from assay.core.answer import Game, GameAnswer, parse_answer
 from assay.core.budget import Budget
 from assay.core.record import AuditRow
@@ -83,6 +84,7 @@ def sweep(
     budget: Budget | None = None,
     engine: str = "",
     game: Game = "investigate",
+    model: ModelChoice | str | None = None,
     watch: Watch | None = None,
 ) -> Study:
     """Audits testbeds with several kits, grades, and says what each tool adds.
@@ -93,15 +95,15 @@ def sweep(
     Args:
         kits: `NAME(+NAME)*` each, tools or named kits; `~NAME` is a placebo, wired to another testbed.
         testbeds: ids or aliases; the reported set if none.
-        auditor: name of an installed auditor, or of a plug-in's.
+        auditor: its name; also `pooled:3:NAME`, or `FILE.py:NAME` of an auditor or an agent of Inspect's.
         seeds: the seeds of each cell's audits, or how many (0, 1, …).
         plugins: Python files that define further tools and auditors.
         out: folder of ledger, logs, summary and page; made if it is not there.
-        budget: of each audit: queries, tokens, seconds; the default's if None.
+        budget: of each audit; the default's if None.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
             base does.
-        game: that is played: `investigate`, `red-team` or `evaluate`. In `evaluate` the kit `prior-only` is played
-            beside the others: an eval made of the description alone is what any other has to beat.
+        game: `investigate`, `red-team` or `evaluate`, where `prior-only` is played beside the other kits.
+        model: language model of an auditor that thinks with one: its name (`openai/gpt-…`), or a `ModelChoice`.
         watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
             `ReportGraded`, `KitRated`.
 
@@ -128,6 +130,7 @@ def sweep(
         plugins=tuple(map(Path, plugins)),
         engine=engine,
         game=game,
+        model=_chosen(model),
     )
     study = run_sweep(design, watch or _silence)
     study.page()
@@ -145,6 +148,7 @@ def audit(
     budget: Budget | None = None,
     engine: str = "",
     game: Game = "investigate",
+    model: ModelChoice | str | None = None,
     say: Say | None = None,
 ) -> Audit:
     """Runs one audit, or finds it in the ledger of `out`; `assay.grade(out=…)` grades it.
@@ -156,8 +160,8 @@ def audit(
         seed: of the audit.
         plugins: Python files that define further tools and auditors.
         out: folder of ledger and logs; made if it is not there.
-        budget: queries, tokens, seconds; the default's if None.
-        engine, game: as in `sweep`.
+        budget: the default's if None.
+        engine, game, model: as in `sweep`.
         say: told of long steps.
 
     Raises:
@@ -168,7 +172,8 @@ def audit(
         >>> found.report.findings[0].claim, found.cost.tokens  # doctest: +SKIP
     """
     files = tuple(map(Path, plugins))
-    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine, game)
+    thinks = _chosen(model)
+    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine, game, thinks)
     return Audit(run_audit(design, say or _silence))
 
 
@@ -260,6 +265,10 @@ async def open_testbed(testbed: str, *, engine: str = "", say: Say | None = None
             yield target
     finally:
         targets.close()
+
+
+def _chosen(model: ModelChoice | str | None) -> ModelChoice | None:
+    return choose_model(model) if isinstance(model, str) else model
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay._util.paths import LEDGER, LOGS
+from assay.audits.model_choice import ModelChoice
 from assay.core.answer import Game
 from assay.core.budget import Budget
 
@@ -55,6 +56,7 @@ class Design:
         out: folder of ledger, logs and results.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`), "" to let bases choose.
         game: that is played.
+        model: that the auditor thinks with; None for one without.
     """
 
     kits: tuple[str, ...]
@@ -66,6 +68,7 @@ class Design:
     plugins: tuple[Path, ...] = ()
     engine: str = ""
     game: Game = "investigate"
+    model: ModelChoice | None = None
 
     @property
     def ledger(self) -> Path:

@@ -127,8 +127,9 @@ def _of_ledger(plan: Plan) -> tuple[list[AuditRow], int]:
         return [], 0
     with Ledger.open(plan.design.ledger) as ledger:
         auditor = f"{plan.auditor.name}@{plan.auditor.version}"
+        model = plan.model.name if plan.model else ""
         alike = [row for row in ledger.audits() if row.auditor == auditor and row.game == plan.design.game]
-        rows = [row for row in alike if row.kit in plan.stages]
+        rows = [row for row in alike if row.kit in plan.stages and row.model.model == model]
         return rows, earlier_plans(ledger, plan.id, plan.targets)
 
 
