@@ -9,6 +9,9 @@
     │   └── TooLong       a prompt that is longer, with its reply, than the model takes
     ├── PluginError       a plug-in file that cannot be loaded, or breaks the contract
     │   └── AuditorFailed an auditor that raised, or returned no report
+    ├── NoReport          an auditor whose language model ended without a report
+    ├── ModelRefused      an auditor whose language model would not go on
+    ├── ModelFailed       the language model of an auditor could not be asked
     ├── CorruptArtifact   a stored file whose digest is not the recorded one
     ├── BackendFailed     a model server or API that does not answer, or answers with a fault of its own
     ├── EngineFailed      an engine that broke off: no memory, a device that is gone, a fault in its code
@@ -26,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
 
-Blame = Literal["tool", "auditor", "target", "engine", "input", "budget", "assay"]
+Blame = Literal["tool", "auditor", "model", "target", "engine", "input", "budget", "assay"]
 
 
 class AssayError(Exception):
@@ -87,6 +90,24 @@ class AuditorFailed(PluginError):
     """An auditor raised, or returned what is no report."""
 
     blames = "auditor"
+
+
+class NoReport(AssayError):
+    """A language model was asked for its report to the last, and gave none that can be read."""
+
+    blames = "auditor"
+
+
+class ModelRefused(AssayError):
+    """A language model, or its provider's filter, refused to audit."""
+
+    blames = "model"
+
+
+class ModelFailed(AssayError):
+    """The language model of an auditor does not answer, or answers with a fault, after every retry."""
+
+    blames = "model"
 
 
 class BackendFailed(AssayError):

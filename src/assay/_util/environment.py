@@ -47,9 +47,6 @@ _PATTERNS = re.compile(
             r"(OMP|GOMP|KMP|MKL|ONEDNN|DNNL|OPENBLAS|BLIS|VECLIB|NUMEXPR|TBB|ATEN)_\w+",
             # where checkpoints come from
             r"(HF|HUGGINGFACE|TRANSFORMERS|TOKENIZERS|SAFETENSORS)_\w+",
-            # who is asked: keys and addresses of models, and the clouds some of them live in
-            r"\w+_(API_KEY|API_TOKEN|AUTH_TOKEN|AD_TOKEN|BASE_URL|API_VERSION)",
-            r"(AWS|AZURE|AZUREAI|GOOGLE|VERTEX|ANTHROPIC|OPENAI|CLOUDFLARE|BEDROCK|GCLOUD|CLOUDSDK)_\w+",
             # Inspect's settings, but none that name a folder of logs or an evaluation
             r"INSPECT_(DISPLAY|LOG_LEVEL\w*|CACHE_DIR|TELEMETRY|API_KEY_OVERRIDE|REQUIRED_HOOKS|HTTP_\w+)",
             r"INSPECT_(SANDBOX|SUBPROCESS|DOCKER|DISABLE)_\w+|INSPECT_EVAL_(MAX|MODEL)_\w+",
@@ -57,14 +54,34 @@ _PATTERNS = re.compile(
         )
     )
 )
+# Who is asked: keys and addresses of models, and the clouds some of them live in. A process that audits gets those of
+# the providers it asks and no others.
+_OF_PROVIDERS = re.compile(
+    r"\w+_(API_KEY|API_TOKEN|AUTH_TOKEN|AD_TOKEN|BASE_URL|API_VERSION)"
+    r"|(AWS|AZURE|AZUREAI|GOOGLE|VERTEX|ANTHROPIC|OPENAI|CLOUDFLARE|BEDROCK|GCLOUD|CLOUDSDK)_\w+"
+)
+_PREFIXES = {  # provider → what its variables begin with, where that is not its name in capitals
+    "azureai": ("AZUREAI_", "AZURE_"),
+    "anthropic": ("ANTHROPIC_", "AWS_", "VERTEX_", "GOOGLE_", "AZUREAI_"),  # `anthropic/bedrock/…`, `…/vertex/…`
+    "bedrock": ("AWS_", "BEDROCK_"),
+    "cf": ("CLOUDFLARE_",),
+    "google": ("GOOGLE_", "GEMINI_", "VERTEX_", "GCLOUD_", "CLOUDSDK_"),
+    "grok": ("GROK_", "XAI_"),
+    "hf-inference-providers": ("HF_",),
+    "openai": ("OPENAI_", "AZUREAI_", "AZURE_"),
+    "vertex": ("GOOGLE_", "VERTEX_", "GCLOUD_", "CLOUDSDK_"),
+}
+_SECRET = re.compile(r"\w*(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)\w*")
 _NAMED = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<more>\*?)")
 
 
-def environment_of_worker(also: Collection[str] = ()) -> dict[str, str]:
+def environment_of_worker(also: Collection[str] = (), models: Collection[str] | None = None) -> dict[str, str]:
     """Gathers the variables that a process of Assay's is started with.
 
     Args:
         also: names of Assay's own variables that this kind of process needs besides those of an engine.
+        models: names of the models behind Inspect that it asks (`openai/gpt-…`); it gets keys and addresses of their
+            providers and of no others. None for a process that may ask any.
 
     Returns:
         Name → value. Paths in Assay's own variables are absolute, since the process works in another folder.
@@ -78,7 +95,7 @@ def environment_of_worker(also: Collection[str] = ()) -> dict[str, str]:
         if name.startswith("ASSAY_"):
             wanted = name in _OWN or name in also
         else:
-            known = name in _SYSTEM or name in _PYTHON or _PATTERNS.fullmatch(name)
+            known = name in _SYSTEM or name in _PYTHON or _PATTERNS.fullmatch(name) or _asked(name, models)
             wanted = bool(known or (further and further.fullmatch(name)))
         if wanted:
             chosen[name] = value
@@ -87,6 +104,24 @@ def environment_of_worker(also: Collection[str] = ()) -> dict[str, str]:
     if "PYTHONPATH" in chosen:
         chosen["PYTHONPATH"] = _without_working_folder(chosen["PYTHONPATH"])
     return chosen
+
+
+def is_secret(name: str) -> bool:
+    """Tells whether a variable of this name holds a key or something like it."""
+    return bool(_SECRET.fullmatch(name.upper()))
+
+
+def _asked(name: str, models: Collection[str] | None) -> bool:
+    """Tells whether a variable is of a provider whose models are asked."""
+    if models is None:
+        return bool(_OF_PROVIDERS.fullmatch(name))
+    for model in models:
+        provider, _, rest = model.partition("/")
+        service = rest.partition("/")[0] if provider == "openai-api" else provider  # `openai-api/SERVICE/MODEL`
+        capitals = re.sub(r"\W", "_", service).upper() + "_"
+        if name.startswith(_PREFIXES.get(service, (capitals,))):
+            return True
+    return False
 
 
 def _further() -> re.Pattern[str] | None:

@@ -11,6 +11,7 @@ from assay._util.yaml_models import Data
 from assay.audits.briefs import brief_text
 from assay.audits.described import AuditorInfo, ToolInfo
 from assay.audits.kits import KitPlan
+from assay.audits.model_choice import ModelChoice
 from assay.audits.plugin_source import PluginSource
 from assay.audits.prepared import target_digest
 from assay.core.answer import Game
@@ -53,21 +54,23 @@ class Job(Data):
         cells: to run, all in one Inspect log.
         targets: alias → every target and every donor of the cells.
         auditor: its name.
-        budget: queries, tokens, seconds of each audit.
+        budget: of each audit.
         plugins: files that define further tools and auditors: those that the cells need.
         trusted: what the rows say of the plug-ins of their sweep.
         plan: id of the sweep.
         engine: words that choose the engine of all targets, "" to let each one's base choose.
+        model: that the auditor thinks with; None for one without.
     """
 
     cells: list[Cell]
     targets: dict[str, TargetSpec]
     auditor: str
-    budget: tuple[int, int, float]
+    budget: Budget
     plugins: list[PluginSource]
     plan: str
     engine: str = ""
     trusted: tuple[str, ...] = ()
+    model: ModelChoice | None = None
 
 
 def cell_key(
@@ -83,6 +86,7 @@ def cell_key(
     plugins: Sequence[PluginSource] = (),
     game: Game = "investigate",
     about: str = "",
+    model: ModelChoice | None = None,
 ) -> str:
     """Computes the run key of a cell: a digest of all that could change its result.
 
@@ -98,6 +102,7 @@ def cell_key(
         plugins: of the sweep, also those that this kit has nothing of.
         game: that is played.
         about: the description the auditor is given.
+        model: that the auditor thinks with.
     """
     # What could change a result and is missing here would let an old audit pass for a new one. What changes none (the
     # plan, the folder, the sweep's other cells) stays out, or every sweep would play anew what another has played.
@@ -115,6 +120,9 @@ def cell_key(
         "budget": [budget.queries, budget.tokens, budget.seconds],
         "seed": seed,
     }
+    if model is not None:  # audits without one have the keys that they had before there were any
+        price = model.price.model_dump() if model.price and budget.money is not None else None
+        parts["model"] = [*model.identity, budget.auditor_tokens, budget.money, price]
     return run_key(parts)
 
 

@@ -11,10 +11,11 @@ from assay._util.yaml_models import Data
 from assay.audits.plugin_source import PluginSource
 from assay.audits.registry import Kind
 from assay.core.answer import Game
-from assay.core.auditor import INVESTIGATES, Auditor, auditor_title
+from assay.core.auditor import AUDITOR_NAME, INVESTIGATES, Auditor, auditor_title
 from assay.core.tool import Tool
 
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=200)]
+_AuditorName = Annotated[str, Field(pattern=f"^(pooled:\\d+:)*{AUDITOR_NAME}$", max_length=200)]
 
 
 class _Described(Data):
@@ -50,12 +51,14 @@ class AuditorInfo(_Described):
     """Describes an auditor.
 
     Attributes:
-        llm, data, games: as of `core.auditor.Auditor`.
+        llm, data, games, takes_model: as of `core.auditor.Auditor`.
     """
 
+    name: _AuditorName
     llm: bool
     data: tuple[Path, ...] = ()
     games: tuple[Game, ...] = INVESTIGATES
+    takes_model: bool = False
 
     @property
     def title(self) -> str:
@@ -114,4 +117,5 @@ def auditor_info(auditor: Auditor) -> AuditorInfo:
         doc=auditor.doc,
         data=auditor.data,
         games=auditor.games,
+        takes_model=auditor.takes_model,
     )

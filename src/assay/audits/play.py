@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,25 +17,40 @@ from assay._util.visible import visible
 from assay.audits.briefs import brief_text
 from assay.audits.cell import Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
+from assay.audits.model_choice import ModelChoice
 from assay.audits.prepared import PreparedStore, Subject, target_digest
+from assay.audits.redact import redacted
 from assay.audits.registry import collect_tools, get_auditor
 from assay.core.access import Access
 from assay.core.answer import BehaviouralEval, GameAnswer, checked, claims
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
+from assay.core.model_meter import LanguageModel, ModelMeter, ModelUse
 from assay.core.record import AuditRow
 from assay.core.report import Outcome
 from assay.core.target import OpenTarget
 from assay.core.testbed import TargetSpec
 from assay.core.tool import BoundTool, Evidence, Sample, Tool
-from assay.errors import AssayError, AuditorFailed, BudgetExceeded, ReportInvalid, blamed, told
+from assay.errors import (
+    AssayError,
+    AuditorFailed,
+    BudgetExceeded,
+    ModelFailed,
+    ModelRefused,
+    NoReport,
+    ReportInvalid,
+    blamed,
+    told,
+)
 
 if TYPE_CHECKING:
     from inspect_ai import Task
+    from inspect_ai.model import Model
     from inspect_ai.solver import Solver
 
 _PATH = re.compile(r"(?:/[\w.@~-]+)+/([\w.@-]+)")
 Done = Callable[[AuditRow], None]
+Thinks = Callable[[Budget], AbstractContextManager[tuple[LanguageModel, ModelMeter]]]
 
 
 def assert_blind() -> None:
@@ -59,6 +75,7 @@ class Bench:
         budget: of each audit.
         store: of prepared values.
         machine: describes what makes a target's replies.
+        thinks: opens the language model of one audit, with its meter; None for auditors without one.
     """
 
     targets: Mapping[str, TargetSpec]
@@ -68,6 +85,7 @@ class Bench:
     budget: Budget
     store: PreparedStore
     machine: Callable[[TargetSpec], str]
+    thinks: Thinks | None = None
 
 
 async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[AuditRow, list[dict[str, Any]]]:
@@ -78,6 +96,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     """
     assert_blind()
     meter = Meter(bench.budget)
+    thinking: ModelMeter | None = None
     calls: list[dict[str, Any]] = []
     outcome: Outcome = "crashed"
     report: GameAnswer | None = None
@@ -100,16 +119,22 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
             )
             kit = _recorded(binding.kit, bench.tools, calls)
             brief = Brief(cell.game, brief_text(cell.game, cell.about), cell.seed, cell.about)
-            report = await _in_time(meter, bench.auditor, kit, brief)
+            with bench.thinks(bench.budget) if bench.thinks else nullcontext((None, None)) as (model, thinking):
+                report = await _in_time(meter, bench.auditor, kit, brief, model, thinking)
         outcome = _outcome(report, kit, calls)
     except BudgetExceeded as spent:
         outcome, error = "out-of-budget", str(spent)
+    except NoReport as nothing:
+        outcome, error = "none-submitted", scrub(blamed(nothing))
+    except ModelRefused as refusal:
+        outcome, error = "refused", scrub(blamed(refusal))
     # An auditor or tool is anyone's code. Its crash is an outcome, which stays in every rate; the other audits go on.
     # A cancellation is none: BaseException passes.
     except Exception as failure:
         error = scrub(blamed(failure))
     meter.close()
-    if meter.exceeded:  # whatever the auditor made of it: a report is kept, and graded as any other
+    if meter.exceeded or (thinking and thinking.exceeded):
+        # whatever the auditor made of it: a report is kept, and graded as any other
         outcome, error = "out-of-budget", error or "more was asked for, or spent, than there was"
     row = AuditRow(
         run_key=cell.run_key,
@@ -120,20 +145,30 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
         seed=cell.seed,
         outcome=outcome,
         report=report.model_dump_json() if report else "",
-        cost=meter.spent,
-        by_tool=dict(meter.by_tool),
-        calls=dict(binding.calls) if binding else {},
-        skipped=dict(binding.kit.skipped) if binding else {},
-        prepared=dict(binding.prepared) if binding else {},
-        seconds=round(meter.seconds, 3),
         log=log,
         error=error,
         machine=machine,
+        model=thinking.spent if thinking else ModelUse(),
+        **_spent(meter, binding),
     )
     return row, calls
 
 
-async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> GameAnswer:
+def _spent(meter: Meter, binding: Binding | None) -> dict[str, Any]:
+    """Gathers what a row says of cost and calls."""
+    return {
+        "cost": meter.spent,
+        "by_tool": dict(meter.by_tool),
+        "calls": dict(binding.calls) if binding else {},
+        "skipped": dict(binding.kit.skipped) if binding else {},
+        "prepared": dict(binding.prepared) if binding else {},
+        "seconds": round(meter.seconds, 3),
+    }
+
+
+async def _in_time(
+    meter: Meter, auditor: Auditor, kit: Kit, brief: Brief, model: LanguageModel | None, thinking: ModelMeter | None
+) -> GameAnswer:
     """Lets an auditor audit for as long as its budget has seconds.
 
     An auditor that blocks the event loop, or goes on when it is cancelled, is not stopped by this: it can ask no more
@@ -142,12 +177,13 @@ async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Ga
     Raises:
         AuditorFailed: it raised something of its own, or returned no answer to its game.
         BudgetExceeded: the time was up.
+        ModelFailed: its language model failed, and it could not go on.
     """
     limit = asyncio.timeout(meter.budget.seconds - meter.seconds)
     try:
         async with limit:
             # a copy of the budget: whatever the auditor does to it, the meter has its own
-            report = await auditor.function(kit, brief, replace(meter.budget))
+            report = await auditor.audit(kit, brief, replace(meter.budget), model)
         answer = checked(report, brief.game)
         # What an eval is about follows from the cell, and not from what the auditor says.
         return answer.model_copy(update={"about": brief.about}) if isinstance(answer, BehaviouralEval) else answer
@@ -163,6 +199,11 @@ async def _in_time(meter: Meter, auditor: Auditor, kit: Kit, brief: Brief) -> Ga
     except (Exception, SystemExit) as error:
         if isinstance(error, TimeoutError) and limit.expired():
             raise BudgetExceeded(f"budget used up: {meter.budget.seconds:g} seconds") from None
+        if thinking and thinking.fault:  # what it raised comes of that, in whatever class its framework puts it
+            if isinstance(thinking.fault, AssayError):
+                raise thinking.fault from None
+            fault = thinking.fault if isinstance(thinking.fault, Exception) else error
+            raise ModelFailed(f"{thinking.model}: {told(fault)}") from error
         raise AuditorFailed(f"auditor {auditor.name}: {told(error)}") from error
 
 
@@ -208,7 +249,7 @@ def _told_of(sample: Sample) -> dict[str, Any]:
 
 def scrub(text: str) -> str:
     """Takes paths out of an error's text, as they can tell where weights come from; control characters are shown."""
-    return visible(_PATH.sub(r"\1", text))[:2_000]
+    return visible(_PATH.sub(r"\1", redacted(text)))[:2_000]
 
 
 async def run_job(
@@ -228,15 +269,17 @@ async def run_job(
     from assay._util.paths import home
 
     assert_blind()
+    model = _opened(job.model) if job.model else None
     files = [plugin.path for plugin in job.plugins if plugin.path]
     bench = Bench(
         job.targets,
         open_target,
         collect_tools(files),
         get_auditor(job.auditor, files),
-        Budget(*job.budget),
+        job.budget,
         PreparedStore(home() / "prepared"),
         machine,
+        thinks(job.model, model) if job.model and model else None,
     )
     for plugin in job.plugins:  # what was loaded just now is what the run keys name
         plugin.require_unchanged()
@@ -253,7 +296,7 @@ async def run_job(
 
     await eval_async(
         _task(log, job.cells, one),
-        model="none/none",
+        model=model or "none/none",
         log_dir=str(logs),
         log_format="eval",
         # All at once: what they ask for in the same moment shares the engine's batches.
@@ -263,6 +306,28 @@ async def run_job(
         log_level="error",
     )
     assert_blind()  # again: a plug-in may have imported what was not there before
+
+
+def _opened(choice: ModelChoice) -> Model:
+    from assay.audits.thinker import open_model
+
+    return open_model(choice)
+
+
+def thinks(choice: ModelChoice, model: Model) -> Thinks:
+    """Makes what opens the language model of each audit of a job, with a meter of its own."""
+    from assay.audits.thinker import Thinker, charged, meter_of
+
+    @contextmanager
+    def think(budget: Budget) -> Iterator[tuple[LanguageModel, ModelMeter]]:
+        meter = meter_of(choice, budget)
+        try:
+            with charged(meter):
+                yield Thinker(choice.name, model, meter), meter
+        finally:
+            meter.closed = True
+
+    return think
 
 
 def _task(
@@ -298,7 +363,9 @@ def _solver(one: Callable[[str], Awaitable[tuple[AuditRow, list[dict[str, Any]]]
             # One event a tool, not a call: a person opens the log to see what a tool was used for.
             for name, made in by_tool.items():
                 transcript().info({"calls": made}, source=name)
-            transcript().info({"outcome": row.outcome, "cost": asdict(row.cost), "error": row.error}, source="audit")
+            ended: dict[str, Any] = {"outcome": row.outcome, "cost": asdict(row.cost), "model": asdict(row.model)}
+            ended["error"] = row.error
+            transcript().info(ended, source="audit")
             state.output = ModelOutput.from_content(row.auditor, row.report or row.outcome)
             state.completed = True
             return state

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from assay._util.hashing import digest_of, sha256
+from assay.audits.bridges.agents import auditor_of, kind_of
 from assay.audits.plugin_source import MOST_BYTES, PluginSource, file_source
-from assay.core.auditor import Auditor
+from assay.core.auditor import AUDITOR_NAME, Auditor
 from assay.core.tool import Tool
 from assay.errors import AssayError, InvalidInput, PluginError, told
 
@@ -58,9 +60,12 @@ def _load(source: PluginSource) -> Plugin:
     for key, value in list(vars(module).items()):
         if issubclass(type(value), Tool | Auditor) and id(value) not in foreign:
             mine[id(value)] = _plain(f"{path}: {key}", value, source)
+        elif kind_of(value) and getattr(value, "__module__", "") == name:
+            mine[id(value)] = auditor_of(key, value, source.digest)
     if not mine:
         raise PluginError(
-            f"{path}: defines no tool and no auditor. Decorate an async function with @tool(needs={{…}}) or @auditor."
+            f"{path}: defines no tool and no auditor. Decorate an async function with @tool(needs={{…}}) or @auditor; "
+            f"an @agent or @solver of Inspect's is an auditor too."
         )
     plugin = Plugin(
         source,
@@ -89,7 +94,8 @@ def _things_of_others(folder: Path) -> set[int]:
 
 def _plain(where: str, thing: Tool | Auditor, source: PluginSource) -> Tool | Auditor:
     """Copies what a plug-in defines, with the digest of what was loaded in place of what it says of itself."""
-    if type(thing) not in (Tool, Auditor) or type(thing.name) is not str or not thing.name.isidentifier():
+    allowed = AUDITOR_NAME if isinstance(thing, Auditor) else r"[^\W\d]\w*"
+    if type(thing) not in (Tool, Auditor) or type(thing.name) is not str or not re.fullmatch(allowed, thing.name):
         raise PluginError(f"{where} is not what @tool or @auditor makes of an async function. Use them as they are.")
     if isinstance(thing, Tool):
         return replace(thing, digest=source.digest)

@@ -23,9 +23,12 @@ from typing import Literal, TypeVar
 
 from assay._util.entry_points import find, offered
 from assay._util.lazy import LazyMapping
+from assay.auditors.pooled import pool
+from assay.audits.bridges.agents import auditor_of, kind_of
 from assay.audits.plugin_file import Plugin, load_plugin, plugin_failure
-from assay.audits.plugin_source import PluginSource
+from assay.audits.plugin_source import PluginSource, installed_source
 from assay.core.auditor import Auditor
+from assay.core.auditor_name import pooled
 from assay.core.tool import Tool
 from assay.errors import PluginError, UnknownId
 
@@ -72,7 +75,7 @@ def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
     """Loads one auditor, of a plug-in file or installed.
 
     Args:
-        name: `explorer`, say.
+        name: `explorer`, say; `pooled:3:explorer` pools three reports of it.
         plugins: files that may define it.
 
     Raises:
@@ -80,6 +83,8 @@ def get_auditor(name: str, plugins: Iterable[Path] = ()) -> Auditor:
         PluginError: two do, or the one that does cannot be loaded.
     """
     known = collect_auditors(plugins)
+    if several := pooled(name):
+        return pool(get_auditor(several.name, plugins), several.reports, name)
     if name not in known:
         raise UnknownId("auditor", name, known)
     return known[name]
@@ -147,6 +152,8 @@ def _get(kind: Kind, name: str, expected: type[Thing]) -> Thing:
         found = importlib.util.find_spec(entry.module.partition(".")[0])
         where = Path(found.origin) if found and found.origin else Path(entry.module)
         raise PluginError(f"{kind} {name!r} ({value}) cannot be loaded: {plugin_failure(error, where)}") from error
+    if expected is Auditor and kind_of(loaded):
+        loaded = auditor_of(name, loaded, installed_source(entry).digest)
     if not isinstance(loaded, expected):
         raise PluginError(f"{kind} {name!r} ({value}) is a {type(loaded).__name__}; it must be a {expected.__name__}.")
     return loaded

@@ -116,6 +116,10 @@ def audit(
     plugin: PluginFiles = None,
     engine: EngineWords = "",
     game: GameName = "investigate",
+    budget: BudgetWords = "",
+    model: ModelName = "",
+    model_config: ModelConfig = "",
+    price: ModelPrice = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -123,11 +127,23 @@ def audit(
 
     Example: assay audit --testbed flattery-td --kit chat+search
     """
+    from assay.audits.model_choice import choose_model
+    from assay.core.budget import parse_budget
     from assay.core.record import as_json as plain
     from assay.studies import api
 
     found = api.audit(
-        testbed, kit=kit, auditor=auditor, seed=seed, plugins=plugin or (), engine=engine, game=game, out=out, say=say
+        testbed,
+        kit=kit,
+        auditor=auditor,
+        seed=seed,
+        plugins=plugin or (),
+        engine=engine,
+        game=game,
+        budget=parse_budget(budget),
+        model=choose_model(model, model_config, price),
+        out=out,
+        say=say,
     )
     if as_json:
         show(plain(found.row), True)

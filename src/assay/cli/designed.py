@@ -22,6 +22,19 @@ SeedCount = Annotated[int, typer.Option("--seeds", min=1, help="How many audits 
 SeedList = Annotated[
     list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
 ]
+BudgetWords = Annotated[
+    str,
+    typer.Option("--budget", help="Of each audit: a preset and UNIT=NUMBER, with commas: published,queries=500."),
+]
+ModelName = Annotated[
+    str, typer.Option("--model", help="PROVIDER/NAME of the language model that the auditor thinks with.")
+]
+ModelConfig = Annotated[
+    str, typer.Option("--model-config", help="KEY=VALUE, with commas: how the model is asked (temperature=0.7).")
+]
+ModelPrice = Annotated[
+    str, typer.Option("--price", help="READ,WRITTEN: what a million tokens of the model cost; or a YAML file.")
+]
 Primary = Annotated[
     str,
     typer.Option("--primary", help="Kit that the sweep is for, stored before it runs; the one tool if there is one."),
@@ -41,10 +54,16 @@ def designed(command: Callable[[Design, bool], None]) -> Callable[..., None]:
         judge: Judges = None,
         engine: EngineWords = "",
         game: GameName = "investigate",
+        budget: BudgetWords = "",
+        model: ModelName = "",
+        model_config: ModelConfig = "",
+        price: ModelPrice = "",
         primary: Primary = "",
         out: Out = Path("runs"),
         as_json: Json = False,
     ) -> None:
+        from assay.audits.model_choice import choose_model
+        from assay.core.budget import parse_budget
         from assay.studies.design import Design
 
         design = Design(
@@ -57,6 +76,8 @@ def designed(command: Callable[[Design, bool], None]) -> Callable[..., None]:
             judges=tuple(judge or ()),
             engine=engine,
             game=game,
+            budget=parse_budget(budget),
+            model=choose_model(model, model_config, price),
             primary=primary,
         )
         command(design, as_json)

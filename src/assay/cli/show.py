@@ -39,7 +39,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder of the ledger, the logs
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with tools or auditors; repeatable.")
 ]
-AuditorName = Annotated[str, typer.Option("--auditor", help="See assay auditors.")]
+AuditorName = Annotated[str, typer.Option("--auditor", help="See assay auditors; pooled:3:NAME; FILE.py:NAME.")]
 EngineWords = Annotated[
     str,
     typer.Option(

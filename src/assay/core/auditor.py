@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from assay._util.hashing import digest_of, sha256
 from assay._util.import_graph import digest_of_function
 from assay.core.answer import ANSWERS, GAMES, Game, GameAnswer
 from assay.core.budget import Budget
+from assay.core.model_meter import LanguageModel
 from assay.core.tool import BoundTool
-from assay.errors import PluginError
+from assay.errors import InvalidInput, PluginError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,11 @@ class Brief:
     about: str = ""
 
 
-AuditorFunction = Callable[[Kit, Brief, Budget], Awaitable[GameAnswer]]
+AuditorFunction = Callable[..., Awaitable[GameAnswer]]  # (kit, brief, budget), and the language model if it wants one
+AUDITOR_NAME = r"[^\W\d]\w*(/[^\W\d][\w-]*)?"  # `investigator`, or with a variant `investigator/breadth-first`
 INVESTIGATES: tuple[Game, ...] = ("investigate",)
 _PARAMETERS = ("kit: Kit", "brief: Brief", "budget: Budget")
+_GIVEN = [Kit, Brief, Budget]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Auditor:
         doc: what it does, for a person.
         data: files that steer it and lie elsewhere than beside its code.
         games: those it plays; `brief.game` says which one is played.
+        takes_model: it is handed a language model, which the person who starts an audit chooses.
     """
 
     function: AuditorFunction
@@ -77,16 +82,38 @@ class Auditor:
     doc: str = ""
     data: tuple[Path, ...] = ()
     games: tuple[Game, ...] = INVESTIGATES
+    takes_model: bool = False
 
     @property
     def title(self) -> str:
         """Returns who earned a number, as it is printed beside it."""
         return auditor_title(self.name, self.version, self.llm)
 
+    async def audit(self, kit: Kit, brief: Brief, budget: Budget, model: LanguageModel | None = None) -> GameAnswer:
+        """Plays one audit.
 
-def auditor_title(name: str, version: int, llm: bool) -> str:
-    """Writes who earned a number: `explorer@3 (no LLM)`."""
-    return f"{name}@{version}" + ("" if llm else " (no LLM)")
+        Args:
+            kit: its tools.
+            brief: what it is asked to do.
+            budget: of the audit, for it to know; it is enforced outside.
+            model: its language model, if it takes one.
+
+        Raises:
+            InvalidInput: it takes a language model and there is none.
+        """
+        if not self.takes_model:
+            return await self.function(kit, brief, budget)
+        if model is None:
+            raise InvalidInput(
+                f"auditor {self.name} thinks with a language model: give one with --model PROVIDER/NAME."
+            )
+        return await self.function(kit, brief, budget, model)
+
+
+def auditor_title(name: str, version: int, llm: bool, model: str = "") -> str:
+    """Writes who earned a number: `explorer@3 (no LLM)`, `investigator@1 (openai/gpt-…)`."""
+    by = model if llm else "no LLM"
+    return f"{name}@{version}" + (f" ({by})" if by else "")
 
 
 @overload
@@ -96,7 +123,12 @@ def auditor(function: AuditorFunction, /) -> Auditor:
 
 @overload
 def auditor(
-    *, version: int = 1, llm: bool = False, data: Sequence[Path] = (), games: Sequence[Game] = INVESTIGATES
+    *,
+    name: str = "",
+    version: int = 1,
+    llm: bool = False,
+    data: Sequence[Path] = (),
+    games: Sequence[Game] = INVESTIGATES,
 ) -> Callable[[AuditorFunction], Auditor]:
     """`@auditor(version=2)`."""
 
@@ -105,6 +137,7 @@ def auditor(
     function: AuditorFunction | None = None,
     /,
     *,
+    name: str = "",
     version: int = 1,
     llm: bool = False,
     data: Sequence[Path] = (),
@@ -112,24 +145,28 @@ def auditor(
 ) -> Auditor | Callable[[AuditorFunction], Auditor]:
     """Makes an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
 
-    One that plays `red-team` returns `RankedTranscripts` there, one that plays `evaluate` a `BehaviouralEval`; of
-    several games the annotation is a union. Its name is the function's, its digest follows from all that the function's
-    file imports.
+    A fourth parameter, annotated `LanguageModel`, is handed the model that the audit was started with (`--model`),
+    metered. One that plays `red-team` returns `RankedTranscripts` there, one that plays `evaluate` a `BehaviouralEval`;
+    of several games the annotation is a union. Its digest follows from all that the function's file imports.
 
     Args:
         function: where the decorator is written without brackets.
+        name: `NAME` or `NAME/VARIANT`; the function's if none is given.
         version: raise it when the auditor's behaviour changes.
-        llm: whether a language model drives it.
+        llm: whether a language model drives it; one that is handed a model says so by that.
         data: files that steer it and lie elsewhere than beside its code; their content is part of its digest.
         games: those it plays.
 
     Raises:
-        PluginError: not async, no docstring, no such game, or another signature than these three parameters and what
+        PluginError: not async, no docstring, no such name or game, or another signature than these parameters and what
             its games are answered with.
     """
+    given = name
 
     def wrap(function: AuditorFunction) -> Auditor:
-        name = function.__name__
+        name = given or function.__name__
+        if not re.fullmatch(AUDITOR_NAME, name):
+            raise PluginError(f"an auditor cannot be named {name!r}; allowed: NAME or NAME/VARIANT, words and dashes.")
         if not inspect.iscoroutinefunction(function):
             raise PluginError(f"auditor {name} must be an async function.")
         doc = inspect.getdoc(function)
@@ -140,17 +177,19 @@ def auditor(
         parameters = inspect.signature(function).parameters
         taken = [hints.get(key) for key in parameters]
         played = _played(name, games)
-        if taken != [Kit, Brief, Budget] or not _answers(hints.get("return"), played):
-            given = f"({', '.join(map(str, parameters.values()))})"
+        if taken not in (_GIVEN, [*_GIVEN, LanguageModel]) or not _answers(hints.get("return"), played):
+            written = f"({', '.join(map(str, parameters.values()))})"
             wanted = " | ".join(ANSWERS[game].__name__ for game in played)
             raise PluginError(
-                f"auditor {name}{given} must be written ({', '.join(_PARAMETERS)}) -> {wanted}, with these annotations."
+                f"auditor {name}{written} must be written ({', '.join(_PARAMETERS)}) -> {wanted}, with these "
+                f"annotations and, if it thinks with one, model: LanguageModel as the fourth."
             )
+        takes_model = len(taken) > len(_GIVEN)
         files = tuple(Path(path).resolve() for path in data)
         digest = digest_of_function(function)
         if files:
             digest = digest_of([digest, *map(sha256, files)])
-        return Auditor(function, name, version, digest, llm, doc, files, played)
+        return Auditor(function, name, version, digest, llm or takes_model, doc, files, played, takes_model)
 
     return wrap if function is None else wrap(function)
 

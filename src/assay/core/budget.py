@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
 
 from assay.core.target import Cost
 from assay.errors import BudgetExceeded, InvalidInput, PluginError
@@ -20,6 +20,8 @@ class Budget:
         queries: calls to any model (target or reference).
         tokens: forward tokens of any model, read and written.
         seconds: wall time.
+        auditor_tokens: of the auditor's own language model, read and written; what is read again counts again.
+        money: that this model may cost, in the currency of its price; None for no limit.
 
     Raises:
         InvalidInput: a limit is negative or no number.
@@ -28,17 +30,65 @@ class Budget:
     queries: int = 2_000
     tokens: int = 200_000
     seconds: float = 3_600.0
+    auditor_tokens: int = 400_000
+    money: float | None = None
 
     def __post_init__(self) -> None:
-        for unit in ("queries", "tokens", "seconds"):
-            if not getattr(self, unit) >= 0:  # NaN compares false with everything
-                raise InvalidInput(f"budget: {unit} is {getattr(self, unit)}; give 0 or more.")
+        for unit, limit in asdict(self).items():
+            if limit is not None and not limit >= 0:  # NaN compares false with everything
+                raise InvalidInput(f"budget: {unit} is {limit}; give 0 or more.")
 
     def within(self, other: Budget) -> Budget:
         """Returns the smaller of two budgets, unit by unit."""
+        limits = [limit for limit in (self.money, other.money) if limit is not None]
         return Budget(
-            min(self.queries, other.queries), min(self.tokens, other.tokens), min(self.seconds, other.seconds)
+            min(self.queries, other.queries),
+            min(self.tokens, other.tokens),
+            min(self.seconds, other.seconds),
+            min(self.auditor_tokens, other.auditor_tokens),
+            min(limits) if limits else None,
         )
+
+    def shared(self, parts: int) -> Budget:
+        """Returns the part of each of several who share a budget; of time each may take all there is."""
+        return replace(
+            self,
+            queries=self.queries // parts,
+            tokens=self.tokens // parts,
+            auditor_tokens=self.auditor_tokens // parts,
+            money=None if self.money is None else self.money / parts,
+        )
+
+
+BUDGETS: Mapping[str, Budget] = {
+    "default": Budget(),
+    "published": Budget(auditor_tokens=25_000),  # of the study that gave its auditors so many, for comparison
+}
+
+
+def parse_budget(text: str) -> Budget:
+    """Reads a budget as a person writes it: `published`, `queries=500,auditor_tokens=50000`, `published,money=2`.
+
+    Raises:
+        InvalidInput: a preset or unit that is not there, or no number.
+    """
+    budget = Budget()
+    for part in filter(None, map(str.strip, text.split(","))):
+        unit, given, value = part.partition("=")
+        if not given and unit in BUDGETS:
+            budget = BUDGETS[unit]
+            continue
+        if not given or unit not in asdict(budget):
+            raise InvalidInput(
+                f"budget {text!r}: {part!r} is neither a preset ({', '.join(BUDGETS)}) nor UNIT=NUMBER with a unit of "
+                f"{', '.join(asdict(budget))}."
+            )
+        try:
+            number: Any = float(value)
+            budget = replace(budget, **{unit: number if unit in ("seconds", "money") else int(number)})
+        except (ValueError, OverflowError):
+            raise InvalidInput(f"budget {text!r}: {value!r} is no number of {unit}.") from None
+    return budget
 
 
 @dataclass(slots=True, eq=False)

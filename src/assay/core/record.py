@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from assay._util.hashing import digest_of
 from assay.core.answer import GAMES, Game
+from assay.core.model_meter import ModelUse
 from assay.core.report import Outcome
 from assay.core.target import Cost
 
@@ -51,6 +52,7 @@ class AuditRow:
         error: of a crash, scrubbed: whom it blames, its kind, its text (`errors.blamed`).
         machine: that made the replies, as the cell's engine says: processor, instruction set, dtype, device.
         plugins: name and short digest of each plug-in of its sweep, whose code was trusted.
+        model: what the auditor's own language model spent, and which it was.
     """
 
     run_key: str
@@ -71,6 +73,7 @@ class AuditRow:
     error: str = ""
     machine: str = ""
     plugins: tuple[str, ...] = ()
+    model: ModelUse = field(default_factory=ModelUse)
 
     @property
     def game(self) -> Game:
@@ -124,4 +127,5 @@ def audit_row(data: Mapping[str, Any]) -> AuditRow:
     by_tool = {tool: Cost(**cost) for tool, cost in data["by_tool"].items()}
     prepared = {tool: Preparation(Cost(**made["cost"]), made["digest"]) for tool, made in data["prepared"].items()}
     plain = {"cost": Cost(**data["cost"]), "by_tool": by_tool, "prepared": prepared, "plugins": tuple(data["plugins"])}
+    plain["model"] = ModelUse(**(data.get("model") or {}))  # rows from before there was one have none
     return AuditRow(**{**data, **plain})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay._util.progress import Say
+from assay.audits.model_choice import ModelChoice, choose_model
 from assay.core.answer import Game, GameAnswer, parse_answer
 from assay.core.budget import Budget
 from assay.core.record import AuditRow
@@ -87,6 +88,7 @@ def sweep(
     engine: str = "",
     game: Game = "investigate",
     primary: str = "",
+    model: ModelChoice | str | None = None,
     watch: Watch | None = None,
 ) -> Study:
     """Audits testbeds with several kits, grades, and says what each tool adds.
@@ -97,19 +99,19 @@ def sweep(
     Args:
         kits: `NAME(+NAME)*` each, tools or named kits; `~NAME` is a placebo, wired to another testbed.
         testbeds: ids or aliases; the reported set if none.
-        auditor: name of an installed auditor, or of a plug-in's.
+        auditor: its name; also `pooled:3:NAME`, or `FILE.py:NAME` of an auditor or an agent of Inspect's.
         seeds: the seeds of each cell's audits, or how many (0, 1, …); three by default.
         plugins: Python files that define further tools and auditors.
         out: folder of ledger, logs, summary and page; made if it is not there.
-        budget: of each audit: queries, tokens, seconds; the default's if None.
+        budget: of each audit; the default's if None.
         judges: as in `grade`; once the sweep is graded they grade it as well. Where they are validated, what they
             accept is a part of every hit of the study that is returned.
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
             base does.
-        game: that is played: `investigate`, `red-team` or `evaluate`. In `evaluate` the kit `prior-only` is played
-            beside the others: an eval made of the description alone is what any other has to beat.
+        game: `investigate`, `red-team` or `evaluate`, where `prior-only` is played beside the other kits.
         primary: kit whose comparison the sweep is for; it is stored with the plan before the first audit. The one tool
             that is compared, if there is only one, by default.
+        model: language model of an auditor that thinks with one: its name (`openai/gpt-…`), or a `ModelChoice`.
         watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
             `ReportGraded`, `KitRated`.
 
@@ -138,6 +140,7 @@ def sweep(
         engine=engine,
         game=game,
         primary=primary,
+        model=_chosen(model),
     )
     return run_design(design, watch or _silence)
 
@@ -169,6 +172,7 @@ def audit(
     budget: Budget | None = None,
     engine: str = "",
     game: Game = "investigate",
+    model: ModelChoice | str | None = None,
     say: Say | None = None,
 ) -> Audit:
     """Runs one audit, or finds it in the ledger of `out`; `assay.grade(out=…)` grades it.
@@ -180,8 +184,8 @@ def audit(
         seed: of the audit.
         plugins: Python files that define further tools and auditors.
         out: folder of ledger and logs; made if it is not there.
-        budget: queries, tokens, seconds; the default's if None.
-        engine, game: as in `sweep`.
+        budget: the default's if None.
+        engine, game, model: as in `sweep`.
         say: told of long steps.
 
     Raises:
@@ -192,7 +196,8 @@ def audit(
         >>> found.report.findings[0].claim, found.cost.tokens  # doctest: +SKIP
     """
     files = tuple(map(Path, plugins))
-    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine, game)
+    thinks = _chosen(model)
+    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine, game, thinks)
     return Audit(run_audit(design, say or _silence))
 
 
@@ -284,6 +289,10 @@ async def open_testbed(testbed: str, *, engine: str = "", say: Say | None = None
             yield target
     finally:
         targets.close()
+
+
+def _chosen(model: ModelChoice | str | None) -> ModelChoice | None:
+    return choose_model(model) if isinstance(model, str) else model
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay._util.paths import LEDGER, LOGS
+from assay.audits.model_choice import ModelChoice
 from assay.core.answer import Game
 from assay.core.budget import Budget
 
@@ -59,6 +60,7 @@ class Design:
         engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`), "" to let bases choose.
         game: that is played.
         primary: kit whose comparison the sweep is for; "" for the one tool that is compared, if there is only one.
+        model: that the auditor thinks with; None for one without.
     """
 
     kits: tuple[str, ...]
@@ -72,6 +74,7 @@ class Design:
     engine: str = ""
     game: Game = "investigate"
     primary: str = ""
+    model: ModelChoice | None = None
 
     @property
     def ledger(self) -> Path:

@@ -130,5 +130,7 @@ def _of_ledger(plan: Plan, auditor: str) -> tuple[list[AuditRow], int]:
     if not plan.design.ledger.is_file():
         return [], 0
     with Ledger.open(plan.design.ledger) as ledger:
+        model = plan.model.name if plan.model else ""
         alike = [row for row in ledger.audits() if row.auditor == auditor and row.game == plan.design.game]
-        return [row for row in alike if row.kit in plan.stages], looks_at(ledger, plan.id, plan.targets)
+        rows = [row for row in alike if row.kit in plan.stages and row.model.model == model]
+        return rows, looks_at(ledger, plan.id, plan.targets)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +59,7 @@ _AUDITS = Table(
     *(Column(name, Text, nullable=False) for name in ("outcome", "report", "log", "error", "machine")),
     *(Column(name, JSON, nullable=False) for name in ("cost", "by_tool", "calls", "skipped", "prepared", "plugins")),
     Column("seconds", Float, nullable=False),
+    Column("model", JSON),
 )
 _GRADES = Table(
     "grades",
@@ -349,6 +350,7 @@ def _check_schema(path: Path, connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # kept in the file: readers beside one writer
     for table in _METADATA.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
+        _add_columns(table, connection)
     # If there is no version yet: two processes that make the file at once both say the same.
     connection.execute(
         insert(_SCHEMA).from_select(["version"], select(literal(LAYOUT)).where(~select(_SCHEMA).exists()))
@@ -359,6 +361,16 @@ def _check_schema(path: Path, connection: Connection) -> None:
             f"{path} has schema version {', '.join(map(str, found))}; this Assay reads version {LAYOUT}. Use the Assay "
             f"that wrote it, or another path for a new ledger."
         )
+
+
+def _add_columns(table: Table, connection: Connection) -> None:
+    """Gives a table of an earlier Assay the columns that came since; in its rows they are empty."""
+    there = {row.name for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+    for column in table.columns:
+        if column.name not in there and column.nullable:
+            made = f"ALTER TABLE {table.name} ADD COLUMN {column.name} {column.type.compile(connection.dialect)}"
+            with suppress(DBAPIError):  # another process that opens the file has just added it; if not, using it fails
+                connection.exec_driver_sql(made)
 
 
 def _among(column: ColumnElement[str], keys: Iterable[str]) -> ColumnElement[bool]:

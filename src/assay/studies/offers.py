@@ -9,17 +9,19 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TypeVar
 
 from assay._util.lazy import LazyMapping
+from assay.auditors.pooled import pool_digest
 from assay.audits.described import Asked, AuditorInfo, Description, ToolInfo, auditor_info, tool_info
 from assay.audits.plugin_file import auditor_digest
 from assay.audits.plugin_source import PluginSource, file_source, installed_source
 from assay.audits.registry import auditors, entry_point, get_auditor, get_tool, refuse_taken, tools
+from assay.core.auditor_name import pooled
 from assay.errors import AssayError, InvalidInput, PluginError, UnknownId
 from assay.studies.processes import WorkerProcess
 
@@ -50,6 +52,9 @@ class Offers:
             UnknownId: nobody offers it.
             PluginError: its package cannot be loaded.
         """
+        if several := pooled(name):
+            inner = self.auditor(several.name)
+            return inner.model_copy(update={"name": name, "digest": pool_digest(several.reports, inner.digest)})
         if name not in self.auditors:
             raise UnknownId("auditor", name, self.auditors)
         return self.auditors[name]
@@ -122,6 +127,7 @@ class DescribingProcess(WorkerProcess):
 
     kind = "describing"
     command = (sys.executable, "-m", "assay.audits.describe")
+    asks: Collection[str] | None = ()
 
     def kill(self) -> None:
         """Ends it and whatever it started, at once."""

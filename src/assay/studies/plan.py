@@ -10,8 +10,13 @@ from itertools import chain, product
 from assay.audits.cell import Cell, Job, cell_key, plan_id
 from assay.audits.described import AuditorInfo
 from assay.audits.kits import KitPlan, parse_kit
+from assay.audits.model_choice import ModelChoice
 from assay.audits.plugin_source import PluginSource
-from assay.core.testbed import TargetSpec
+from assay.core.answer import Game
+from assay.core.auditor import auditor_title
+from assay.core.auditor_name import named_auditor
+from assay.core.model_meter import require_price
+from assay.core.testbed import INSPECT, TargetSpec
 from assay.engine.targets import Targets
 from assay.errors import InvalidInput
 from assay.studies.descriptions import descriptions
@@ -19,6 +24,7 @@ from assay.studies.design import Design
 from assay.studies.donors import donor_of
 from assay.studies.effects.summary import PRIOR_ONLY
 from assay.studies.grades import Grading
+from assay.studies.local_models import with_weights
 from assay.studies.offers import Offers, find_offers
 from assay.testbeds.specs import aliases, load_spec
 from assay.testbeds.suites import embedded_suite
@@ -40,6 +46,7 @@ class Plan:
         needed: kit → the plug-in files that its tools and the auditor are from.
         grading: what can be graded.
         primary: kit that was named as primary, by its canonical name; "" where none was.
+        model: that the auditor thinks with.
     """
 
     design: Design
@@ -51,6 +58,21 @@ class Plan:
     needed: Mapping[str, tuple[PluginSource, ...]]
     grading: Grading
     primary: str = ""
+    model: ModelChoice | None = None
+
+    @property
+    def title(self) -> str:
+        """Who earns the numbers: auditor and language model."""
+        who = self.auditor
+        return auditor_title(who.name, who.version, who.llm, self.model.name if self.model else "")
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Models behind APIs that the audits ask: those of targets, and the auditor's."""
+        words = [self.design.engine or spec.base for spec in (*self.targets.values(), *self.donors.values())]
+        names = [text.removeprefix(INSPECT) for text in words if text.startswith(INSPECT)]
+        names += ["vllm/" for text in words if text.startswith("vllm:")]
+        return tuple(dict.fromkeys([*names, *([self.model.name] if self.model else [])]))
 
     @property
     def cells(self) -> list[Cell]:
@@ -77,16 +99,16 @@ class Plan:
         # No more targets than these cells need: what a process is not told it cannot mix up or give away.
         named = {cell.alias for cell in cells} | {cell.donor for cell in cells if cell.donor}
         known = {**self.donors, **self.targets}
-        budget = self.design.budget
         return Job(
             cells=list(cells),
             targets={alias: known[alias] for alias in sorted(named)},
-            auditor=self.design.auditor,
-            budget=(budget.queries, budget.tokens, budget.seconds),
+            auditor=self.auditor.name,
+            budget=self.design.budget,
             plugins=list(dict.fromkeys(chain.from_iterable(self.needed[cell.kit] for cell in cells))),
             plan=self.id,
             engine=self.design.engine,
             trusted=self.trusted,
+            model=self.model,
         )
 
 
@@ -102,22 +124,17 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
         InvalidInput: nothing to run, nothing to wire a placebo to, or a base that the engine cannot find.
         PluginError: a plug-in or an engine that cannot be loaded.
     """
-    offers = find_offers(design.plugins)
-    # A kit written twice, or in another order of its tools, is one kit.
-    kits: dict[str, KitPlan] = {}
-    # An eval made of the description alone is what any other has to beat.
-    for text in (*design.kits, *((PRIOR_ONLY,) if design.kits and design.game == "evaluate" else ())):
-        kit = parse_kit(text, offers.tools)
-        kits[kit.name] = kit
-    if not kits or not design.seeds:
-        raise InvalidInput("a sweep needs at least one kit and one seed.")
+    file, name = named_auditor(design.auditor)
+    offers = find_offers([*design.plugins, *([file] if file else [])])
+    kits = _kits(design, offers)
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
     grading = Grading.now()
     donors: dict[str, TargetSpec] = {}  # target's alias → its placebos' testbed
     if any(kit.placebo for kit in kits.values()):
         donors = {alias: donor_of(spec, grading.cases) for alias, spec in targets.items()}
     others = {spec.alias: spec for spec in donors.values()}
-    auditor = played_by or _player(offers, design)
+    auditor = played_by or _player(offers, name, design.game)
+    model = _model(design, auditor)
     sources = {kit.name: _sources(kit, auditor, offers) for kit in kits.values()}
     plugins = tuple(dict.fromkeys([*offers.files, *chain.from_iterable(sources.values())]))
     # No weights are loaded for it: an engine tells what its replies depend on before it is started.
@@ -140,6 +157,7 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
             engines=engines,
             game=design.game,
             about=about,
+            model=model,
         )
         return Cell(
             run_key=key,
@@ -159,20 +177,54 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
         stages[kit.name] = tuple(made)
     needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
     primary = parse_kit(design.primary, offers.tools).name if design.primary else ""
-    return Plan(design, stages, targets, others, auditor, plugins, needed, grading, primary)
+    return Plan(design, stages, targets, others, auditor, plugins, needed, grading, primary, model)
 
 
-def _player(offers: Offers, design: Design) -> AuditorInfo:
+def _kits(design: Design, offers: Offers) -> dict[str, KitPlan]:
+    """Reads the kits of a design; one written twice, or in another order of its tools, is one kit.
+
+    Raises:
+        InvalidInput: there is nothing to run.
+    """
+    kits: dict[str, KitPlan] = {}
+    # An eval made of the description alone is what any other has to beat.
+    for text in (*design.kits, *((PRIOR_ONLY,) if design.kits and design.game == "evaluate" else ())):
+        kit = parse_kit(text, offers.tools)
+        kits[kit.name] = kit
+    if not kits or not design.seeds:
+        raise InvalidInput("a sweep needs at least one kit and one seed.")
+    return kits
+
+
+def _model(design: Design, auditor: AuditorInfo) -> ModelChoice | None:
+    """Finds the language model that audits are to be given.
+
+    Raises:
+        InvalidInput: the auditor takes one and none is named, or the reverse; or money is limited and has no price.
+    """
+    model = design.model
+    if auditor.takes_model and model is None:
+        raise InvalidInput(
+            f"auditor {auditor.name} thinks with a language model: name it with --model PROVIDER/NAME "
+            f"(openai/gpt-…, anthropic/claude-…, assay/base:smollm2-135m-instruct)."
+        )
+    if model is not None and not auditor.takes_model:
+        raise InvalidInput(f"auditor {auditor.name} takes no language model: leave --model {model.name} out.")
+    require_price(design.budget.money, model.price if model else None)
+    return with_weights(model) if model else None
+
+
+def _player(offers: Offers, name: str, game: Game) -> AuditorInfo:
     """Finds the auditor of a design.
 
     Raises:
         UnknownId: nobody offers it.
         InvalidInput: it does not play the game.
     """
-    auditor = offers.auditor(design.auditor)
-    if design.game not in auditor.games:
+    auditor = offers.auditor(name)
+    if game not in auditor.games:
         raise InvalidInput(
-            f"auditor {auditor.name} does not play {design.game!r}; it plays {', '.join(auditor.games)}. "
+            f"auditor {auditor.name} does not play {game!r}; it plays {', '.join(auditor.games)}. "
             f"`assay auditors` lists who plays what."
         )
     return auditor

@@ -32,7 +32,7 @@ def plan_document(plan: Plan) -> PlanDocument:
     return PlanDocument(
         testbeds=digest_of(sorted(plan.targets)),
         kits=tuple(plan.stages),
-        auditor=plan.auditor.title,
+        auditor=plan.title,
         seeds=plan.design.seeds,
         budget=(budget.queries, budget.tokens, budget.seconds),
         engine=plan.design.engine,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,7 @@ class WorkerProcess:
     kind: ClassVar[str]
     command: ClassVar[tuple[str, ...]]
     variables: ClassVar[tuple[str, ...]] = ()  # of Assay's own that this kind needs, besides those of the engines
+    asks: Collection[str] | None = None  # models behind APIs, whose providers' keys it gets; None for all there are
 
     def __init__(self, log: Path, say: Say) -> None:
         self._log, self._say = log, say
@@ -88,7 +89,7 @@ class WorkerProcess:
                 stderr=said,
                 encoding="utf-8",
                 cwd=room.path,
-                env=environment_of_worker(self.variables),
+                env=environment_of_worker(self.variables, self.asks),
                 pass_fds=self._handed,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops its workers
             )
@@ -140,10 +141,20 @@ def _worker(module: str) -> tuple[str, ...]:
 
 
 class AuditProcess(WorkerProcess):
-    """Plays audits, and cannot know an answer. A sweep with plug-ins starts one for each kit."""
+    """Plays audits, and cannot know an answer. A sweep with plug-ins starts one for each kit.
+
+    Args:
+        log: file for what the process says on standard error.
+        say: told of long steps.
+        asks: names of the models behind APIs that it asks; it gets the keys of their providers and no others.
+    """
 
     kind = "audit"
     command = _worker("assay.audits.worker")
+
+    def __init__(self, log: Path, say: Say, asks: Collection[str] = ()) -> None:
+        super().__init__(log, say)
+        self.asks = asks
 
     def play(self, job: Job) -> Iterator[AuditRow]:
         """Plays a job's cells; yields each one's row when it ends.

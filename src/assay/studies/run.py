@@ -64,16 +64,16 @@ def run_sweep(design: Design, watch: Watch) -> Study:
         log = design.logs / "audit-process.log"
         grading = stack.enter_context(GradingProcess(design.logs / "grade-process.log", say, design.engine))
 
-        ledger.save_plan(plan.id, plan.cells, plan.auditor.title)
+        ledger.save_plan(plan.id, plan.cells, plan.title)
         ledger.save_document(plan.id, document.digest, document.model_dump(mode="json"))  # before any audit
         watch(SweepPlanned(len(plan.cells), len(ledger.have(plan.run_keys)), plan.trusted))
         passed_over: set[tuple[str, str]] = set()
         # Starting a process and opening a base costs seconds. Only code from outside could carry over what matters.
-        shared = None if plan.plugins else stack.enter_context(AuditProcess(log, say))
+        shared = None if plan.plugins else stack.enter_context(AuditProcess(log, say, plan.asked))
         # In an order that no tool can foresee: none can wait for the kit that it is compared with.
         for kit in random.SystemRandom().sample(list(plan.stages), len(plan.stages)):
             cells = plan.stages[kit]
-            with nullcontext(shared) if shared else AuditProcess(log, say) as auditing:
+            with nullcontext(shared) if shared else AuditProcess(log, say, plan.asked) as auditing:
                 for row in auditing.play(plan.job(_missing(ledger, cells))):
                     # Written before it is told of, and one at a time: a kill loses this row's audit at most.
                     ledger.record(row)
@@ -95,7 +95,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
             out=design.out,
             plan=plan.id,
             document=document.digest,
-            auditor=plan.auditor.title,
+            auditor=plan.title,
             seconds=time.monotonic() - started,
             passed_over=passed_over,
         )
@@ -105,7 +105,8 @@ def run_sweep(design: Design, watch: Watch) -> Study:
 def run_audit(design: Design, say: Say) -> AuditRow:
     """Runs a design of one cell, or finds it in the ledger; grades nothing. Raises as `run_sweep`."""
     plan = make_plan(design)
-    with Ledger.open(design.ledger) as ledger, AuditProcess(design.logs / "audit-process.log", say) as auditing:
+    process = AuditProcess(design.logs / "audit-process.log", say, plan.asked)
+    with Ledger.open(design.ledger) as ledger, process as auditing:
         for row in auditing.play(plan.job(_missing(ledger, plan.cells))):
             ledger.record(row)
         [found] = ledger.audits(plan.run_keys)

@@ -132,7 +132,7 @@ async def rehearse_audit(
         bound = {name: _watched(tools[name], one, calls) for name, one in binding.kit.tools.items()}
         try:
             async with asyncio.timeout(seconds):
-                report = checked(await auditor.function(Kit(binding.kit.name, bound), brief, budget), game)
+                report = checked(await auditor.audit(Kit(binding.kit.name, bound), brief, budget), game)
         except ReportInvalid as error:
             failure = str(error)
         except BudgetExceeded:

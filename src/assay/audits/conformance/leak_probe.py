@@ -90,7 +90,7 @@ def _run(job: ProbeJob, room: Path, seconds: float) -> str:
             [sys.executable, "-P", "-m", "assay.audits.conformance.leak_probe"],
             input=job.model_dump_json(),
             cwd=room,
-            env=environment_of_worker(),
+            env=environment_of_worker(models=()),
             capture_output=True,
             text=True,
             timeout=seconds,
