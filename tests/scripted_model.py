@@ -117,7 +117,7 @@ async def run(
         ended.append(await play(cell, bench, "plan"))
         return ended[0]
 
-    await eval_async(_task("scripted", [cell], one), model=opened, log_dir=str(folder / "logs"), display="none")
+    await eval_async(_task("scripted", [cell], one), model=opened, log_dir=str(folder / "logs"))
     return ended[0]
 
 
