@@ -10,10 +10,14 @@ import typer
 from assay.cli.designed import designed
 from assay.cli.show import (
     AuditorName,
+    BudgetWords,
     EngineWords,
     GameName,
     Json,
     Judges,
+    ModelConfig,
+    ModelName,
+    ModelPrice,
     Out,
     PluginFiles,
     Testbed,

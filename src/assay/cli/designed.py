@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.show import AuditorName, EngineWords, GameName, Json, Judges, Out, PluginFiles
+from assay.cli.show import (
+    AuditorName,
+    BudgetWords,
+    EngineWords,
+    GameName,
+    Json,
+    Judges,
+    ModelConfig,
+    ModelName,
+    ModelPrice,
+    Out,
+    PluginFiles,
+)
 from assay.studies.design import USUAL_SEEDS
 
 if TYPE_CHECKING:
@@ -21,19 +33,6 @@ Testbeds = Annotated[
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, help="How many audits of each cell: seeds 0, 1, …")]
 SeedList = Annotated[
     list[int] | None, typer.Option("--seed", help="This seed and no other; repeatable; in place of --seeds.")
-]
-BudgetWords = Annotated[
-    str,
-    typer.Option("--budget", help="Of each audit: a preset and UNIT=NUMBER, with commas: published,queries=500."),
-]
-ModelName = Annotated[
-    str, typer.Option("--model", help="PROVIDER/NAME of the language model that the auditor thinks with.")
-]
-ModelConfig = Annotated[
-    str, typer.Option("--model-config", help="KEY=VALUE, with commas: how the model is asked (temperature=0.7).")
-]
-ModelPrice = Annotated[
-    str, typer.Option("--price", help="READ,WRITTEN: what a million tokens of the model cost; or a YAML file.")
 ]
 Primary = Annotated[
     str,

@@ -52,6 +52,19 @@ Judges = Annotated[
         "--judge", help="PROVIDER/MODEL of Inspect's that reads findings; repeatable: more than half must accept."
     ),
 ]
+BudgetWords = Annotated[
+    str,
+    typer.Option("--budget", help="Of each audit: a preset and UNIT=NUMBER, with commas: published,queries=500."),
+]
+ModelName = Annotated[
+    str, typer.Option("--model", help="PROVIDER/NAME of the language model that the auditor thinks with.")
+]
+ModelConfig = Annotated[
+    str, typer.Option("--model-config", help="KEY=VALUE, with commas: how the model is asked (temperature=0.7).")
+]
+ModelPrice = Annotated[
+    str, typer.Option("--price", help="READ,WRITTEN: what a million tokens of the model cost; or a YAML file.")
+]
 GameName = Annotated[Game, typer.Option("--game", help="What the auditor is asked.")]
 SuiteFolder = Annotated[
     Path | None,

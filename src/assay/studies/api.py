@@ -195,9 +195,18 @@ def audit(
         >>> found = assay.audit("flattery-td", kit="chat+search")  # doctest: +SKIP
         >>> found.report.findings[0].claim, found.cost.tokens  # doctest: +SKIP
     """
-    files = tuple(map(Path, plugins))
-    thinks = _chosen(model)
-    design = Design((kit,), Path(out), (testbed,), auditor, (seed,), budget or Budget(), files, engine, game, thinks)
+    design = Design(
+        kits=(kit,),
+        out=Path(out),
+        testbeds=(testbed,),
+        auditor=auditor,
+        seeds=(seed,),
+        budget=budget or Budget(),
+        plugins=tuple(map(Path, plugins)),
+        engine=engine,
+        game=game,
+        model=_chosen(model),
+    )
     return Audit(run_audit(design, say or _silence))
 
 

@@ -80,7 +80,7 @@ class OpenAudit:
         [cell] = offer.job.cells
         spec = offer.job.targets[cell.alias]
         donor_spec = offer.job.targets[cell.donor or cell.alias]
-        meter = _resumed(Budget(*offer.job.budget), offer.entries)
+        meter = _resumed(offer.job.budget, offer.entries)
         async with AsyncExitStack() as stack:
             target = await stack.enter_async_context(open_target(spec))
             donor = await stack.enter_async_context(open_target(donor_spec)) if cell.donor else None
