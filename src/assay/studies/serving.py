@@ -209,8 +209,9 @@ def serve(
     *,
     name: str = "",
     http: tuple[str, int] | None = None,
+    lines: tuple[int, int] | None = None,
     say: Say,
-    listening: Callable[[int], None],
+    listening: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Serves a design's audits until the client, or whoever runs this, ends it.
 
@@ -218,6 +219,7 @@ def serve(
         design: kits, testbeds, seeds, budget; its auditor plays no part.
         name: of the server, as clients are told it; one is drawn if "".
         http: host and port to listen at; None for one client on standard input and output.
+        lines: open files of a program of Assay's own in their place (`audits.serve.lines`); they are closed here.
         say: told of long steps, over HTTP, and of faults. A client of the other kind may show its agent what is said.
         listening: told the port, once clients can come.
 
@@ -230,10 +232,16 @@ def serve(
     tools = sorted({tool for tool, _ in chain.from_iterable(kit.tools for kit in kits)})
     if http:
         make_plan(design)  # what is wrong with it is told before an agent comes; one that waits for us has no patience
-    pipe = None if http else _take_pipe()
+    pipe = lines or (None if http else _take_pipe())
     host, port = http or ("", 0)
     order = ServeOrder(
-        name=name or new_name(), tools=tools, plugins=list(offers.files), pipe=pipe, host=host, port=port
+        name=name or new_name(),
+        tools=tools,
+        plugins=list(offers.files),
+        pipe=pipe,
+        lines=lines is not None,
+        host=host,
+        port=port,
     )
     with (
         Ledger.open(design.ledger) as ledger,
@@ -246,6 +254,8 @@ def serve(
                 process.reply(desk.answer(data))
         finally:
             desk.close()
+            for handle in pipe or ():
+                os.close(handle)  # the other end hears that nobody is there
 
 
 def _take_pipe() -> tuple[int, int]:

@@ -65,10 +65,18 @@ def single_calls(tool: Tool, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Takes a request apart into the tool's own calls, in the order of prompts, then samples.
 
     Raises:
-        InvalidInput: no prompts, too many, or something else than prompts.
+        InvalidInput: an argument is unknown or missing; no prompts, too many, or something else than prompts.
     """
     arguments = dict(given)
-    if not asks_prompts(tool):
+    several = asks_prompts(tool)
+    schema = input_schema(tool)
+    known = [name for name in schema["properties"] if name != TARGET]
+    wrong = sorted(arguments.keys() - {*known, *([PROMPT] if several else [])})
+    missing = [name for name in schema["required"] if name not in {TARGET, PROMPTS, *arguments}]
+    if wrong or missing:  # here, before the call is held in the budget
+        what = f"unknown argument {str(wrong[0])[:60]!r}" if wrong else f"argument {missing[0]!r} is missing"
+        raise InvalidInput(f"{tool.name}: {what}. It takes: {', '.join(known) or 'no arguments'}.")
+    if not several:
         return [arguments]
     samples = arguments.pop(SAMPLES, 1)
     if PROMPT in arguments and PROMPTS not in arguments:
