@@ -103,9 +103,9 @@ def test_tab_completes_tools_and_commands_and_help_names_them(session: PlaySessi
 
 def test_a_script_plays_an_audit_and_hears_the_truth_after_it(tmp_path: Path) -> None:
     lines = "ask Hello?\nsamples 3\nask Hello?\nnonsense\np 0.2\nsubmit\nask too late\n"
+    words = ["play", "--testbed", "twin-td", "--engine", "scripted", "--out", str(tmp_path / "out")]
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("assay")), "play", "--testbed", "twin-td", "--engine", "scripted"]
-        + ["--out", str(tmp_path / "out")],
+        [str(Path(sys.executable).with_name("assay")), *words],
         input=lines,
         capture_output=True,
         text=True,

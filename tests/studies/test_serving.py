@@ -274,6 +274,33 @@ async def test_a_call_that_cannot_be_kept_is_not_answered(serve: Any, monkeypatc
     assert served.faults and "ledger" in served.faults[0]
 
 
+async def test_several_calls_at_once_after_a_restart_are_all_answered(serve: Any) -> None:
+    first = serve(testbeds=("flattery-td",))
+    name = await first.target()
+    first.die()
+    second = serve(testbeds=("flattery-td",))
+    answers = await asyncio.gather(*(second("ask", target=name, prompts=[f"{number}"]) for number in range(4)))
+    assert not any(answer.failed for answer in answers)
+
+
+async def test_a_report_that_could_not_be_kept_can_be_handed_in_again(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve(testbeds=("flattery-td",))
+    name = await served.target()
+    await served("ask", target=name, prompts=["Hello?"])
+
+    def full(*_: object) -> None:
+        raise NotWritten(Path("ledger"), OSError("no room"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "keep_served", full)
+        assert (await served("submit_report", target=name, report=REPORT)).failed
+    assert (await served("submit_report", target=name, report=REPORT)).data["submitted"]
+    [row] = served.ledger.audits()
+    assert row.outcome == "completed" and row.cost.queries == 1
+
+
 @pytest.mark.attacks
 async def test_two_desks_on_one_folder_never_play_the_same_audit(serve: Any) -> None:
     one, two = serve(), serve()

@@ -145,6 +145,10 @@ class ServingDesk:
 
     def _again(self, name: str) -> Told:
         """Finds the audit that a client was playing before this process, or the one it talked to, was started anew."""
+        for held in self._held.values():
+            if held.journal.name == name:  # it could not be opened when it was handed out, or not be ended
+                assert held.journal.agent is not None
+                return Told(offer=_offer(held.journal, held.plan, held.cell, held.journal.agent))
         journal = Journal.find(self._design.out, name)
         if journal is None or journal.agent is None:
             return Told(problem="there is no such target to go on with. Call next_target.")

@@ -51,7 +51,11 @@ def input_schema(tool: Tool) -> dict[str, Any]:
             "default": 1,
             "description": f"replies to each prompt; prompts × samples is at most {MOST_REPLIES}",
         }
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    definitions: dict[str, Any] = {}
+    for schema in properties.values():
+        definitions |= schema.pop("$defs", {})  # what a schema refers to stands at the root
+    whole = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return whole | ({"$defs": definitions} if definitions else {})
 
 
 def _schema(parameter: Parameter) -> dict[str, Any]:

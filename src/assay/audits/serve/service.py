@@ -82,27 +82,29 @@ class Service:
         offer, why = await self._desk.next_offer(agent)
         if offer is None:
             return Answer({"target": None, "why": why}, why)
-        return _introduced(await self._open(offer))
+        async with self._opening:
+            return _introduced(await self._open(offer))
 
     async def _audit(self, arguments: Mapping[str, Any]) -> OpenAudit:
         """Finds the audit that a call is of; after a restart it is taken up under the name the client knows."""
         name = arguments.get(TARGET)
         if not isinstance(name, str) or not name:
             raise InvalidInput("give target, the name that next_target gave you.")
-        async with self._opening:  # two calls at once after a restart open it once
-            found = self._audits.get(name)
+        found = self._audits.get(name)
         if found is not None and not found.ended:
             return found
-        offer = await self._desk.offer_again(name[:100])
-        return await self._open(offer)
+        async with self._opening:  # of two calls at once after a restart, the first one opens it
+            if (found := self._audits.get(name)) is not None and not found.ended:
+                return found
+            return await self._open(await self._desk.offer_again(name[:100]))
 
     async def _open(self, offer: Offer) -> OpenAudit:
-        async with self._opening:
-            if (earlier := self._audits.pop(offer.retired or offer.name, None)) is not None:
-                await earlier.close()
-            targets = self._engines.chosen(offer.job.engine)
-            audit = await OpenAudit.begin(offer, self._tools, targets.open, targets.machine, self._store)
-            self._audits[offer.name] = audit
+        """Begins what was offered, or goes on with it; one at a time."""
+        if (earlier := self._audits.pop(offer.retired or offer.name, None)) is not None:
+            await earlier.close()
+        targets = self._engines.chosen(offer.job.engine)
+        audit = await OpenAudit.begin(offer, self._tools, targets.open, targets.machine, self._store)
+        self._audits[offer.name] = audit
         await self._desk.keep(offer.name, audit.row())
         return audit
 
