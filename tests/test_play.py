@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assay.audits.serve.answers import Answer
+from assay.audits.serve.answers import ToolAnswer
 from assay.cli.play_session import WORDS, PlaySession
 from assay.errors import InvalidInput
 
@@ -21,9 +21,9 @@ class Table:
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    def __call__(self, tool: str, arguments: dict[str, Any]) -> Answer:
+    def __call__(self, tool: str, arguments: dict[str, Any]) -> ToolAnswer:
         self.calls.append((tool, arguments))
-        return Answer({"left": {**LEFT, "queries": 19}}, "fine")
+        return ToolAnswer({"left": {**LEFT, "queries": 19}}, "fine")
 
 
 @pytest.fixture

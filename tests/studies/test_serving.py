@@ -11,9 +11,9 @@ import pytest
 import assay
 from assay.audits.prepared import PreparedStore
 from assay.audits.registry import collect_tools
-from assay.audits.serve.answers import Answer, counted
+from assay.audits.serve.answers import ToolAnswer, counted
 from assay.audits.serve.desk_line import DeskLine
-from assay.audits.serve.messages import AgentCard, Asked, Told
+from assay.audits.serve.messages import AgentCard, Question, Told
 from assay.audits.serve.service import Service
 from assay.core.budget import Budget
 from assay.engine.targets import EnginePool
@@ -41,7 +41,7 @@ class Pipe(DeskLine):
     def __init__(self, desk: ServingDesk) -> None:
         self._desk = desk
 
-    async def _ask(self, asked: Asked) -> Told:
+    async def _ask(self, asked: Question) -> Told:
         return Told.model_validate_json(self._desk.answer(asked.model_dump(mode="json")).model_dump_json())
 
 
@@ -57,7 +57,7 @@ class Served:
         self.engines = EnginePool(lambda text: None, None)
         self.service = Service(collect_tools([]), Pipe(self.desk), self.engines, PreparedStore(home))
 
-    async def __call__(self, tool: str, client: AgentCard = ME, **arguments: Any) -> Answer:
+    async def __call__(self, tool: str, client: AgentCard = ME, **arguments: Any) -> ToolAnswer:
         return await self.service.answer(tool, arguments, client)
 
     async def target(self, client: AgentCard = ME) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from assay.audits.serve.answers import Answer
+from assay.audits.serve.answers import ToolAnswer
 from assay.errors import InvalidInput
 
-Call = Callable[[str, dict[str, Any]], Answer]
+Call = Callable[[str, dict[str, Any]], ToolAnswer]
 
 HELP = """
 TOOL text          use a tool: ask How are you?   search poems   (more words as --name value, before the text)
@@ -113,7 +113,7 @@ class PlaySession:
             arguments |= {"prompts": [rest], "samples": self._samples}
         return self._ask(tool, arguments).text
 
-    def _ask(self, tool: str, arguments: dict[str, Any]) -> Answer:
+    def _ask(self, tool: str, arguments: dict[str, Any]) -> ToolAnswer:
         answer = self._call(tool, {"target": self._target, **arguments})
         self._left = answer.data.get("left") or self._left
         return answer

@@ -103,12 +103,7 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
         PluginError: a plug-in or an engine that cannot be loaded.
     """
     offers = find_offers(design.plugins)
-    # A kit written twice, or in another order of its tools, is one kit.
-    kits: dict[str, KitPlan] = {}
-    # An eval made of the description alone is what any other has to beat.
-    for text in (*design.kits, *((PRIOR_ONLY,) if design.kits and design.game == "evaluate" else ())):
-        kit = parse_kit(text, offers.tools)
-        kits[kit.name] = kit
+    kits = _kits(design, offers)
     if not kits or not design.seeds:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
@@ -160,6 +155,16 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
     needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
     primary = parse_kit(design.primary, offers.tools).name if design.primary else ""
     return Plan(design, stages, targets, others, auditor, plugins, needed, grading, primary)
+
+
+def _kits(design: Design, offers: Offers) -> dict[str, KitPlan]:
+    """Reads the kits of a design, by name: one written twice, or in another order of its tools, is one."""
+    kits: dict[str, KitPlan] = {}
+    # An eval made of the description alone is what any other has to beat.
+    for text in (*design.kits, *((PRIOR_ONLY,) if design.kits and design.game == "evaluate" else ())):
+        kit = parse_kit(text, offers.tools)
+        kits[kit.name] = kit
+    return kits
 
 
 def _player(offers: Offers, design: Design) -> AuditorInfo:

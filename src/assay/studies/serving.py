@@ -12,13 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any
 
 from assay._util.progress import Say
 from assay.audits.cell import Cell
 from assay.audits.kits import parse_kit
-from assay.audits.serve.messages import AgentCard, Asked, Offer, ServeOrder, Told
+from assay.audits.serve.messages import AgentCard, Offer, Question, ServeOrder, Told
 from assay.core.record import AuditRow, audit_row
 from assay.errors import AssayError
 from assay.studies.design import Design
@@ -83,12 +82,12 @@ class ServingDesk:
     def answer(self, data: Mapping[str, Any]) -> Told:
         """Answers one question; what is wrong on this side is told to the person, and the agent hears that it is."""
         try:
-            return self._answer(Asked.model_validate(data))
+            return self._answer(Question.model_validate(data))
         except AssayError as error:
             self._fault(str(error))
             return Told(problem="the server has a fault of its own, and cannot go on with this.")
 
-    def _answer(self, asked: Asked) -> Told:
+    def _answer(self, asked: Question) -> Told:
         if asked.want == "next":
             return self._next(asked.agent or AgentCard.of("", "", ""))
         if asked.want == "again":
@@ -232,15 +231,16 @@ def serve(
         AssayError: the serving process ended.
     """
     offers = find_offers(design.plugins)
-    kits = [parse_kit(text, offers.tools) for text in design.kits]
-    tools = sorted({tool for tool, _ in chain.from_iterable(kit.tools for kit in kits)})
+    tools: set[str] = set()
+    for text in design.kits:
+        tools.update(tool for tool, _ in parse_kit(text, offers.tools).tools)
     if http:
         make_plan(design)  # what is wrong with it is told before an agent comes; one that waits for us has no patience
     pipe = lines or (None if http else _take_pipe())
     host, port = http or ("", 0)
     order = ServeOrder(
         name=name or new_name(),
-        tools=tools,
+        tools=sorted(tools),
         plugins=list(offers.files),
         pipe=pipe,
         lines=lines is not None,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from assay.audits.serve.answers import Answer
+from assay.audits.serve.answers import ToolAnswer
 from assay.audits.serve.messages import AgentCard
 from assay.audits.serve.service import Service
 from assay.errors import AssayError
@@ -37,7 +37,7 @@ class Lines:
         self._sink = os.fdopen(pipe[1], "w", encoding="utf-8")
         self._client = client
 
-    def call(self, tool: str, arguments: Mapping[str, Any]) -> Answer:
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
         """Makes one call.
 
         Raises:
@@ -52,7 +52,7 @@ class Lines:
             line = ""
         if not line:
             raise AssayError("the process that plays the audit has ended; see serve-process.log among the logs.")
-        return Answer(**json.loads(line))
+        return ToolAnswer(**json.loads(line))
 
     def close(self) -> None:
         """Ends the talk."""

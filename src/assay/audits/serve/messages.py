@@ -99,7 +99,7 @@ class Offer(Data):
     retired: str = ""
 
 
-class Asked(Data):
+class Question(Data):
     """Asks the desk for something.
 
     Attributes:
