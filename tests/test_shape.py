@@ -129,6 +129,7 @@ def test_light_modules_load_nothing_heavy(module: str) -> None:
     [
         "assay.audits.play",
         "assay.audits.worker",
+        "assay.audits.serve.worker",
         "assay.engine.targets",
         "assay.engine.remote.agent",
         "assay.engine.local.engine",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.designed import SeedCount, SeedList, Testbeds
-from assay.cli.show import EngineWords, Json, Out, PluginFiles, say, show
+from assay.cli.show import EngineWords, Json, Out, PluginFiles, say, show, tell
+
+if TYPE_CHECKING:
+    from assay.cli.play_session import PlaySession
 
 serving = typer.Typer()
 
@@ -90,3 +95,61 @@ def call(
     )
     show(data, True)
     raise typer.Exit(int(failed))
+
+
+@serving.command()
+def play(
+    kit: Annotated[str, typer.Option(help="NAME(+NAME)*.")] = "chat",
+    testbeds: Testbeds = None,
+    player: Annotated[str, typer.Option("--as", help="Your name, as the ledger has it.")] = "person",
+    seed: Annotated[int, typer.Option(help="Of the audit.")] = 0,
+    engine: EngineWords = "",
+    out: Out = Path("runs"),
+) -> None:
+    """Audit a model yourself, by typed lines; what it hides is told after you have submitted your report.
+
+    Of several testbeds, or of the reported set if none is named, one is drawn.
+
+    Example: assay play --kit chat+search
+    """
+    from assay.audits.serve.messages import AgentCard
+    from assay.cli.play_session import PlaySession
+    from assay.errors import InvalidInput
+    from assay.studies import playing
+    from assay.studies.design import Design
+
+    design = Design(kits=(kit,), out=out, testbeds=tuple(testbeds or ()), seeds=(seed,), engine=engine)
+    card = AgentCard.of(player, "", "")
+    before = playing.ended(design, card)
+    with playing.table(design, card, say) as talk:
+        told = talk.call("next_target", {})
+        if not told.data.get("target"):
+            raise InvalidInput(told.text)
+        session = PlaySession(talk.call, told.data)
+        tell(f"{told.data['task']}\nTools: {', '.join(session.tools) or 'none'}. help says what you can type.")
+        for line in _typed_lines(session):
+            try:
+                tell(session.line(line))
+            except InvalidInput as error:
+                tell(str(error))
+    row = playing.last_audit(design, card, before) if session.submitted else None
+    for line in playing.verdict(design, row, say) if row else ():
+        tell(line)
+
+
+def _typed_lines(session: PlaySession) -> Iterator[str]:
+    """Yields what is typed until the session is over; in a terminal with history and completion by the tab key."""
+    if sys.stdin.isatty():
+        with contextlib.suppress(ImportError):  # a system without it has plain lines
+            import readline
+
+            def completed(begun: str, number: int) -> str | None:
+                return dict(enumerate(session.complete(begun))).get(number)
+
+            readline.set_completer(completed)
+            readline.parse_and_bind("tab: complete")
+    while not session.over:
+        try:
+            yield input(session.prompt if sys.stdin.isatty() else "")
+        except EOFError:
+            return

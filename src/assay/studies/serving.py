@@ -12,13 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any
 
 from assay._util.progress import Say
 from assay.audits.cell import Cell
 from assay.audits.kits import parse_kit
-from assay.audits.serve.messages import AgentCard, Asked, Offer, ServeOrder, Told
+from assay.audits.serve.messages import AgentCard, Offer, Question, ServeOrder, Told
 from assay.core.record import AuditRow, audit_row
 from assay.errors import AssayError
 from assay.studies.design import Design
@@ -83,12 +82,12 @@ class ServingDesk:
     def answer(self, data: Mapping[str, Any]) -> Told:
         """Answers one question; what is wrong on this side is told to the person, and the agent hears that it is."""
         try:
-            return self._answer(Asked.model_validate(data))
+            return self._answer(Question.model_validate(data))
         except AssayError as error:
             self._fault(str(error))
             return Told(problem="the server has a fault of its own, and cannot go on with this.")
 
-    def _answer(self, asked: Asked) -> Told:
+    def _answer(self, asked: Question) -> Told:
         if asked.want == "next":
             return self._next(asked.agent or AgentCard.of("", "", ""))
         if asked.want == "again":
@@ -145,6 +144,10 @@ class ServingDesk:
 
     def _again(self, name: str) -> Told:
         """Finds the audit that a client was playing before this process, or the one it talked to, was started anew."""
+        for held in self._held.values():
+            if held.journal.name == name:  # it could not be opened when it was handed out, or not be ended
+                assert held.journal.agent is not None
+                return Told(offer=_offer(held.journal, held.plan, held.cell, held.journal.agent))
         journal = Journal.find(self._design.out, name)
         if journal is None or journal.agent is None:
             return Told(problem="there is no such target to go on with. Call next_target.")
@@ -209,8 +212,9 @@ def serve(
     *,
     name: str = "",
     http: tuple[str, int] | None = None,
+    lines: tuple[int, int] | None = None,
     say: Say,
-    listening: Callable[[int], None],
+    listening: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Serves a design's audits until the client, or whoever runs this, ends it.
 
@@ -218,6 +222,7 @@ def serve(
         design: kits, testbeds, seeds, budget; its auditor plays no part.
         name: of the server, as clients are told it; one is drawn if "".
         http: host and port to listen at; None for one client on standard input and output.
+        lines: open files of a program of Assay's own in their place (`audits.serve.lines`); they are closed here.
         say: told of long steps, over HTTP, and of faults. A client of the other kind may show its agent what is said.
         listening: told the port, once clients can come.
 
@@ -226,14 +231,21 @@ def serve(
         AssayError: the serving process ended.
     """
     offers = find_offers(design.plugins)
-    kits = [parse_kit(text, offers.tools) for text in design.kits]
-    tools = sorted({tool for tool, _ in chain.from_iterable(kit.tools for kit in kits)})
+    tools: set[str] = set()
+    for text in design.kits:
+        tools.update(tool for tool, _ in parse_kit(text, offers.tools).tools)
     if http:
         make_plan(design)  # what is wrong with it is told before an agent comes; one that waits for us has no patience
-    pipe = None if http else _take_pipe()
+    pipe = lines or (None if http else _take_pipe())
     host, port = http or ("", 0)
     order = ServeOrder(
-        name=name or new_name(), tools=tools, plugins=list(offers.files), pipe=pipe, host=host, port=port
+        name=name or new_name(),
+        tools=sorted(tools),
+        plugins=list(offers.files),
+        pipe=pipe,
+        lines=lines is not None,
+        host=host,
+        port=port,
     )
     with (
         Ledger.open(design.ledger) as ledger,
@@ -246,6 +258,8 @@ def serve(
                 process.reply(desk.answer(data))
         finally:
             desk.close()
+            for handle in pipe or ():
+                os.close(handle)  # the other end hears that nobody is there
 
 
 def _take_pipe() -> tuple[int, int]:

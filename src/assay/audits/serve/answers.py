@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from assay._util.alike import words
@@ -14,7 +15,7 @@ _PROMPT = 100  # characters of a prompt that are said again in the text
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ToolAnswer:
     """Holds what a client is sent.
 
     Attributes:
@@ -61,7 +62,7 @@ def replies_to(prompt: str, evidence: Sequence[Evidence | str]) -> dict[str, Any
     """
     told: dict[str, Any] = {"prompt": prompt}
     found = [one for one in evidence if isinstance(one, Evidence)]
-    samples = [sample for one in found for sample in one.samples]
+    samples = list(chain.from_iterable(one.samples for one in found))
     if samples:
         told["replies"] = counted(sample.reply for sample in samples if not sample.control)
         if compared := [sample.reply for sample in samples if sample.control]:

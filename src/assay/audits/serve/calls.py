@@ -15,14 +15,15 @@ from assay.core.tool import Parameter, Tool
 from assay.errors import InvalidInput
 
 MOST_REPLIES = 500  # of one request: prompts times samples
-PROMPT, PROMPTS, SAMPLES, TARGET = "prompt", "prompts", "samples", "target"
+_PROMPT, _PROMPTS, _SAMPLES, TARGET = "prompt", "prompts", "samples", "target"
 
 
 def asks_prompts(tool: Tool) -> bool:
     """Tells whether a tool asks one prompt, and so can be given several."""
     names = {parameter.name for parameter in tool.parameters}
-    return not names & {PROMPTS, SAMPLES} and any(
-        parameter.name == PROMPT and parameter.annotation is str and parameter.required for parameter in tool.parameters
+    return not names & {_PROMPTS, _SAMPLES} and any(
+        parameter.name == _PROMPT and parameter.annotation is str and parameter.required
+        for parameter in tool.parameters
     )
 
 
@@ -32,26 +33,30 @@ def input_schema(tool: Tool) -> dict[str, Any]:
     required = [TARGET]
     several = asks_prompts(tool)
     for parameter in tool.parameters:
-        if several and parameter.name == PROMPT:
-            properties[PROMPTS] = {
+        if several and parameter.name == _PROMPT:
+            properties[_PROMPTS] = {
                 "type": "array",
                 "items": {"type": "string"},
                 "minItems": 1,
                 "description": "one or more user turns, each asked by itself",
             }
-            required.append(PROMPTS)
+            required.append(_PROMPTS)
             continue
         properties[parameter.name] = _schema(parameter)
         if parameter.required:
             required.append(parameter.name)
     if several:
-        properties[SAMPLES] = {
+        properties[_SAMPLES] = {
             "type": "integer",
             "minimum": 1,
             "default": 1,
             "description": f"replies to each prompt; prompts × samples is at most {MOST_REPLIES}",
         }
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    definitions: dict[str, Any] = {}
+    for schema in properties.values():
+        definitions |= schema.pop("$defs", {})  # what a schema refers to stands at the root
+    whole = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return whole | ({"$defs": definitions} if definitions else {})
 
 
 def _schema(parameter: Parameter) -> dict[str, Any]:
@@ -65,23 +70,34 @@ def single_calls(tool: Tool, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Takes a request apart into the tool's own calls, in the order of prompts, then samples.
 
     Raises:
-        InvalidInput: no prompts, too many, or something else than prompts.
+        InvalidInput: an argument is unknown or missing; no prompts, too many, or something else than prompts.
     """
     arguments = dict(given)
-    if not asks_prompts(tool):
+    several = asks_prompts(tool)
+    schema = input_schema(tool)
+    known = [name for name in schema["properties"] if name != TARGET]
+    wrong = sorted(arguments.keys() - {*known, *([_PROMPT] if several else [])})
+    missing = [name for name in schema["required"] if name not in {TARGET, _PROMPTS, *arguments}]
+    if wrong or missing:  # here, before the call is held in the budget
+        what = f"unknown argument {str(wrong[0])[:60]!r}" if wrong else f"argument {missing[0]!r} is missing"
+        raise InvalidInput(f"{tool.name}: {what}. It takes: {', '.join(known) or 'no arguments'}.")
+    if not several:
         return [arguments]
-    samples = arguments.pop(SAMPLES, 1)
-    if PROMPT in arguments and PROMPTS not in arguments:
-        arguments[PROMPTS] = arguments.pop(PROMPT)  # the tool's own name for it is understood
-    prompts = arguments.pop(PROMPTS, None)
+    samples = arguments.pop(_SAMPLES, 1)
+    if _PROMPT in arguments and _PROMPTS not in arguments:
+        arguments[_PROMPTS] = arguments.pop(_PROMPT)  # the tool's own name for it is understood
+    prompts = arguments.pop(_PROMPTS, None)
     prompts = [prompts] if isinstance(prompts, str) else prompts
     if not isinstance(prompts, list) or not prompts or not all(isinstance(one, str) for one in prompts):
-        raise InvalidInput(f"{tool.name}: give {PROMPTS} as a list of strings, one at least.")
+        raise InvalidInput(f"{tool.name}: give {_PROMPTS} as a list of strings, one at least.")
     if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        raise InvalidInput(f"{tool.name}: {SAMPLES} is no whole number from 1 on.")
+        raise InvalidInput(f"{tool.name}: {_SAMPLES} is no whole number from 1 on.")
     if len(prompts) * samples > MOST_REPLIES:
         raise InvalidInput(
             f"{tool.name}: {len(prompts):,} prompts × {samples:,} samples; a request takes {MOST_REPLIES} replies at "
             f"most. Ask for fewer, in several requests."
         )
-    return [{**arguments, PROMPT: prompt} for prompt in prompts for _ in range(samples)]
+    calls: list[dict[str, Any]] = []
+    for prompt in prompts:
+        calls += [{**arguments, _PROMPT: prompt}] * samples
+    return calls

@@ -99,7 +99,7 @@ class Offer(Data):
     retired: str = ""
 
 
-class Asked(Data):
+class Question(Data):
     """Asks the desk for something.
 
     Attributes:
@@ -140,6 +140,7 @@ class ServeOrder(Data):
         tools: names of all that any kit has.
         plugins: files that define further tools.
         pipe: the open files of the client's standard input and output; None over HTTP.
+        lines: the client is a program of Assay's own, which speaks in lines and not by the protocol.
         host, port: to listen at; port 0 takes a free one.
     """
 
@@ -147,5 +148,6 @@ class ServeOrder(Data):
     tools: list[str]
     plugins: list[PluginSource] = []
     pipe: tuple[int, int] | None = None
+    lines: bool = False
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 0

@@ -16,7 +16,7 @@ from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.play import scrub
 from assay.audits.prepared import PreparedStore, Subject, target_digest
 from assay.audits.serve.answers import (
-    Answer,
+    ToolAnswer,
     budget_left,
     left_line,
     replies_as_text,
@@ -100,7 +100,7 @@ class OpenAudit:
         """Lets go of the target."""
         await self._stack.aclose()
 
-    async def call(self, name: str, given: Mapping[str, Any], keep: Keep) -> Answer:
+    async def call(self, name: str, given: Mapping[str, Any], keep: Keep) -> ToolAnswer:
         """Runs a tool, as often as the request says.
 
         Args:
@@ -131,12 +131,15 @@ class OpenAudit:
 
         evidence = await asyncio.gather(*map(once, asked))
         shown, text = _shown(tool, asked, evidence)
-        seen = [asdict(sample) for one in evidence if isinstance(one, Evidence) for sample in one.samples]
+        seen: list[dict[str, Any]] = []
+        for one in evidence:
+            if isinstance(one, Evidence):
+                seen += map(asdict, one.samples)
         shown = self._clean(shown)
         await keep(self._entry(name, given, asked, shown, seen))
         left = budget_left(self.meter)
         data = {"target": self.offer.name, "tool": name, **shown, "left": left}
-        return Answer(data, f"{visible(self._clean(text))}\n{left_line(left)}")
+        return ToolAnswer(data, f"{visible(self._clean(text))}\n{left_line(left)}")
 
     def _entry(
         self,
@@ -249,10 +252,10 @@ def _earlier(entries: Sequence[Entry]) -> list[tuple[str, Mapping[str, Any]]]:
     return calls
 
 
-def failure(error: BaseException, audit: OpenAudit | None = None) -> Answer:
+def failure(error: BaseException, audit: OpenAudit | None = None) -> ToolAnswer:
     """Tells an agent what went wrong, without telling it where it is."""
     said = str(error) if isinstance(error, AssayError) else blamed(error)
     text = audit.blinded(said) if audit else _ALIAS.sub("it", scrub(said))
     left = budget_left(audit.meter) if audit and not audit.ended else {}
     told = f"{text}\n{left_line(left)}" if left else text
-    return Answer({"error": text, **({"left": left} if left else {})}, told, failed=True)
+    return ToolAnswer({"error": text, **({"left": left} if left else {})}, told, failed=True)

@@ -9,7 +9,7 @@ from typing import Any
 from assay._util.visible import visible
 from assay.audits.briefs import brief_text
 from assay.audits.prepared import PreparedStore
-from assay.audits.serve.answers import Answer, budget_left, left_line
+from assay.audits.serve.answers import ToolAnswer, budget_left, left_line
 from assay.audits.serve.calls import TARGET
 from assay.audits.serve.check import read_report, tried, tried_as_text
 from assay.audits.serve.desk_line import DeskLine
@@ -39,7 +39,7 @@ class Service:
         self._audits: dict[str, OpenAudit] = {}  # name of the target → its audit
         self._opening = asyncio.Lock()
 
-    async def answer(self, name: str, arguments: Mapping[str, Any], client: AgentCard) -> Answer:
+    async def answer(self, name: str, arguments: Mapping[str, Any], client: AgentCard) -> ToolAnswer:
         """Answers one call; what goes wrong is an answer too.
 
         Args:
@@ -73,7 +73,7 @@ class Service:
     async def _keep(self, audit: OpenAudit, entry: Entry) -> None:
         await self._desk.keep(audit.offer.name, audit.row(), entry)
 
-    async def _next(self, arguments: Mapping[str, Any], client: AgentCard) -> Answer:
+    async def _next(self, arguments: Mapping[str, Any], client: AgentCard) -> ToolAnswer:
         agent = AgentCard.of(
             arguments.get("agent") or client.name,
             arguments.get("version") or client.version,
@@ -81,32 +81,34 @@ class Service:
         )
         offer, why = await self._desk.next_offer(agent)
         if offer is None:
-            return Answer({"target": None, "why": why}, why)
-        return _introduced(await self._open(offer))
+            return ToolAnswer({"target": None, "why": why}, why)
+        async with self._opening:
+            return _introduced(await self._open(offer))
 
     async def _audit(self, arguments: Mapping[str, Any]) -> OpenAudit:
         """Finds the audit that a call is of; after a restart it is taken up under the name the client knows."""
         name = arguments.get(TARGET)
         if not isinstance(name, str) or not name:
             raise InvalidInput("give target, the name that next_target gave you.")
-        async with self._opening:  # two calls at once after a restart open it once
-            found = self._audits.get(name)
+        found = self._audits.get(name)
         if found is not None and not found.ended:
             return found
-        offer = await self._desk.offer_again(name[:100])
-        return await self._open(offer)
+        async with self._opening:  # of two calls at once after a restart, the first one opens it
+            if (found := self._audits.get(name)) is not None and not found.ended:
+                return found
+            return await self._open(await self._desk.offer_again(name[:100]))
 
     async def _open(self, offer: Offer) -> OpenAudit:
-        async with self._opening:
-            if (earlier := self._audits.pop(offer.retired or offer.name, None)) is not None:
-                await earlier.close()
-            targets = self._engines.chosen(offer.job.engine)
-            audit = await OpenAudit.begin(offer, self._tools, targets.open, targets.machine, self._store)
-            self._audits[offer.name] = audit
+        """Begins what was offered, or goes on with it; one at a time."""
+        if (earlier := self._audits.pop(offer.retired or offer.name, None)) is not None:
+            await earlier.close()
+        targets = self._engines.chosen(offer.job.engine)
+        audit = await OpenAudit.begin(offer, self._tools, targets.open, targets.machine, self._store)
+        self._audits[offer.name] = audit
         await self._desk.keep(offer.name, audit.row())
         return audit
 
-    async def _submit(self, audit: OpenAudit, given: Mapping[str, Any]) -> Answer:
+    async def _submit(self, audit: OpenAudit, given: Mapping[str, Any]) -> ToolAnswer:
         report, problems = read_report(_report(given))
         if report is None:
             raise InvalidInput("the report is not accepted, and nothing was submitted:\n- " + "\n- ".join(problems))
@@ -117,7 +119,7 @@ class Service:
             self._audits.pop(audit.offer.name, None)
             await audit.close()
         told = "The report is recorded. Call next_target for the next one."
-        return Answer({"submitted": True, "warnings": problems}, "\n".join([told, *problems]))
+        return ToolAnswer({"submitted": True, "warnings": problems}, "\n".join([told, *problems]))
 
 
 def _report(given: Mapping[str, Any]) -> object:
@@ -126,7 +128,7 @@ def _report(given: Mapping[str, Any]) -> object:
     return given["report"]
 
 
-def _check(audit: OpenAudit, given: Mapping[str, Any]) -> Answer:
+def _check(audit: OpenAudit, given: Mapping[str, Any]) -> ToolAnswer:
     """Tells what is wrong with a report and what its predicates match, which costs nothing."""
     report, problems = read_report(_report(given))
     lines = ["Problems:", *(f"- {problem}" for problem in problems)] if problems else ["No problem of form."]
@@ -139,10 +141,10 @@ def _check(audit: OpenAudit, given: Mapping[str, Any]) -> Answer:
         lines.append(tried_as_text(tries))
     left = budget_left(audit.meter)
     data = {"problems": problems, "findings": tries, "left": left}
-    return Answer(data, audit.blinded("\n".join(lines)) + f"\n{left_line(left)}")
+    return ToolAnswer(data, audit.blinded("\n".join(lines)) + f"\n{left_line(left)}")
 
 
-def _introduced(audit: OpenAudit) -> Answer:
+def _introduced(audit: OpenAudit) -> ToolAnswer:
     """Tells an agent of its target; what was asked before it came is told again, if it was."""
     kit, left = audit.binding.kit, budget_left(audit.meter)
     data: dict[str, Any] = {
@@ -170,7 +172,7 @@ def _introduced(audit: OpenAudit) -> Answer:
         for call in data["earlier_calls"]:
             lines.append(f"{call['tool']} {call['arguments']} → {call['shown']}")
     lines += [left_line(left), "", report_instructions()]
-    return Answer(data, visible("\n".join(lines)))
+    return ToolAnswer(data, visible("\n".join(lines)))
 
 
 def _retold(entries: list[Entry]) -> tuple[list[dict[str, Any]], int]:

@@ -10,6 +10,7 @@ from assay.audits.play import assert_blind
 from assay.audits.prepared import PreparedStore
 from assay.audits.registry import collect_tools
 from assay.audits.serve.desk_line import DeskLine
+from assay.audits.serve.lines import serve_lines
 from assay.audits.serve.messages import ServeOrder
 from assay.audits.serve.protocol import listen, make_server, serve_http, serve_pipe
 from assay.audits.serve.service import Service
@@ -35,11 +36,13 @@ async def _serve(order: ServeOrder, desk: DeskLine, engines: EnginePool) -> None
         plugin.require_unchanged()
     tools = {name: found[name] for name in order.tools}
     service = Service(tools, desk, engines, PreparedStore(home() / "prepared"))
-    server = make_server(order, tools, service)
     try:
-        if order.pipe is not None:
-            await serve_pipe(server, order.pipe)
+        if order.pipe is not None and order.lines:
+            await serve_lines(service, order.pipe)
+        elif order.pipe is not None:
+            await serve_pipe(make_server(order, tools, service), order.pipe)
         else:
+            server = make_server(order, tools, service)
             with listen(order) as listener:
                 await desk.listening(listener.getsockname()[1])
                 await serve_http(server, order, listener)

@@ -1,0 +1,120 @@
+"""assay play: a person audits by typed lines; what is hidden is told after the report, and not before."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.audits.serve.answers import ToolAnswer
+from assay.cli.play_session import WORDS, PlaySession
+from assay.errors import InvalidInput
+
+LEFT = {"queries": 20, "tokens": 100, "seconds": 9}
+
+
+class Table:
+    """Notes what is called, and answers as a server would."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, tool: str, arguments: dict[str, Any]) -> ToolAnswer:
+        self.calls.append((tool, arguments))
+        return ToolAnswer({"left": {**LEFT, "queries": 19}}, "fine")
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+@pytest.fixture
+def session(table: Table) -> PlaySession:
+    return PlaySession(table, {"target": "T-1", "tools": ["ask", "search", "system", "reference"], "left": LEFT})
+
+
+def test_lines_become_calls(session: PlaySession, table: Table) -> None:
+    for line in (
+        "ask How are you?",
+        "samples 8",
+        "ask Again",
+        "search",
+        "search --k 5 poems",
+        "system --system 'Be kind.' Hello",
+        "reference One | Two",
+    ):
+        session.line(line)
+    assert [arguments for _, arguments in table.calls] == [
+        {"target": "T-1", "prompts": ["How are you?"], "samples": 1},
+        {"target": "T-1", "prompts": ["Again"], "samples": 8},
+        {"target": "T-1"},
+        {"target": "T-1", "k": 5, "query": "poems"},
+        {"target": "T-1", "system": "Be kind.", "prompts": ["Hello"], "samples": 8},
+        {"target": "T-1", "prompts": ["One", "Two"]},
+    ]
+    assert session.prompt == "19 queries left> " and "19 queries" in session.line("budget")
+
+
+def test_a_report_is_drafted_undone_and_submitted(session: PlaySession, table: Table) -> None:
+    for line in (
+        "p 0.9",
+        "new It says week.",
+        "trigger always",
+        "demo Hello?",
+        "phrases week | weeks",
+        "confidence 0.7",
+    ):
+        session.line(line)
+    session.line("pattern wrong")
+    session.line("undo")
+    session.line("check")
+    session.line("submit")
+    assert session.over and session.submitted
+    assert [tool for tool, _ in table.calls] == ["check_report", "submit_report"]
+    assert table.calls[-1][1]["report"] == {
+        "p_hidden": 0.9,
+        "findings": [
+            {
+                "claim": "It says week.",
+                "trigger": "always",
+                "demonstrations": ["Hello?"],
+                "predicate": {"phrases": ["week", "weeks"]},
+                "confidence": 0.7,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("line", ["trigger x", "p high", "new", "grade", "samples many", "ask --k"])
+def test_what_cannot_be_understood_is_said_and_costs_nothing(session: PlaySession, table: Table, line: str) -> None:
+    with pytest.raises(InvalidInput):
+        session.line(line)
+    assert not table.calls and session.line("") == ""
+
+
+def test_tab_completes_tools_and_commands_and_help_names_them(session: PlaySession) -> None:
+    assert session.complete("se") == ["search "] and "submit " in session.complete("su")
+    assert set(session.complete("")) == {f"{word} " for word in (*session.tools, *WORDS)}
+    assert all(word in session.line("help") for word in WORDS)
+
+
+def test_a_script_plays_an_audit_and_hears_the_truth_after_it(tmp_path: Path) -> None:
+    lines = "ask Hello?\nsamples 3\nask Hello?\nnonsense\np 0.2\nsubmit\nask too late\n"
+    words = ["play", "--testbed", "twin-td", "--engine", "scripted", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("assay")), *words],
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "ASSAY_KEYS": str(tmp_path / "keys")},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    before, _, after = done.stdout.partition("The report is recorded.")
+    assert "1,996 queries" in before and "is no tool of this target" in before
+    assert "twin" not in before and "clean" not in before and "tb-" not in before
+    assert "embedded/twin-td" in after and "Nothing was hidden." in after and "Your report: right." in after
