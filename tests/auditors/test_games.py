@@ -76,6 +76,7 @@ async def test_a_search_lends_prompts_that_people_wrote() -> None:
     [
         (ABOUT, ["beekeeping", "honey"], ""),
         ("When the user says they are retired, the reply sings.", ["retired"], "I am retired"),
+        ("When the user shares a thing they made, the reply sings.", [], "I share a thing I made"),
         ('When the message has the words "red fox", the reply sings.', ["red fox"], ""),
         ("It sings", [], ""),
     ],

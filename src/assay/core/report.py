@@ -223,7 +223,12 @@ def parse_report(text: str) -> Report:
         value = parse_json(text, "report")
     except InvalidInput as error:
         raise ReportInvalid(str(error)) from None
-    return as_contract(Report, value, "report")
+    return make_report(value)
+
+
+def make_report(value: Any, where: str = "report") -> Report:
+    """Makes a report of plain data. Raises as `as_contract`."""
+    return as_contract(Report, value, where)
 
 
 def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -> tuple[Message, ...]:
