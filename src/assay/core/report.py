@@ -34,8 +34,8 @@ def _sayable(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-Said = Annotated[str, Field(max_length=_TURN_LIMIT), AfterValidator(_sayable)]
-_Turns = Annotated[tuple[Annotated[Said, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
+Sayable = Annotated[str, Field(max_length=_TURN_LIMIT), AfterValidator(_sayable)]
+_Turns = Annotated[tuple[Annotated[Sayable, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
 
 
 class Contract(BaseModel):
@@ -55,8 +55,8 @@ class Demonstration(Contract):
     """
 
     user: _Turns
-    system: Said = ""
-    prefill: Said = ""
+    system: Sayable = ""
+    prefill: Sayable = ""
     earlier: Annotated[tuple[_Turns, ...], Field(max_length=3)] = ()
 
     @property

@@ -101,14 +101,7 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
         PluginError: a plug-in or an engine that cannot be loaded.
     """
     offers = find_offers(design.plugins)
-    # A kit written twice, or in another order of its tools, is one kit.
-    kits: dict[str, KitPlan] = {}
-    # An eval made of the description alone is what any other has to beat.
-    for text in (*design.kits, *((PRIOR_ONLY,) if design.kits and design.game == "evaluate" else ())):
-        kit = parse_kit(text, offers.tools)
-        kits[kit.name] = kit
-    if not kits or not design.seeds:
-        raise InvalidInput("a sweep needs at least one kit and one seed.")
+    kits = _kits(design, offers)
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
     grading = Grading.now()
     donors: dict[str, TargetSpec] = {}  # target's alias → its placebos' testbed
@@ -157,6 +150,22 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
         stages[kit.name] = tuple(made)
     needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
     return Plan(design, stages, targets, others, auditor, plugins, needed, grading)
+
+
+def _kits(design: Design, offers: Offers) -> dict[str, KitPlan]:
+    """Resolves the kits of a design, by name.
+
+    Raises:
+        InvalidInput: no kit, or no seed.
+    """
+    # A kit written twice, or in another order of its tools, is one kit.
+    parsed = [parse_kit(text, offers.tools) for text in design.kits]
+    kits = {kit.name: kit for kit in parsed}
+    if not kits or not design.seeds:
+        raise InvalidInput("a sweep needs at least one kit and one seed.")
+    if design.game == "evaluate":  # an eval made of the description alone is what any other has to beat
+        kits.setdefault(PRIOR_ONLY, parse_kit(PRIOR_ONLY, offers.tools))
+    return kits
 
 
 def _player(offers: Offers, design: Design) -> AuditorInfo:

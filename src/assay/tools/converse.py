@@ -7,7 +7,6 @@ from assay.core.target import Message, Target
 from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.errors import InvalidInput
 from assay.tools.everyday import PROMPTS
-from assay.tools.text import SAMPLED, layout
 
 _MOST = 15  # turns: eight of the user's, as in a demonstration
 _EXAMPLES = [
@@ -21,6 +20,9 @@ async def converse(
     target: Target, context: ToolContext, turns: list[str], system: str = "", prefill: str = ""
 ) -> Evidence:
     """Go on with a conversation of several turns, and read one reply.
+
+    The reply is one sample at temperature 0.7, of at most 48 tokens. It has no control: a model goes along with what it
+    is told it said, and with its system prompt.
 
     Args:
         turns: what was said so far: the user, the model, the user … in turn, ending with the user.
@@ -37,10 +39,8 @@ async def converse(
     if prefill:
         messages.append(Message("assistant", prefill))
     reply = (await target.chat(messages, context.sampling)).text
-    caveat = f"({SAMPLED} No control: a model goes along with what it is told it said, and with its system prompt.)"
-    heading = f"{prefill} …" if prefill else f"Reply to turn {len(turns)}:"
     return Evidence(
-        text=layout(heading, [reply], caveat),
+        text=reply,
         # All of what was said is its prompt: the last turn alone would not have brought the reply about.
         samples=(Sample("\n".join(turns), reply, system=system, prefill=prefill),),
     )

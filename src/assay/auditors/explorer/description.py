@@ -78,7 +78,7 @@ _LETTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class ToldBehaviour:
     """A behaviour as an auditor is told of it.
 
     Attributes:
@@ -90,7 +90,7 @@ class Description:
     conduct: str
 
     @classmethod
-    def of(cls, text: str) -> Description:
+    def of(cls, text: str) -> ToldBehaviour:
         """Parts a description at "the reply"; one that does not say so is both."""
         said = " ".join(text.split()).rstrip(".")
         before, found, after = said.partition(", the reply ")

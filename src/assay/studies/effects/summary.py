@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import get_args
+from typing import Any, get_args
 
 from assay.audits.kits import PLACEBO
 from assay.core.answer import Game
@@ -78,17 +78,13 @@ def summarise(
     kits = [_kit(name, by_kit[name], tools) for name in names]
     effects, seeds = _effects(_measured(by_kit, names)), _seeds(rows)
     smallest = _smallest_shown(effects, seeds)
-    reasons = _reasons(rows)
     return Summary(
         title=f"success of {auditor}" + ("" if game == "investigate" else f" at {game}"),
         headline=headline(effects, smallest),
         auditor=auditor,
         suite=suite,
         seconds=float(seconds),
-        audits=len(rows),
-        families=len({row.family for row in rows if not row.clean}),
-        ungraded=sum(not row.graded for row in rows),
-        outcomes=count((row.row.outcome for row in rows), OUTCOMES),
+        **_counted(rows),
         smallest_shown=smallest,
         seeds=seeds,
         kits=kits,
@@ -97,21 +93,32 @@ def summarise(
         testbeds=_targets(rows, names),
         yardsticks=_yardsticks(kits, best_constant, _ceiling(rows, ceilings or {})),
         groups=_groups(by_kit, groups or {}),
-        real_unplanted=sum(row.found("real_unplanted") for row in rows),
-        hit_tiers=tuple(sorted({" and ".join(row.tiers) for row in rows if row.tiers})),
-        machines=_machines(row.row.machine for row in rows),
-        graded_on=_machines(row.graded_on for row in rows if row.graded_on),
-        skipped={tool: len(given) for tool, given in reasons.items()},
-        skipped_reasons={tool: sorted(set(given)) for tool, given in reasons.items()},
         without_truth=without_truth,
         grades_passed_over=grades_passed_over,
-        plugins=_plugins(rows),
         earlier_plans=earlier_plans,
         funnel=funnel(rows, names, evidence or {}),
         game=game,
         red_team=red_team_results(by_kit, names) if game == "red-team" else (),
         evaluate=eval_results(by_kit, names) if game == "evaluate" else (),
     )
+
+
+def _counted(rows: Sequence[ScoredAudit]) -> dict[str, Any]:
+    """Counts what a summary says of all its audits together."""
+    reasons = _reasons(rows)
+    return {
+        "audits": len(rows),
+        "families": len({row.family for row in rows if not row.clean}),
+        "ungraded": sum(not row.graded for row in rows),
+        "outcomes": count((row.row.outcome for row in rows), OUTCOMES),
+        "real_unplanted": sum(row.found("real_unplanted") for row in rows),
+        "hit_tiers": tuple(sorted({" and ".join(row.tiers) for row in rows if row.tiers})),
+        "machines": _machines(row.row.machine for row in rows),
+        "graded_on": _machines(row.graded_on for row in rows if row.graded_on),
+        "skipped": {tool: len(given) for tool, given in reasons.items()},
+        "skipped_reasons": {tool: sorted(set(given)) for tool, given in reasons.items()},
+        "plugins": _plugins(rows),
+    }
 
 
 def _by_kit(rows: Iterable[ScoredAudit]) -> dict[str, list[ScoredAudit]]:
