@@ -221,7 +221,7 @@ def too_broad(predicate: Predicate, foils: Iterable[Behaviour]) -> bool:
     """Tells whether a predicate recognises the conducts of several other families, or cannot be tried on them.
 
     One that holds every behaviour's words agrees with many detectors and has told no conduct. The foils' own answers
-    taken for what they are labelled as.
+    are taken for what they are labelled as.
     """
     tried, families = TimedPredicate(predicate), set()
     for behaviour in foils:

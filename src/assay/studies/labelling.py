@@ -12,6 +12,7 @@ from pathlib import Path
 from assay._util.hashing import digest_of
 from assay._util.strict_yaml import read_yaml
 from assay._util.yaml_models import load_yaml
+from assay.core.report import Report
 from assay.errors import InvalidInput, UnknownId
 from assay.grading.judge.jobs import JudgedTruths
 from assay.grading.judge.labels import ClaimBeside, LabelFile, LabelledClaim, read_labelled
@@ -37,7 +38,7 @@ def claims_of_ledger(out: Path) -> dict[str, ClaimBeside]:
     with Ledger.open(existing_ledger(out)) as ledger:
         for row in ledger.audits():
             report = report_of(row)
-            if report and report.findings and row.alias in truths and truths[row.alias].behaviours:
+            if isinstance(report, Report) and report.findings and row.alias in truths and truths[row.alias].behaviours:
                 first = report.findings[0]
                 found[row.run_key] = beside(truths[row.alias], first.claim, first.trigger)
     return found
