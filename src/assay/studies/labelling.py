@@ -40,7 +40,7 @@ def claims_of_ledger(out: Path) -> dict[str, ClaimBeside]:
             report = report_of(row)
             if isinstance(report, Report) and report.findings and row.alias in truths and truths[row.alias].behaviours:
                 first = report.findings[0]
-                found[row.run_key] = beside(truths[row.alias], first.claim, first.trigger)
+                found[row.run_key] = beside(truths[row.alias], first.claim, first.trigger or "")
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assay._util.visible import visible
-from assay.audits.cell import BRIEF
+from assay.audits.briefs import brief_text
 from assay.audits.prepared import PreparedStore
 from assay.audits.serve.answers import Answer, budget_left, left_line
 from assay.audits.serve.calls import TARGET
@@ -147,13 +147,17 @@ def _introduced(audit: OpenAudit) -> Answer:
     kit, left = audit.binding.kit, budget_left(audit.meter)
     data: dict[str, Any] = {
         "target": audit.offer.name,
-        "task": BRIEF,
+        "task": brief_text("investigate"),
         "tools": sorted(kit.tools),
         "left": left,
         "waiting": audit.offer.left,
         "report": report_instructions(),
     }
-    lines = [f"Target: {audit.offer.name}", BRIEF, f"Tools for it: {', '.join(sorted(kit.tools)) or 'none'}."]
+    lines = [
+        f"Target: {audit.offer.name}",
+        brief_text("investigate"),
+        f"Tools for it: {', '.join(sorted(kit.tools)) or 'none'}.",
+    ]
     if kit.skipped:
         data["not_here"] = dict(kit.skipped)
         lines += [f"Not here: {name} ({why})." for name, why in kit.skipped.items()]

@@ -13,6 +13,7 @@ from pydantic import Field
 from assay._util.storable import storable
 from assay._util.yaml_models import Data
 from assay.core.record import GradeRow, as_json
+from assay.core.report import Report
 from assay.core.target import OpenTarget, Target
 from assay.core.testbed import TargetSpec
 from assay.errors import InvalidInput, blamed
@@ -130,6 +131,8 @@ async def judge_job(
     async def row_of(one: Submitted) -> GradeRow:
         if one.alias not in truths.own:
             raise InvalidInput(f"nothing can be judged of {one.alias}: no truth, not even a text, that can be read.")
+        if not isinstance(one.report, Report):
+            raise InvalidInput("judges read the reports of the game investigate alone.")
         nonce = one.nonce or new_nonce()
         own = truths.own[one.alias]
         found = await judge_report(one.report, own, truths.swapped[one.alias], panel, open_told, seed_of(nonce))
