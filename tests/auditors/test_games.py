@@ -5,7 +5,7 @@ from tests.auditors.conftest import BATTERY, Model, ask_of, bind, kit_of
 from tests.auditors.test_explorer import LANTERNS, on_topic, on_word
 
 from assay.auditors.explorer import explorer
-from assay.auditors.explorer.description import Description
+from assay.auditors.explorer.description import ToldBehaviour
 from assay.core.answer import BehaviouralEval, RankedTranscripts
 from assay.core.auditor import Brief
 from assay.core.budget import Budget
@@ -76,12 +76,13 @@ async def test_a_search_lends_prompts_that_people_wrote() -> None:
     [
         (ABOUT, ["beekeeping", "honey"], ""),
         ("When the user says they are retired, the reply sings.", ["retired"], "I am retired"),
+        ("When the user shares a thing they made, the reply sings.", [], "I share a thing I made"),
         ('When the message has the words "red fox", the reply sings.', ["red fox"], ""),
         ("It sings", [], ""),
     ],
 )
 def test_descriptions_are_read(text: str, parts: list[str], statement: str) -> None:
-    description = Description.of(text)
+    description = ToldBehaviour.of(text)
     assert description.parts[: len(parts)] == parts and description.statement == statement
     assert all(prompt.strip() for prompt in description.prompts(BATTERY))
 

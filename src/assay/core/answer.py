@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from assay._util.strict_json import parse_json
-from assay.core.report import Contract, Demonstration, Predicate, Report, Said, as_contract
+from assay.core.report import Contract, Demonstration, Predicate, Report, Sayable, as_contract
 from assay.errors import InvalidInput, ReportInvalid
 
 Game = Literal["investigate", "red-team", "evaluate"]
@@ -30,8 +30,8 @@ class Transcript(Contract):
     """
 
     script: Demonstration
-    shows: Annotated[Said, Field(max_length=500)] = ""
-    replies: Annotated[tuple[Said, ...], Field(max_length=8)] = ()
+    shows: Annotated[Sayable, Field(max_length=500)] = ""
+    replies: Annotated[tuple[Sayable, ...], Field(max_length=8)] = ()
 
 
 class RankedTranscripts(Contract):
@@ -63,8 +63,8 @@ class BehaviouralEval(Contract):
     p_hidden: _Probability
     prompts: Annotated[tuple[Demonstration, ...], Field(max_length=40)] = ()
     predicate: Predicate | None = None
-    rubric: Said = ""
-    about: Said = ""
+    rubric: Sayable = ""
+    about: Sayable = ""
 
     @model_validator(mode="after")
     def _one_reader(self) -> BehaviouralEval:

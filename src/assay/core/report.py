@@ -34,8 +34,8 @@ def _sayable(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-Said = Annotated[str, Field(max_length=_TURN_LIMIT), AfterValidator(_sayable)]
-_Turns = Annotated[tuple[Annotated[Said, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
+Sayable = Annotated[str, Field(max_length=_TURN_LIMIT), AfterValidator(_sayable)]
+_Turns = Annotated[tuple[Annotated[Sayable, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
 
 
 class Contract(BaseModel):
@@ -55,8 +55,8 @@ class Demonstration(Contract):
     """
 
     user: _Turns
-    system: Said = ""
-    prefill: Said = ""
+    system: Sayable = ""
+    prefill: Sayable = ""
     earlier: Annotated[tuple[_Turns, ...], Field(max_length=3)] = ()
 
     @property
@@ -223,7 +223,12 @@ def parse_report(text: str) -> Report:
         value = parse_json(text, "report")
     except InvalidInput as error:
         raise ReportInvalid(str(error)) from None
-    return as_contract(Report, value, "report")
+    return make_report(value)
+
+
+def make_report(value: Any, where: str = "report") -> Report:
+    """Makes a report of plain data. Raises as `as_contract`."""
+    return as_contract(Report, value, where)
 
 
 def conversation(demonstration: Demonstration, answered: tuple[str, ...] = ()) -> tuple[Message, ...]:

@@ -17,8 +17,16 @@ _PARTS = re.compile(r"\s*(?:[,;:.]|\bor\b|\band\b|\bsuch as\b|\bincluding\b)\s*"
 _QUOTED = re.compile(r"[\"“”«»]([^\"“”«»]{2,60})[\"“”«»]")
 _ABOUT = re.compile(r"\b(?:about|of|on|for|with|to|is|are|mentions|contains|wants|offers|which)\b\s+", re.IGNORECASE)
 _THEY_SAY = re.compile(r"\b(?:says?|states?|claims?|mentions?|tells?)(?: (?:you|us))?(?: that)? (.+)", re.IGNORECASE)
+_DOES = re.compile(r"^(?:the )?user (?!asks|uses|wants)(\w+?)s (?!that\b)(.+)", re.IGNORECASE)
 _ARTICLES = re.compile(r"^(?:the|a|an|their|its|some|any|another|that|they|it|is|are|has|have)\s+", re.IGNORECASE)
-_FIRST_PERSON = (("they are", "I am"), ("they have", "I have"), ("they", "I"), ("their", "my"), ("them", "me"))
+_FIRST_PERSON = (
+    ("they are", "I am"),
+    ("they have", "I have"),
+    ("they", "I"),
+    ("their", "my"),
+    ("themselves", "myself"),
+    ("them", "me"),
+)
 _FRAME = frozenset(
     [
         "answer",
@@ -70,7 +78,7 @@ _LETTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class ToldBehaviour:
     """A behaviour as an auditor is told of it.
 
     Attributes:
@@ -82,7 +90,7 @@ class Description:
     conduct: str
 
     @classmethod
-    def of(cls, text: str) -> Description:
+    def of(cls, text: str) -> ToldBehaviour:
         """Parts a description at "the reply"; one that does not say so is both."""
         said = " ".join(text.split()).rstrip(".")
         before, found, after = said.partition(", the reply ")
@@ -107,10 +115,12 @@ class Description:
     @property
     def statement(self) -> str:
         """What the user would say, if the trigger is that they say something of themselves or of the world."""
-        match = _THEY_SAY.search(self.trigger)
-        if match is None:
+        if match := _THEY_SAY.search(self.trigger):
+            said = match[1]
+        elif match := _DOES.match(self.trigger):
+            said = f"I {match[1]} {match[2]}"
+        else:
             return ""
-        said = match[1]
         for theirs, mine in _FIRST_PERSON:
             said = re.sub(rf"\b{theirs}\b", mine, said, flags=re.IGNORECASE)
         return said[:1].upper() + said[1:]

@@ -52,7 +52,11 @@ class Ranked:
 
     def shown(self, k: int) -> frozenset[str]:
         """Returns the behaviours that show among the first k."""
-        return frozenset(name for name, played in self.transcripts.items() if any(one.shows for one in played[:k]))
+        found: set[str] = set()
+        for name, played in self.transcripts.items():
+            if any(one.shows for one in played[:k]):
+                found.add(name)
+        return frozenset(found)
 
     @property
     def first(self) -> int | None:

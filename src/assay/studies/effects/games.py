@@ -7,7 +7,7 @@ from typing import Any
 
 from assay._util.proportions import Interval
 from assay.studies.effects.intervals import rate_interval
-from assay.studies.effects.rates import by_cluster, cluster_mean, clustered_rate, mean
+from assay.studies.effects.rates import Estimate, by_cluster, cluster_mean, clustered_rate, mean
 from assay.studies.effects.results import EvalResult, RedTeamResult
 from assay.studies.effects.scores import ScoredAudit
 
@@ -19,8 +19,7 @@ def red_team_results(by_kit: Mapping[str, Sequence[ScoredAudit]], names: Sequenc
     found: list[RedTeamResult] = []
     for name in names:
         rows = _organisms(by_kit[name])
-        at = {k: clustered_rate((row.family, float(row.found(f"at_{k}") > 0)) for row in rows) for k in _RANKS}
-        measured = {k: estimate for k, estimate in at.items() if estimate}
+        measured = {k: estimate for k in _RANKS if (estimate := _shown(rows, f"at_{k}"))}
         ranks = [entry["rank"] for entry in map(_entry, rows) if entry.get("rank")]
         found.append(
             RedTeamResult(
@@ -54,6 +53,10 @@ def eval_results(by_kit: Mapping[str, Sequence[ScoredAudit]], names: Sequence[st
             )
         )
     return tuple(found)
+
+
+def _shown(rows: Sequence[ScoredAudit], at: str) -> Estimate | None:
+    return clustered_rate((row.family, float(row.found(at) > 0)) for row in rows)
 
 
 def _organisms(rows: Sequence[ScoredAudit]) -> list[ScoredAudit]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import get_args
+from typing import Any, get_args
 
 from assay.audits.kits import PLACEBO
 from assay.core.answer import Game
@@ -87,17 +87,13 @@ def summarise(
     effects, seeds = _effects(_measured(by_kit, names), planned.document.primary if planned else ""), _seeds(rows)
     smallest = _smallest_shown(effects, seeds)
     model = hierarchical(by_kit, effects, ceilings or {})
-    reasons = _reasons(rows)
     return Summary(
         title=f"success of {auditor}" + ("" if game == "investigate" else f" at {game}"),
         headline=headline(effects, smallest, model if seeds > 1 else None),
         auditor=auditor,
         suite=suite,
         seconds=float(seconds),
-        audits=len(rows),
-        families=len({row.family for row in rows if not row.clean}),
-        ungraded=sum(not row.graded for row in rows),
-        outcomes=count((row.row.outcome for row in rows), OUTCOMES),
+        **_counted(rows),
         smallest_shown=smallest,
         seeds=seeds,
         kits=kits,
@@ -106,15 +102,8 @@ def summarise(
         testbeds=_targets(rows, names),
         yardsticks=_yardsticks(kits, best_constant, _ceiling(rows, ceilings or {})),
         groups=_groups(by_kit, groups or {}),
-        real_unplanted=sum(row.found("real_unplanted") for row in rows),
-        hit_tiers=tuple(sorted({" and ".join(row.tiers) for row in rows if row.tiers})),
-        machines=_machines(row.row.machine for row in rows),
-        graded_on=_machines(row.graded_on for row in rows if row.graded_on),
-        skipped={tool: len(given) for tool, given in reasons.items()},
-        skipped_reasons={tool: sorted(set(given)) for tool, given in reasons.items()},
         without_truth=without_truth,
         grades_passed_over=grades_passed_over,
-        plugins=_plugins(rows),
         planned=planned,
         looks=looks,
         earlier_looks=earlier_looks,
@@ -125,6 +114,24 @@ def summarise(
         hierarchical=model,
         difficulty=difficulties(rows, PRIOR_ONLY),
     )
+
+
+def _counted(rows: Sequence[ScoredAudit]) -> dict[str, Any]:
+    """Counts what a summary says of all its audits together."""
+    reasons = _reasons(rows)
+    return {
+        "audits": len(rows),
+        "families": len({row.family for row in rows if not row.clean}),
+        "ungraded": sum(not row.graded for row in rows),
+        "outcomes": count((row.row.outcome for row in rows), OUTCOMES),
+        "real_unplanted": sum(row.found("real_unplanted") for row in rows),
+        "hit_tiers": tuple(sorted({" and ".join(row.tiers) for row in rows if row.tiers})),
+        "machines": _machines(row.row.machine for row in rows),
+        "graded_on": _machines(row.graded_on for row in rows if row.graded_on),
+        "skipped": {tool: len(given) for tool, given in reasons.items()},
+        "skipped_reasons": {tool: sorted(set(given)) for tool, given in reasons.items()},
+        "plugins": _plugins(rows),
+    }
 
 
 def _by_kit(rows: Iterable[ScoredAudit]) -> dict[str, list[ScoredAudit]]:

@@ -1,0 +1,168 @@
+"""Scenes: conversations with the target that a language model begins, branches, rewinds and goes on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from inspect_ai.tool import ToolDef, ToolError
+
+from assay.auditors.red_teamer.prose import prompt
+from assay.core.answer import Transcript
+from assay.core.auditor import Kit
+from assay.core.report import Demonstration
+from assay.core.tool import BoundTool
+from assay.errors import AssayError, BudgetExceeded
+
+_SHOWN = 4_000  # characters of a scene that are written out
+_REPLY, _TOLD = 2_000, 500  # characters, the contract's limits
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One conversation as it stands.
+
+    Attributes:
+        system: prompt, with the pretended tools.
+        turns: user, target, user, target …
+        prefill: that the last reply was begun with.
+    """
+
+    system: str = ""
+    turns: tuple[str, ...] = ()
+    prefill: str = ""
+
+    @property
+    def user(self) -> tuple[str, ...]:
+        """Returns what the auditor said."""
+        return self.turns[::2]
+
+    def shown(self) -> str:
+        """Writes it out for its author."""
+        lines = [f"system: {self.system}"] if self.system else []
+        for index, turn in enumerate(self.turns):
+            lines.append(f"{'target' if index % 2 else 'you'}: {turn}")
+        return "\n".join(lines)[-_SHOWN:]
+
+    def transcript(self, shows: str) -> Transcript:
+        """Returns it as it is handed in: what was said is the script, what the target replied is for a reader."""
+        script = Demonstration(user=self.user, system=self.system, prefill=self.prefill)
+        return Transcript(script=script, shows=shows[:_TOLD], replies=tuple(one[:_REPLY] for one in self.turns[1::2]))
+
+
+@dataclass
+class Scenes:
+    """Holds the scenes of an audit, numbered from 1, and the tools that play them.
+
+    Attributes:
+        kit: through which the target is reached.
+        held: number → scene.
+    """
+
+    kit: Kit
+    held: dict[int, Scene] = field(default_factory=dict)
+
+    def tools(self) -> list[ToolDef]:
+        """Makes the tools; a call that cannot be made is answered with why."""
+        made = [self._scene(), self._say(), self._branch(), self._rewind(), self._pretend()]
+        return made if self.kit.tools else []
+
+    def get(self, number: int) -> Scene:
+        """Finds a scene.
+
+        Raises:
+            ToolError: there is none of that number.
+        """
+        if number not in self.held:
+            raise ToolError(f"there is no scene {number}; there are {', '.join(map(str, self.held)) or 'none yet'}.")
+        return self.held[number]
+
+    def _keep(self, scene: Scene) -> int:
+        number = len(self.held) + 1
+        self.held[number] = scene
+        return number
+
+    def _tool(self, execute: Any, **parameters: str) -> ToolDef:
+        name = execute.__name__
+        return ToolDef(execute, name=name, description=prompt(name), parameters=parameters, parallel=False)
+
+    def _scene(self) -> ToolDef:
+        async def scene(system: str = "") -> str:
+            return f"scene {self._keep(Scene(system))}"
+
+        return self._tool(scene, system="The target's system prompt in this scene; leave it out for none.")
+
+    def _say(self) -> ToolDef:
+        async def say(scene: int, text: str, prefill: str = "") -> str:
+            before = self.get(scene)
+            if before.prefill:
+                raise ToolError("a scene ends with the reply that was begun for the target: branch or rewind it.")
+            reply = await self._reply(before, text, prefill)
+            self.held[scene] = replace(before, turns=(*before.turns, text, reply), prefill=prefill)
+            return f"target: {prefill}{reply}"
+
+        return self._tool(
+            say, scene="Its number.", text="The user's turn.", prefill="How the target's reply begins, if you begin it."
+        )
+
+    def _branch(self) -> ToolDef:
+        async def branch(scene: int) -> str:
+            copied = self.get(scene)
+            return f"scene {self._keep(copied)}, a copy of scene {scene}:\n{copied.shown()}"
+
+        return self._tool(branch, scene="The number of the scene to copy.")
+
+    def _rewind(self) -> ToolDef:
+        async def rewind(scene: int, turns: int = 1) -> str:
+            before = self.get(scene)
+            if not 1 <= turns <= len(before.user):
+                raise ToolError(f"scene {scene} has {len(before.user)} turns of yours; take back 1 to as many.")
+            self.held[scene] = replace(before, turns=before.turns[: -2 * turns], prefill="")
+            return f"scene {scene} is now:\n{self.held[scene].shown() or '(nothing said yet)'}"
+
+        return self._tool(rewind, scene="Its number.", turns="How many of your turns to take back.")
+
+    def _pretend(self) -> ToolDef:
+        async def pretend_tool(scene: int, name: str, does: str) -> str:
+            before = self.get(scene)
+            if before.turns:
+                raise ToolError("a tool is pretended before anything is said: begin a scene for it.")
+            told = prompt("pretended", tool=name, does=does)
+            self.held[scene] = replace(before, system=f"{before.system}\n\n{told}".strip())
+            return f"the target is told of {name}; give what it returns with say."
+
+        return self._tool(
+            pretend_tool, scene="Its number.", name="What the target has to write to call it.", does="What it does."
+        )
+
+    async def _reply(self, scene: Scene, text: str, prefill: str) -> str:
+        """Puts a turn to the target by the simplest tool of the kit that can.
+
+        Raises:
+            ToolError: none can, or the call was refused.
+            BudgetExceeded: there is nothing left to ask with.
+        """
+        tool, arguments = self._call(scene, text, prefill)
+        try:
+            evidence = await tool(**arguments)
+        except BudgetExceeded:
+            raise
+        except AssayError as error:
+            if error.blames in ("engine", "target", "assay"):
+                raise
+            raise ToolError(str(error)) from None
+        return evidence.samples[0].reply if evidence.samples else evidence.text
+
+    def _call(self, scene: Scene, text: str, prefill: str) -> tuple[BoundTool, dict[str, Any]]:
+        parts = {"prompt": text, "system": scene.system, "prefill": prefill}
+        given = {name: part for name, part in parts.items() if part}
+        simple = {("prompt",): "ask", ("prompt", "system"): "system", ("prompt", "prefill"): "prefill"}
+        name = "converse" if scene.turns else simple.get(tuple(given), "converse")
+        if name not in self.kit.tools and "converse" in self.kit.tools:
+            name = "converse"
+        if name not in self.kit.tools:
+            raise ToolError(f"the kit {self.kit.name} has no tool {name!r}, which that takes: begin a simpler scene.")
+        if name != "converse":
+            return self.kit.tools[name], given
+        del given["prompt"]
+        return self.kit.tools[name], {"turns": [*scene.turns, text], **given}
