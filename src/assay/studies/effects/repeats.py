@@ -32,8 +32,8 @@ def repeatability(audits: Iterable[tuple[str, str, float]]) -> Estimate | None:
         return None
     trials: list[tuple[float, float]] = []
     for own in families.values():
-        agreed, won = zip(*own, strict=True)
-        trials.append((fsum(agreed), fsum(won)))
+        agreements, wins = zip(*own, strict=True)
+        trials.append((fsum(agreements), fsum(wins)))
     value = fsum(alike for alike, _ in trials) / fsum(hits for _, hits in trials)
     low, high = rate_interval((alike / 2, hits / 2) for alike, hits in trials)
     return Estimate(value, (min(value, low), max(value, high)))
