@@ -21,7 +21,7 @@ from assay.studies.effects.results import Effect
 from assay.studies.effects.scores import ScoredAudit
 from assay.studies.effects.shrunken import Hierarchical, ShrunkenEffect, VarianceShare
 
-FAMILY, TESTBED, SLOPE, SEED, AUDIT = "family", "testbed", "tool by family", "seed", "single audit"
+_FAMILY, _TESTBED, _SLOPE, _SEED, _AUDIT = "family", "testbed", "tool by family", "seed", "single audit"
 _FEW = 3  # families below which their spread is the prior's
 _NODES: Numbers = ndtri((np.arange(20) + 0.5) / 20)  # of a standard normal, to average over
 
@@ -58,7 +58,7 @@ def hierarchical(
         shrunken.append(_effect(effect, Weighted(draws, found.weights)))
     rate = float(found.weights @ found.rates.mean(axis=1))
     graded_on = {row.row.alias for row in chain.from_iterable(arms.values())} & ceilings.keys()
-    shares = variance_shares(found, sources, AUDIT)
+    shares = variance_shares(found, sources, _AUDIT)
     return Hierarchical(
         effects=shrunken,
         variance=shares,
@@ -115,20 +115,20 @@ def _trials(arms: Mapping[str, Sequence[ScoredAudit]]) -> tuple[list[str], list[
     for row in rows:
         kits_of[row.row.alias, row.row.seed].add(row.row.kit)
         seeds_of[row.row.alias].add(row.row.seed)
-    sources = [FAMILY, SLOPE]
+    sources = [_FAMILY, _SLOPE]
     if len(set(families.values())) < len(families):
-        sources.append(TESTBED)
+        sources.append(_TESTBED)
     # What a seed does to all kits is seen where several kits have it, and the testbed has several seeds.
     if any(len(kits) > 1 and len(seeds_of[alias]) > 1 for (alias, _), kits in kits_of.items()):
-        sources.append(SEED)
+        sources.append(_SEED)
     trials: list[Trial] = []
     for index, kit in enumerate(arms):
         for row in arms[kit]:
             group = {
-                FAMILY: row.family,
-                SLOPE: kit,
-                TESTBED: row.row.alias,
-                SEED: f"{row.row.alias} {row.row.seed}",
+                _FAMILY: row.family,
+                _SLOPE: kit,
+                _TESTBED: row.row.alias,
+                _SEED: f"{row.row.alias} {row.row.seed}",
             }
             trials.append(Trial(row.family, index, tuple(group[source] for source in sources), row.raw, 1.0))
     return sources, trials
@@ -216,6 +216,6 @@ def _caveats(arms: Mapping[str, Sequence[ScoredAudit]], sources: Sequence[str], 
     if len(families) < _FEW:
         number = "One family" if len(families) == 1 else f"{len(families)} families"
         said.append(f"{number}: what the model says of others is its priors.")
-    if TESTBED not in sources:
+    if _TESTBED not in sources:
         said.append("Each family has one testbed: families' variance is testbeds' too.")
     return said

@@ -118,7 +118,9 @@ def _shapes(trials: Iterable[Trial], terms: int) -> list[_Shape]:
     alike: dict[tuple[tuple[int, ...], ...], Counter[tuple[tuple[float, float], ...]]] = defaultdict(Counter)
     for cells in blocks.values():
         # Groups are numbered within their block: whatever they are called, blocks of one design are of one shape.
-        labels = [sorted({groups[term] for _, groups in cells}) for term in range(terms)]
+        labels: list[list[str]] = []
+        for term in range(terms):
+            labels.append(sorted({groups[term] for _, groups in cells}))
         numbered: list[tuple[tuple[int, ...], tuple[float, float]]] = []
         for (kit, groups), (hits, count) in cells.items():
             ranks = (labels[term].index(group) for term, group in enumerate(groups))

@@ -51,7 +51,9 @@ def across_machines(rows: Iterable[ScoredAudit]) -> AcrossMachines:
             audit = row.row
             cells[audit.auditor, audit.kit, audit.alias, audit.seed].setdefault(audit.machine, row)
     paired = {cell: made for cell, made in cells.items() if len(made) > 1}
-    audits = [(cell, row) for cell, made in sorted(paired.items()) for row in made.values()]
+    audits: list[tuple[_Cell, ScoredAudit]] = []
+    for cell, made in sorted(paired.items()):
+        audits += [(cell, row) for row in made.values()]
     differ: list[tuple[str, float]] = []
     for made in paired.values():
         for one, other in combinations(made.values(), 2):

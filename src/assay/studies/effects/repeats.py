@@ -30,7 +30,10 @@ def repeatability(audits: Iterable[tuple[str, str, float]]) -> Estimate | None:
             families[family].append((won * (won - 1) / (audited - 1), won))
     if not families:
         return None
-    trials = [(fsum(agreed for agreed, _ in own), fsum(won for _, won in own)) for own in families.values()]
-    value = fsum(agreed for agreed, _ in trials) / fsum(won for _, won in trials)
-    low, high = rate_interval((agreed / 2, won / 2) for agreed, won in trials)
+    trials: list[tuple[float, float]] = []
+    for own in families.values():
+        agreements, wins = zip(*own, strict=True)
+        trials.append((fsum(agreements), fsum(wins)))
+    value = fsum(alike for alike, _ in trials) / fsum(hits for _, hits in trials)
+    low, high = rate_interval((alike / 2, hits / 2) for alike, hits in trials)
     return Estimate(value, (min(value, low), max(value, high)))
