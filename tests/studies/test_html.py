@@ -73,7 +73,7 @@ def test_every_chart_has_a_place_and_a_label(summary: Summary) -> None:
     specifications = json.loads(parsed.data)
     labels = {attributes["id"]: attributes["aria-label"] for _, attributes in parsed.found if "role" in attributes}
     assert labels.keys() == {f"chart-{name}" for name in specifications}
-    assert specifications.keys() == {"forest", "organisms", "clean", "alarms", "cost", "outcomes"}
+    assert specifications.keys() == {"forest", "organisms", "clean", "alarms", "cost", "funnel", "outcomes"}
     assert all(labels.values())
     assert "http" not in parsed.data
 

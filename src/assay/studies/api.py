@@ -104,16 +104,12 @@ def sweep(
         plugins: Python files that define further tools and auditors.
         out: folder of ledger, logs, summary and page; made if it is not there.
         budget: of each audit; the default's if None.
-        judges: as in `grade`; once the sweep is graded they grade it as well. Where they are validated, what they
-            accept is a part of every hit of the study that is returned.
-        engine: words that choose the engine of all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's
-            base does.
+        judges: as in `grade`, once the sweep is graded; of validated ones what they accept is a part of every hit.
+        engine: that serves all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's base chooses.
         game: `investigate`, `red-team` or `evaluate`, where `prior-only` is played beside the other kits.
-        primary: kit whose comparison the sweep is for; it is stored with the plan before the first audit. The one tool
-            that is compared, if there is only one, by default.
+        primary: kit that the sweep is for, stored before its first audit; by default the one tool, if there is one.
         model: language model of an auditor that thinks with one: its name (`openai/gpt-…`), or a `ModelChoice`.
-        watch: takes each event of `assay.studies.events` as it comes: `SweepPlanned`, `ProgressTold`, `AuditEnded`,
-            `ReportGraded`, `KitRated`.
+        watch: takes each event of `assay.studies.events` as it comes, such as `AuditEnded` and `ReportGraded`.
 
     Returns:
         The study; `summary.json` and `report.html` are in `out`.
