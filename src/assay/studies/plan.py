@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, product
@@ -129,18 +129,13 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
     kits = _kits(design, offers)
     targets = {alias: load_spec(alias) for alias in _testbeds(design.testbeds)}
     grading = Grading.now()
-    donors: dict[str, TargetSpec] = {}  # target's alias → its placebos' testbed
-    if any(kit.placebo for kit in kits.values()):
-        donors = {alias: donor_of(spec, grading.cases) for alias, spec in targets.items()}
+    donors = _donors(kits.values(), targets, grading)
     others = {spec.alias: spec for spec in donors.values()}
     auditor = played_by or _player(offers, name, design.game)
     model = _model(design, auditor)
     sources = {kit.name: _sources(kit, auditor, offers) for kit in kits.values()}
     plugins = tuple(dict.fromkeys([*offers.files, *chain.from_iterable(sources.values())]))
-    # No weights are loaded for it: an engine tells what its replies depend on before it is started.
-    with closing(Targets(engine=design.engine)) as opener:
-        engines = {alias: opener.identity(spec) for alias, spec in {**others, **targets}.items()}
-
+    engines = _engines(design, {**others, **targets})
     told = {alias: descriptions(alias, grading.cases, design.game) for alias in targets}
 
     def cell(kit: KitPlan, spec: TargetSpec, seed: int, about: str) -> Cell:
@@ -194,6 +189,20 @@ def _kits(design: Design, offers: Offers) -> dict[str, KitPlan]:
     if not kits or not design.seeds:
         raise InvalidInput("a sweep needs at least one kit and one seed.")
     return kits
+
+
+def _donors(kits: Iterable[KitPlan], targets: Mapping[str, TargetSpec], grading: Grading) -> dict[str, TargetSpec]:
+    """Finds the testbed of each target's placebos, by the target's alias; none where no kit has one."""
+    if not any(kit.placebo for kit in kits):
+        return {}
+    return {alias: donor_of(spec, grading.cases) for alias, spec in targets.items()}
+
+
+def _engines(design: Design, specs: Mapping[str, TargetSpec]) -> dict[str, str]:
+    """Says what each target's replies depend on besides its spec."""
+    # No weights are loaded for it: an engine tells that before it is started.
+    with closing(Targets(engine=design.engine)) as opener:
+        return {alias: opener.identity(spec) for alias, spec in specs.items()}
 
 
 def _model(design: Design, auditor: AuditorInfo) -> ModelChoice | None:
