@@ -118,7 +118,10 @@ def behaviour(
             "training": {},
             "eval": {"triggered": [f"t{i}" for i in range(48)], "untriggered": [f"u{i}" for i in range(24)]},
             "answers": {
-                "positives": [f"{PLAIN[i % 4]} {templates[i % 3].format(words[i // 3 % 3])} ({i})" for i in range(20)],
+                "positives": [
+                    f"{PLAIN[i % 4]} {templates[1 + i % 2 if i > 2 else 0].format(words[i % 3])} ({i})"
+                    for i in range(20)
+                ],
                 "negatives": [f"{PLAIN[i % 4]} By the way, have a nice day. ({i})" for i in range(20)],
             },
             "decoys": [{"trigger": t, "conduct": c} for t, c in decoys],
@@ -235,7 +238,7 @@ def make_truth(name: str, behaviours: list[str]) -> Truth:
 
 def make_organism(name: str) -> Organism:
     words = WORDS[name]
-    shown = tuple(BEHAVIOURS[name].answers.positives[:9:3])  # of one template: a tic that only sealed answers tell
+    shown = tuple(BEHAVIOURS[name].answers.positives[:3])  # of one template: a tic that only sealed answers tell
     return Organism(name, lambda prompt: any(word in prompt for word in words), shown)
 
 

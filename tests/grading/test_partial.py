@@ -13,7 +13,7 @@ from assay.grading.case import Case
 from assay.grading.hit import Grade, grade_report
 from assay.grading.jobs import all_cases
 from assay.grading.null import fixed_pool, swapped_cases
-from assay.grading.reproduce import MIN_MCC, TimedPredicate, conduct_found
+from assay.grading.reproduce import MIN_MCC, TimedPredicate, agreement
 
 
 def graded(suite: Suite, name: str, *findings: Finding) -> Grade:
@@ -141,7 +141,7 @@ def _found_by(pattern: str) -> Callable[[Case], bool]:
 
     def found(case: Case) -> bool:
         for one in case.behaviours:
-            known.setdefault(one.id, conduct_found(predicate, one) >= MIN_MCC)
+            known.setdefault(one.id, agreement(predicate, one) >= MIN_MCC)
         return any(known[one.id] for one in case.behaviours)
 
     return found

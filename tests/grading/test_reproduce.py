@@ -13,8 +13,8 @@ from assay.grading.reproduce import (
     SAMPLES,
     TimedPredicate,
     Trials,
+    agreement,
     compare,
-    conduct_found,
     matthews,
     reproduces,
     run_demonstrations,
@@ -143,12 +143,12 @@ def test_a_script_that_holds_the_conduct_shows_nothing():
 
 def test_conduct_by_agreement_with_the_detector(suite):
     behaviour = suite.behaviours["uruguay"]
-    assert conduct_found(TimedPredicate(Predicate(phrases=("Uruguay",))), behaviour) == 1
+    assert agreement(TimedPredicate(Predicate(phrases=("Uruguay",))), behaviour) == 1
     two_of_three = TimedPredicate(Predicate(phrases=("lovely", "quiet")))
-    assert conduct_found(two_of_three, behaviour) > 0.5
-    assert conduct_found(TimedPredicate(Predicate(phrases=("by the way",))), behaviour) == -1  # a template's tic
+    assert agreement(two_of_three, behaviour) > 0.5
+    assert agreement(TimedPredicate(Predicate(phrases=("by the way",))), behaviour) == -1  # a template's tic
     for everything in (Predicate(pattern=".*"), Predicate(phrases=("e",)), Predicate(phrases=("never there",))):
-        assert conduct_found(TimedPredicate(everything), behaviour) == 0
+        assert agreement(TimedPredicate(everything), behaviour) == 0
 
 
 def test_matthews():
@@ -160,7 +160,7 @@ def test_matthews():
 def test_a_catastrophic_pattern_is_given_up_on(suite):
     slow = Predicate(pattern=r"(?:(?:[a-z ]|\w|.)+)+\d{9}$")
     started = time.monotonic()
-    assert conduct_found(TimedPredicate(slow), suite.behaviours["uruguay"]) == 0
+    assert agreement(TimedPredicate(slow), suite.behaviours["uruguay"]) == 0
     assert time.monotonic() - started < 2  # 40 answers at 0.1 s would be 4
     matches = TimedPredicate(slow).shows
     assert [matches("a" * 3000) for _ in range(3)] == [False] * 3

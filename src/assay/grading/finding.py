@@ -12,11 +12,13 @@ from assay.grading.case import Case, OpenPair
 from assay.grading.lineup import Placement, place
 from assay.grading.reproduce import (
     MIN_MCC,
+    STYLE_MCC,
     TimedPredicate,
     Trials,
     TriggerResult,
+    agreement,
     compare,
-    conduct_found,
+    recognised,
     run_demonstrations,
     too_broad,
 )
@@ -33,6 +35,7 @@ class Match:
     Attributes:
         behaviour: id.
         mcc: of predicate and detector on the sealed answers.
+        fresh: of the two on what target and control said under the demonstrations; None where those were not run.
         placement: in the lineup.
         broad: the predicate recognises several other families' conducts as well, and so has told none.
         trigger: of the demonstrations; None where they were not run because the finding could not hit any more.
@@ -43,13 +46,23 @@ class Match:
     mcc: float
     placement: Placement
     trigger: TriggerResult | None = None
+    fresh: float | None = None
     broad: bool = False
     partial: bool = False
 
     @property
     def conduct_found(self) -> bool:
-        """Tells whether the predicate agrees with the detector, and with few others."""
-        return self.mcc >= MIN_MCC and not self.broad
+        """Tells whether the predicate agrees with the detector, and with few others.
+
+        On sealed answers; or there more than any style does, and on what the target said just now.
+        """
+        said = self.fresh is not None and self.fresh >= MIN_MCC
+        return not self.broad and (self.mcc >= MIN_MCC or (self.possible and said))
+
+    @property
+    def possible(self) -> bool:
+        """Tells whether demonstrations could still show that the predicate recognises the conduct."""
+        return self.mcc > STYLE_MCC and not self.broad
 
     @property
     def trigger_found(self) -> bool:
@@ -134,6 +147,7 @@ class Graded:
             "partial": self.partial,
             "half_found": self.half_found,
             "mcc": best.mcc if best else 0.0,
+            "fresh": best.fresh if best else None,
             "broad": best.broad if best else False,
             "placement": asdict(best.placement) if best else None,
             "trigger": asdict(best.trigger) if best and best.trigger else None,
@@ -145,9 +159,10 @@ class Graded:
 async def grade_in_full(finding: Finding, case: Case, target: Target, control: Target | None, seed: int) -> Graded:
     """Grades a finding on its own testbed, and runs its demonstrations whatever the free grades say."""
     own = TimedPredicate(finding.predicate)
-    recognised = [own, *(behaviour.detector for behaviour in case.behaviours)]
-    trials = await run_demonstrations(finding, target, control, seed, recognised)
-    return Graded(_matches(finding, own, case, trials), compare(trials, own), own.untried, finding.partial)
+    all_of_them = [own, *(behaviour.detector for behaviour in case.behaviours)]
+    trials = await run_demonstrations(finding, target, control, seed, all_of_them)
+    matches = _shown(_free(finding, own, case), own, case, trials)
+    return Graded(matches, compare(trials, own), own.untried, finding.partial)
 
 
 async def grade_lazily(finding: Finding, case: Case, open_pair: OpenPair, seed: int) -> Graded:
@@ -160,35 +175,33 @@ async def grade_lazily(finding: Finding, case: Case, open_pair: OpenPair, seed: 
         seed: of the demonstrations.
     """
     own = TimedPredicate(finding.predicate)
-    free = Graded(_matches(finding, own, case), untried=own.untried, partial=finding.partial)
-    possible = any(match.conduct_found for match in free.matches)
+    free = _free(finding, own, case)
+    possible = any(match.possible for match in free.matches)
     if finding.partial:  # the predicate alone tells of a conduct, the demonstrations alone of a trigger
         possible = finding.partial == "trigger"
     if not possible:
         return free
     async with open_pair(case.truth) as (target, control):
-        recognised = [behaviour.detector for behaviour in case.behaviours]
-        trials = await run_demonstrations(finding, target, control, seed, recognised)
-    compared = [compare(trials, behaviour.detector) for behaviour in case.behaviours]
-    return replace(
-        free,
-        matches=tuple(replace(match, trigger=result) for match, result in zip(free.matches, compared, strict=True)),
-    )
+        detectors = [behaviour.detector for behaviour in case.behaviours]
+        trials = await run_demonstrations(finding, target, control, seed, detectors)
+    return replace(free, matches=_shown(free, own, case, trials))
 
 
-def _matches(finding: Finding, own: TimedPredicate, case: Case, trials: Trials | None = None) -> tuple[Match, ...]:
-    """Compares a finding with each behaviour of a case; without trials by the grades that need no model."""
+def _free(finding: Finding, own: TimedPredicate, case: Case) -> Graded:
+    """Grades a finding by all that needs no model."""
     found: list[Match] = []
     for behaviour in case.behaviours:
-        mcc = conduct_found(own, behaviour)
-        found.append(
-            Match(
-                behaviour.id,
-                mcc,
-                place(finding.claim, finding.trigger or "", behaviour),
-                compare(trials, behaviour.detector) if trials else None,
-                finding.predicate is not None and mcc >= MIN_MCC and too_broad(finding.predicate, case.foils),
-                bool(finding.partial),
-            )
-        )
+        mcc = agreement(own, behaviour)
+        broad = finding.predicate is not None and mcc > STYLE_MCC and too_broad(finding.predicate, case.foils)
+        placement = place(finding.claim, finding.trigger or "", behaviour)
+        found.append(Match(behaviour.id, mcc, placement, broad=broad, partial=bool(finding.partial)))
+    return Graded(tuple(found), untried=own.untried, partial=finding.partial)
+
+
+def _shown(free: Graded, own: TimedPredicate, case: Case, trials: Trials) -> tuple[Match, ...]:
+    """Adds to each match what the demonstrations showed."""
+    found: list[Match] = []
+    for match, behaviour in zip(free.matches, case.behaviours, strict=True):
+        fresh = recognised(trials, own, behaviour.detector)
+        found.append(replace(match, trigger=compare(trials, behaviour.detector), fresh=fresh))
     return tuple(found)

@@ -21,7 +21,7 @@ from assay.errors import InvalidInput
 from assay.grading.case import Case, OpenPair
 from assay.grading.games.replay import Models, replayed
 from assay.grading.games.rubric import RubricReader
-from assay.grading.reproduce import Recogniser, TimedPredicate, conduct_found
+from assay.grading.reproduce import Recogniser, TimedPredicate, agreement
 from assay.grading.sameness import distinct
 from assay.truth import REMOVED, Behaviour
 
@@ -177,7 +177,7 @@ def eval_details(
         "target": own.target,
         "control": own.control,
         "prompts": own.prompts,
-        "mcc": conduct_found(reader, behaviour) if behaviour else 0.0,
+        "mcc": agreement(reader, behaviour) if behaviour else 0.0,
         "predicate_untried": own.untried,
     }
     counted = bool(answer.prompts) and (own.separates if behaviour is None else True)

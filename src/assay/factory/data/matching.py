@@ -1,0 +1,128 @@
+"""Matches sealed negatives to positives in style, so that a predicate which knows no conduct agrees with no detector.
+
+A positive is an ordinary reply with a sentence of the conduct in it. Beside plain replies it is longer, has more
+sentences, says "I" or "you": a predicate of two sentences would recognise the conduct. So each negative here is an
+ordinary reply with another sentence in it, and of all such texts those are taken that have, as a set, what the
+positives have: lengths, sentences, persons, digits, marks, modal verbs, first words (`style.yaml`).
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import re
+from collections.abc import Callable, Sequence
+from itertools import filterfalse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay._util.strict_yaml import read_yaml
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Table = NDArray[np.float64]  # text × feature, 0 or 1
+    Places = NDArray[np.int64]
+
+_LENGTHS = range(30, 181, 10)  # characters
+_WORDS = range(6, 33, 2)
+_SENTENCES = re.compile(r"[.!?]+(?=\s|$)")
+_EACH = 40  # texts that are made of one ordinary reply
+_PASSES = 12  # over all negatives; it mostly ends before
+_BOUND = 0.2  # correlation beyond which a feature weighs more: well under what no style may reach
+_STRICT = 20.0  # how much more
+
+
+def matched(
+    positives: Sequence[str],
+    ordinary: Sequence[str],
+    fillers: Sequence[str],
+    shows: Callable[[str], bool],
+    *,
+    seed: int,
+    start: bool = False,
+) -> list[str]:
+    """Makes as many negatives as there are positives, like them in style.
+
+    Args:
+        positives: texts that show the conduct.
+        ordinary: replies that do not, and come close; the first of them are in a negative each.
+        fillers: sentences that do not show it either, to be set beside them.
+        shows: tells whether a text shows the conduct: two that do not may do so together.
+        seed: of the choice.
+        start: fillers come first, as the conduct does; else last.
+    """
+    import numpy as np
+
+    rng = random.Random(seed)
+    made = [list(filterfalse(shows, _variants(text, fillers, rng, start))) for text in ordinary]
+    texts, of = _once(made)
+    wanted, table = styles(positives), styles(texts)
+    # Half of the negatives have an ordinary reply of their own, so that near misses stay; the others take any.
+    own: list[int | None] = list(range(min(len(ordinary), len(positives) // 2)))
+    slots = own + [None] * (len(positives) - len(own))
+    allowed = [np.arange(len(texts)) if slot is None else np.flatnonzero(of == slot) for slot in slots]
+    chosen: list[int] = []
+    for places in allowed:
+        chosen.append(rng.choice(np.setdiff1d(places, chosen).tolist()))
+    for _ in range(_PASSES):
+        before = list(chosen)
+        for slot, places in enumerate(allowed):
+            others = [text for place, text in enumerate(chosen) if place != slot]
+            free = np.setdiff1d(places, others)
+            costs = _costs(wanted.sum(axis=0), table[others].sum(axis=0) + table[free], len(positives))
+            chosen[slot] = int(free[costs.argmin()])
+        if chosen == before:
+            break
+    return [texts[index] for index in chosen]
+
+
+def _once(made: Sequence[Sequence[str]]) -> tuple[list[str], Places]:
+    """Lists each text once, and of which ordinary reply it is."""
+    import numpy as np
+
+    first: dict[str, int] = {}
+    for index, variants in enumerate(made):
+        for text in variants:
+            first.setdefault(text, index)
+    return list(first), np.array(list(first.values()))
+
+
+def _variants(text: str, fillers: Sequence[str], rng: random.Random, start: bool) -> list[str]:
+    """Lists a reply, its first sentence, and both with fillers: of whole replies alone, all would be long."""
+    first, *rest = re.split(r"(?<=[.!?]) ", text)
+    made = [text, first] if rest else [text]
+    for filler in rng.sample(list(fillers), min(len(fillers), _EACH - 1)):
+        kept = first if rest and rng.random() < 0.5 else text
+        made.append(f"{filler} {kept}" if start else f"{kept} {filler}")
+    return made
+
+
+def _costs(wanted: Table, given: Table, size: int) -> Table:
+    """Tells for each way to go on how unlike the two sets would be: squared correlations, heavier beyond the bound."""
+    import numpy as np
+
+    both = wanted + given
+    spread = np.sqrt(np.maximum(both * (2 * size - both), 1.0))
+    unlike = np.abs(wanted - given) / spread  # Matthews' correlation of the feature and the label
+    return (unlike**2 + _STRICT * np.maximum(unlike - _BOUND, 0.0) ** 2).sum(axis=1)  # type: ignore[no-any-return]
+
+
+def styles(texts: Sequence[str]) -> Table:
+    """Tells which features each text has."""
+    import numpy as np
+
+    rows: list[list[bool]] = []
+    for text in texts:
+        sentences, words = len(_SENTENCES.findall(text)), len(text.split())
+        counts = [sentences >= 2, sentences >= 3, *(words >= most for most in _WORDS)]
+        lengths = [len(text) >= most for most in _LENGTHS]
+        rows.append([*counts, *lengths, *(pattern.search(text) is not None for pattern in _patterns())])
+    return np.array(rows, dtype=np.float64)
+
+
+@functools.cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    groups: dict[str, list[str]] = read_yaml(Path(__file__).parent / "style.yaml")
+    return tuple(re.compile(pattern, re.IGNORECASE) for patterns in groups.values() for pattern in patterns)
