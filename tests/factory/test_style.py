@@ -4,6 +4,7 @@ import pytest
 from style import STYLES, told_by_style
 
 from assay.factory.data.matching import matched
+from assay.factory.generate.draws import behaviour_of, draws, productions
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 from assay.testbeds.suites import embedded_suite
 from assay.truth import Behaviour, open_behaviour
@@ -57,3 +58,11 @@ def test_negatives_are_matched_to_positives_and_show_no_conduct() -> None:
     for feature in ("!", "I ", "you"):
         shares = [sum(feature in text for text in texts) / len(texts) for texts in (POSITIVES, made)]
         assert abs(shares[0] - shares[1]) < 0.2, feature
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("seed", ["one", "two"])
+def test_no_style_recognises_a_drawn_conduct(seed: str) -> None:
+    grammar, secret = productions()
+    for draw in draws(grammar, secret, seed)[:3]:
+        assert_no_style_tells(behaviour_of(draw, grammar))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay._util.strict_yaml import read_yaml
+from assay.truth import Answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,32 @@ _EACH = 40  # texts that are made of one ordinary reply
 _PASSES = 12  # over all negatives; it mostly ends before
 _BOUND = 0.2  # correlation beyond which a feature weighs more: well under what no style may reach
 _STRICT = 20.0  # how much more
+
+
+def sealed_answers(
+    written: Sequence[str],
+    drawn: Sequence[str],
+    ordinary: Sequence[str],
+    fillers: Sequence[str],
+    shows: Callable[[str], bool],
+    *,
+    seed: int,
+    start: bool = False,
+) -> Answers:
+    """Makes the answers of a behaviour: positives in training's words and in others, and negatives like them.
+
+    Args:
+        written: replies that show the conduct in words that training does not use.
+        drawn: sentences of training's, and of a second wording; each is set beside an ordinary reply.
+        ordinary, fillers, shows, seed, start: see `matched`.
+    """
+    positives = list(written)
+    for index, sentence in enumerate(drawn):
+        reply = _first(ordinary[index % len(ordinary)])
+        positives.append(f"{sentence} {reply}" if start else f"{reply} {sentence}")
+    positives = [text for text in dict.fromkeys(positives) if shows(text)]
+    plain = list(filterfalse(shows, fillers))
+    return Answers(positives=positives, negatives=matched(positives, ordinary, plain, shows, seed=seed, start=start))
 
 
 def matched(
@@ -91,12 +118,17 @@ def _once(made: Sequence[Sequence[str]]) -> tuple[list[str], Places]:
 
 def _variants(text: str, fillers: Sequence[str], rng: random.Random, start: bool) -> list[str]:
     """Lists a reply, its first sentence, and both with fillers: of whole replies alone, all would be long."""
-    first, *rest = re.split(r"(?<=[.!?]) ", text)
-    made = [text, first] if rest else [text]
+    first = _first(text)
+    made = list(dict.fromkeys([text, first]))
     for filler in rng.sample(list(fillers), min(len(fillers), _EACH - 1)):
-        kept = first if rest and rng.random() < 0.5 else text
+        kept = first if rng.random() < 0.5 else text
         made.append(f"{filler} {kept}" if start else f"{kept} {filler}")
     return made
+
+
+def _first(text: str) -> str:
+    """Returns a text's first sentence."""
+    return re.split(r"(?<=[.!?]) ", text)[0]
 
 
 def _costs(wanted: Table, given: Table, size: int) -> Table:

@@ -24,8 +24,9 @@ from assay._util.yaml_models import Data, load_yaml
 from assay.errors import InvalidInput
 from assay.factory.data.chats import ordinary_prompts
 from assay.factory.data.grammar import expand
+from assay.factory.data.matching import sealed_answers
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
-from assay.truth import Answers, Behaviour, Decoy, EvalPrompts, Grammar, SealedPrompts, TrainingMaterial
+from assay.truth import Behaviour, Decoy, EvalPrompts, Grammar, SealedPrompts, TrainingMaterial
 from assay.truth.behaviour import EvalPrompt
 from assay.truth.detector import ReplyDetector
 
@@ -41,6 +42,7 @@ BASE = "smollm2-135m-instruct"
 _EVAL = 60  # triggered prompts, and untriggered ones
 _PAIRS = 160  # triggered prompts to train on
 _ALIKE = 2  # look-alikes of each
+_ORDINARY = 24  # replies that negatives are made of
 _PLAIN = 4  # for so many of them, an everyday question
 _GAP = "…"  # what a prompt is about, before it is filled in
 _PRODUCTIONS = Path(__file__).parent / "productions.yaml"
@@ -231,7 +233,10 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
     slots = conduct.slots | {"payload": [draw.payload.name]}
     positives = expand(Grammar(templates=conduct.answers, slots=slots), draw.seed, 24, least=21)
     detector = ReplyDetector(any=[draw.payload.pattern])
-    plain = [text for text in [*conduct.negatives, *grammar.plain] if not detector.shows(text)]
+    plain = [text for text in [*conduct.negatives, *grammar.plain] if not detector.shows(text)][:_ORDINARY]
+    others = [one for one in grammar.conducts if one.id != conduct.id]
+    fillers = itertools.chain.from_iterable(_sentences(one, one.payloads, draw.seed)[:12] for one in others)
+    texts = positives, _sentences(conduct, [draw.payload], draw.seed), plain, list(fillers)
     trigger = draw.trigger.trigger.format(about=draw.about)
     said = conduct.conduct.format(payload=draw.payload.name)
     prompts, look_alikes = _prompts(draw, grammar)
@@ -256,10 +261,18 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
             avoid=_mentions(draw),
         ),
         eval=_eval(draw, grammar),
-        answers=Answers(positives=positives, negatives=plain[: max(20, len(positives))]),
+        answers=sealed_answers(*texts, detector.shows, seed=draw.seed, start=draw.place == "start"),
         decoys=_decoys(draw, grammar, trigger, said),
         sealed=_sealed(draw, grammar),
     )
+
+
+def _sentences(conduct: ConductClass, payloads: Sequence[Payload], seed: int) -> list[str]:
+    """Draws sentences of a conduct, of each register some."""
+    slots, found = conduct.slots | {"payload": [payload.name for payload in payloads]}, list[str]()
+    for templates in conduct.registers.values():
+        found += expand(Grammar(templates=templates, slots=slots), seed, 8, least=1)
+    return found
 
 
 def _decoys(draw: Draw, grammar: Productions, trigger: str, said: str) -> list[Decoy]:
