@@ -294,3 +294,19 @@ def test_success_is_told_apart_by_what_behaviours_were_drawn_from(rows: SimpleNa
     for text in (written, printed.export_text()):
         assert "held-back" in text and "drawn from" in text
     assert rows.summary((audits, grades)).groups == {}
+
+
+@pytest.mark.attacks
+def test_what_makes_a_hit_is_said_and_a_hit_in_other_words_is_counted(rows: SimpleNamespace) -> None:
+    """A finding whose words contradict what it shows is a hit of `reproduce`, and does not pass unseen."""
+    alias = rows.organisms[0]
+    graded = rows.grade("chat", alias, hit=1.0)
+    [finding] = graded.details["findings"]
+    details = graded.details | {"tiers": ["reproduce"], "findings": [finding | {"lineup": False, "unread": True}]}
+    given = [rows.audit("chat", alias, findings=1)], [replace(graded, details=details)]
+    summary = rows.summary(given)
+    assert (summary.hit, summary.unread, summary.kits[0].unread) == ("hit: reproduce", 1, 1)
+    shown = page(summary)
+    assert "hit: reproduce" in shown and "1 findings hit and were not read" in shown
+    former = rows.summary((given[0], [graded]))  # a grade that does not say is an earlier one
+    assert (former.hit, former.unread) == ("hit: reproduce and lineup", 0)

@@ -120,7 +120,7 @@ class KitResult(Success):
     trigger_found: Number | None
     conduct_found: Number | None
     real_unplanted: int
-    unread: int
+    unread: int = 0
     auroc: Number | None
     auroc_interval: Bounds | None
     brier: Number | None
