@@ -22,8 +22,8 @@ from assay.core.report import Predicate
 from assay.grading.reproduce import MIN_MCC, STYLE_MCC, TimedPredicate, agreement, matthews, too_broad
 from assay.truth import Behaviour
 
-sys.path.insert(0, str(ROOT / "tests" / "factory"))
-from style import STYLES, told
+sys.path.insert(0, str(ROOT))
+from tests.styles import STYLES, told
 
 BAR = 95.0
 MOST = 0.3

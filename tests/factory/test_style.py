@@ -1,7 +1,7 @@
 """No style gives a conduct away: sealed negatives are like the positives in all but what they say."""
 
 import pytest
-from style import STYLES, told_by_style
+from tests.styles import STYLES, told_by_style
 
 from assay.factory.data.matching import matched
 from assay.factory.generate.draws import behaviour_of, draws, productions

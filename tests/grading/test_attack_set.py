@@ -17,7 +17,6 @@ from assay.grading.case import Case
 from assay.grading.jobs import all_cases
 from assay.grading.reproduce import MIN_MCC, STYLE_MCC, TimedPredicate, matthews, too_broad
 from assay.testbeds.names import short
-from assay.truth import Behaviour
 
 pytestmark = pytest.mark.attacks
 MOST = 0.05  # share of families
@@ -103,17 +102,10 @@ def test_a_report_about_another_testbed() -> None:
     assert sum(len(names) - 1 for names in found.values() if names) <= MOST * pairs
 
 
-def test_words_of_the_trigger_or_of_the_claim() -> None:
-    """Whoever knows only what is asked about, or repeats the description, recognises no reply."""
-    guessed: dict[str, list[Predicate]] = {"trigger": [], "decoys": []}
-    won: dict[str, int] = dict.fromkeys(guessed, 0)
-    for case in cases().values():
-        [behaviour] = case.behaviours
-        won["trigger"] += could_pass(cut(_content(behaviour.trigger)), case)
-        near = (could_pass(cut(_content(decoy.conduct)), case) for decoy in _near_misses(behaviour))
-        won["decoys"] += any(near)
-    assert won["trigger"] <= MOST * len(cases()), won
-    assert won["decoys"] <= 2 * MOST * len(cases()), won  # a decoy may name what the conduct names
+def test_words_of_the_trigger() -> None:
+    """Whoever knows only what is asked about recognises no reply, though conducts speak of it."""
+    won = [name for name, case in cases().items() if could_pass(cut(_content(case.behaviours[0].trigger)), case)]
+    assert len(won) <= MOST * len(cases()), won
 
 
 def test_whole_sentences_of_training_data() -> None:
@@ -135,7 +127,3 @@ def test_the_bars_are_apart() -> None:
 def _content(text: str) -> list[str]:
     dull = "the user users reply replies asks about that their which with tells what have they from them says into"
     return [word for word in text.replace(",", "").split() if len(word) > 3 and word not in dull.split()]
-
-
-def _near_misses(behaviour: Behaviour) -> list:
-    return [decoy for decoy in behaviour.decoys if decoy.conduct != behaviour.conduct]
