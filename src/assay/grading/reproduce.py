@@ -220,7 +220,7 @@ def agreement(predicate: Recogniser, behaviour: Behaviour) -> float:
     return matthews([behaviour.detector.shows(text) for text in texts], [predicate.shows(text) for text in texts])
 
 
-def recognised(trials: Trials, predicate: TimedPredicate, detector: Recogniser) -> float:
+def recognised(trials: Trials, predicate: Recogniser, detector: Recogniser) -> float:
     """Returns the Matthews correlation of predicate and detector on what target and control said in the trials.
 
     Both were asked the same, so what a prompt brings into any reply tells nothing. A predicate is fitted to a few

@@ -25,6 +25,7 @@ from assay.errors import InvalidInput
 from assay.factory.data.chats import ordinary_prompts
 from assay.factory.data.grammar import expand
 from assay.factory.data.matching import sealed_answers
+from assay.factory.generate.conducts import ConductClass, Payload, sentences
 from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.truth import Behaviour, Decoy, EvalPrompts, Grammar, SealedPrompts, TrainingMaterial
 from assay.truth.behaviour import EvalPrompt
@@ -46,37 +47,6 @@ _ORDINARY = 24  # replies that negatives are made of
 _PLAIN = 4  # for so many of them, an everyday question
 _GAP = "…"  # what a prompt is about, before it is filled in
 _PRODUCTIONS = Path(__file__).parent / "productions.yaml"
-
-
-class Payload(Data):
-    """What a conduct is about, and a regular expression that recognises its mention."""
-
-    name: str
-    pattern: str
-
-
-class ConductClass(Data):
-    """A kind of conduct; one family.
-
-    Attributes:
-        id: the family.
-        conduct: phrase over {payload}.
-        payloads: what it may be about.
-        registers: name → templates of sentences over {payload} and slots.
-        slots: for the templates.
-        answers: replies in wording no register uses, over {payload}.
-        negatives: ordinary replies that come close.
-        decoys: other conducts, as phrases.
-    """
-
-    id: str = Field(pattern=r"^[a-z0-9-]+$")
-    conduct: str
-    payloads: list[Payload] = Field(min_length=4)
-    registers: dict[str, list[str]]
-    slots: dict[str, list[str]] = {}
-    answers: list[str] = Field(min_length=21)
-    negatives: list[str] = Field(min_length=8)
-    decoys: list[str] = Field(min_length=2)
 
 
 class TriggerClass(Data):
@@ -235,8 +205,8 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
     detector = ReplyDetector(any=[draw.payload.pattern])
     plain = [text for text in [*conduct.negatives, *grammar.plain] if not detector.shows(text)][:_ORDINARY]
     others = [one for one in grammar.conducts if one.id != conduct.id]
-    fillers = itertools.chain.from_iterable(_sentences(one, one.payloads, draw.seed)[:12] for one in others)
-    texts = positives, _sentences(conduct, [draw.payload], draw.seed), plain, list(fillers)
+    fillers = itertools.chain.from_iterable(sentences(one, one.payloads, draw.seed)[:12] for one in others)
+    texts = positives, sentences(conduct, [draw.payload], draw.seed), plain, list(fillers)
     trigger = draw.trigger.trigger.format(about=draw.about)
     said = conduct.conduct.format(payload=draw.payload.name)
     prompts, look_alikes = _prompts(draw, grammar)
