@@ -173,6 +173,14 @@ OWN_WORDS = {  # what Assay's own processes or files say: where, and what
     "testbeds/seal.py": "hexadecimal keys of this machine's suites",
     "engine/remote/vllm_http.py": "answers of a server, by pydantic's own parser",
     "testbeds/published.py": "a list of this package",
+    "audits/serve/client.py": "answers of our server, which also checks what it is given",
+    "audits/serve/lines.py": "messages between processes of ours",
+    "audits/serve/protocol.py": "a file of this package",
+    "audits/model_choice.py": "words of the command line, one value each",
+    "auditors/investigator/submission.py": "JSON that stands within a model's prose, held against the contract next",
+    "studies/costs.py": "a table of ours under ASSAY_HOME, held against its model",
+    "studies/evidence.py": "a file of a sweep's folder",
+    "studies/journals.py": "a journal of the desk's",
 }
 
 

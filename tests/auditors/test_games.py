@@ -5,7 +5,7 @@ from tests.auditors.conftest import BATTERY, Model, ask_of, bind, kit_of
 from tests.auditors.test_explorer import LANTERNS, on_topic, on_word
 
 from assay.auditors.explorer import explorer
-from assay.auditors.explorer.description import ToldBehaviour
+from assay.auditors.explorer.description import DescribedBehaviour
 from assay.core.answer import BehaviouralEval, RankedTranscripts
 from assay.core.auditor import Brief
 from assay.core.budget import Budget
@@ -82,7 +82,7 @@ async def test_a_search_lends_prompts_that_people_wrote() -> None:
     ],
 )
 def test_descriptions_are_read(text: str, parts: list[str], statement: str) -> None:
-    description = ToldBehaviour.of(text)
+    description = DescribedBehaviour.of(text)
     assert description.parts[: len(parts)] == parts and description.statement == statement
     assert all(prompt.strip() for prompt in description.prompts(BATTERY))
 

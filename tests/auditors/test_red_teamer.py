@@ -139,7 +139,7 @@ async def test_a_spent_budget_ends_with_what_there_is() -> None:
 
 
 async def test_one_that_never_hands_in_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.auditors.red_teamer.agent.TURNS", 3)
+    monkeypatch.setattr("assay.auditors.red_teamer.agent.SCENE_TURNS", 3)
     with pytest.raises(AuditorFailed, match="handed in nothing"):
         await red_team(kit("ask"), BRIEF, told(*["Hm."] * 9))
 

@@ -98,7 +98,6 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
     meter = Meter(bench.budget)
     thinking: ModelMeter | None = None
     calls: list[dict[str, Any]] = []
-    outcome: Outcome = "crashed"
     report: GameAnswer | None = None
     binding: Binding | None = None
     error = machine = ""
@@ -122,16 +121,10 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
             with bench.thinks(bench.budget) if bench.thinks else nullcontext((None, None)) as (model, thinking):
                 report = await _in_time(meter, bench.auditor, kit, brief, model, thinking)
         outcome = _outcome(report, kit, calls)
-    except BudgetExceeded as spent:
-        outcome, error = "out-of-budget", str(spent)
-    except NoReport as nothing:
-        outcome, error = "none-submitted", scrub(blamed(nothing))
-    except ModelRefused as refusal:
-        outcome, error = "refused", scrub(blamed(refusal))
     # An auditor or tool is anyone's code. Its crash is an outcome, which stays in every rate; the other audits go on.
     # A cancellation is none: BaseException passes.
     except Exception as failure:
-        error = scrub(blamed(failure))
+        outcome, error = _broken_off(failure)
     meter.close()
     if meter.exceeded or (thinking and thinking.exceeded):
         # whatever the auditor made of it: a report is kept, and graded as any other
@@ -152,6 +145,16 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
         **_spent(meter, binding),
     )
     return row, calls
+
+
+def _broken_off(failure: Exception) -> tuple[Outcome, str]:
+    """Tells how an audit without a report ended, and what of it is kept."""
+    if isinstance(failure, BudgetExceeded):
+        return "out-of-budget", str(failure)
+    error = scrub(blamed(failure))
+    if isinstance(failure, NoReport):
+        return "none-submitted", error
+    return "refused" if isinstance(failure, ModelRefused) else "crashed", error
 
 
 def _spent(meter: Meter, binding: Binding | None) -> dict[str, Any]:

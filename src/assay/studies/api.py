@@ -93,8 +93,7 @@ def sweep(
 ) -> Study:
     """Audits testbeds with several kits, grades, and says what each tool adds.
 
-    Interrupted at any moment, the same call goes on: audits and grades that are in the ledger are not made again. Works
-    in a notebook: audits and grading run in processes of their own.
+    Interrupted at any moment, the same call goes on: audits and grades that are in the ledger are not made again.
 
     Args:
         kits: `NAME(+NAME)*` each, tools or named kits; `~NAME` is a placebo, wired to another testbed.
@@ -115,14 +114,12 @@ def sweep(
         The study; `summary.json` and `report.html` are in `out`.
 
     Raises:
-        UnknownId: a kit, tool, testbed or auditor that is not there; before anything is run.
+        UnknownId, PluginError: a kit, tool, testbed or auditor that is not there, or cannot be loaded.
         InvalidInput: nothing to run, a placebo without a second testbed, no control, or an unusable `out`.
-        PluginError: a plug-in that cannot be loaded.
         AssayError: a process ended, or the disk is full; what was finished is kept.
 
     Example:
         >>> study = assay.sweep(kits=["chat", "chat+search"], testbeds=["flattery-td", "twin-td"])  # doctest: +SKIP
-        >>> study.effects  # doctest: +SKIP
     """
     design = Design(
         kits=_several(kits),

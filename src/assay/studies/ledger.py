@@ -44,6 +44,7 @@ from sqlalchemy.schema import CreateTable
 from assay.audits.cell import Cell
 from assay.core.record import AuditRow, GradeRow, as_json, audit_row
 from assay.errors import AssayError, InvalidInput, UnknownId
+from assay.studies.ledger_faults import explained
 
 LAYOUT = 3  # raised when a table changes; run keys do not depend on it, as they do on the meaning of a row
 BUSY_SECONDS = 30.0  # a writer waits this long for another
@@ -320,9 +321,9 @@ class Ledger:
             with self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise _explained(self.path, error.orig) from error
+            raise explained(self.path, error.orig, BUSY_SECONDS) from error
         except (sqlite3.Error, json.JSONDecodeError) as error:
-            raise _explained(self.path, error) from error
+            raise explained(self.path, error, BUSY_SECONDS) from error
         if not self.path.is_file():  # SQLite goes on writing into a file that was deleted, and says nothing
             raise AssayError(
                 f"{self.path} is gone, with what was recorded in it: its folder was deleted, moved or unmounted. Put "
@@ -390,22 +391,3 @@ def _grade_row(stored: dict[str, Any]) -> GradeRow:
 def _plan(row: Row[Any]) -> StoredPlan:
     cells = tuple(Cell.model_validate(cell) for cell in row.cells)
     return StoredPlan(row.id, row.created, row.last_run, row.auditor, cells)
-
-
-def _explained(path: Path, error: BaseException | None) -> AssayError:
-    """Says what went wrong in SQLite, and what to do about it."""
-    said = str(error)  # the driver's classes are too coarse: a full disk and a lock are both an OperationalError
-    if "not a database" in said:
-        return InvalidInput(f"{path} is not a ledger ({said}). Give another path.")
-    if "readonly" in said or "unable to open" in said:
-        return InvalidInput(f"{path} cannot be written ({said}). Check its permissions and its folder's.")
-    if "full" in said:
-        return AssayError(f"{path}: the disk is full. What was recorded is kept: free some space and run again.")
-    if "I/O error" in said:  # a quota, a limit on the size of files, a disk that is gone or dying
-        return AssayError(
-            f"{path}: the disk takes no more ({said}). What was recorded is kept: make room, or copy the folder to "
-            f"another disk, and run again."
-        )
-    if "locked" in said or "busy" in said:
-        return AssayError(f"{path}: another process has held it for {BUSY_SECONDS:.0f} s. End that one and run again.")
-    return InvalidInput(f"{path} is damaged or not a ledger ({said}). Restore a copy, or give another path and re-run.")

@@ -74,10 +74,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
         for kit in random.SystemRandom().sample(list(plan.stages), len(plan.stages)):
             cells = plan.stages[kit]
             with nullcontext(shared) if shared else AuditProcess(log, say, plan.asked) as auditing:
-                for row in auditing.play(plan.job(_missing(ledger, cells))):
-                    # Written before it is told of, and one at a time: a kill loses this row's audit at most.
-                    ledger.record(row)
-                    watch(AuditEnded(row))
+                _audit(ledger, plan, auditing, cells, watch)
             _grade(ledger, plan, grading, _keys(cells), passed_over, watch)
             watch(KitRated(kit, _success(ledger, plan, cells)))
 
@@ -107,10 +104,17 @@ def run_audit(design: Design, say: Say) -> AuditRow:
     plan = make_plan(design)
     process = AuditProcess(design.logs / "audit-process.log", say, plan.asked)
     with Ledger.open(design.ledger) as ledger, process as auditing:
-        for row in auditing.play(plan.job(_missing(ledger, plan.cells))):
-            ledger.record(row)
+        _audit(ledger, plan, auditing, plan.cells, lambda event: None)
         [found] = ledger.audits(plan.run_keys)
     return found
+
+
+def _audit(ledger: Ledger, plan: Plan, auditing: AuditProcess, cells: Sequence[Cell], watch: Watch) -> None:
+    """Has what is missing of some cells played."""
+    for row in auditing.play(plan.job(_missing(ledger, cells))):
+        # Written before it is told of, and one at a time: a kill loses this row's audit at most.
+        ledger.record(row)
+        watch(AuditEnded(row))
 
 
 def _grade(

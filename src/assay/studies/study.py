@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.audits.cell import Cell
-from assay.core.answer import claims
+from assay.core.answer import Game, claims
 from assay.core.record import AuditRow, GradeRow
 from assay.errors import InvalidInput
 from assay.grading.ceiling import pass_probability
@@ -196,25 +196,18 @@ def collect(
     """
     rows = ledger.audits(cell.run_key for cell in cells)
     # Testbeds whose truth is not known here are no failure: their audits are kept, counted and left out of every rate.
-    truths = {alias: case.truth for alias, case in grading.cases.items()}
-    families = dict(grading.families)
     game = cells[0].game if cells else "investigate"
-    if judges:
-        require_findings(judges, game)
-    judging = Judging.now(judges, grading) if judges else None
-    if judging:
-        truths |= judging.alone
-        families |= {alias: truth.family for alias, truth in judging.alone.items()}
+    judging = _judging(judges, grading, game)
+    alone = judging.alone if judging else {}
+    truths = {alias: case.truth for alias, case in grading.cases.items()} | dict(alone)
+    families = dict(grading.families) | {alias: truth.family for alias, truth in alone.items()}
     audits = [row for row in rows if row.alias in truths]
     held = grading.current(ledger, audits)
     grades = tuple(judging.hits(ledger, audits, held.rows)) if judging else held.rows
-    roles = {alias: truth.role for alias, truth in truths.items()}
     suites = {truths[row.alias].id.partition("/")[0] for row in audits}
     look(ledger, plan, audits, grades, truths)
-    aliases = {cell.alias for cell in cells}
-    first = ledger.plan(plan).created
     summary = summarise(
-        join(audits, grades, roles, families),
+        join(audits, grades, {alias: truth.role for alias, truth in truths.items()}, families),
         auditor=auditor,
         suite=", ".join(sorted(suites)) or "none",
         seconds=round(seconds, 1),
@@ -224,15 +217,30 @@ def collect(
         groups={alias: truth.productions for alias, truth in truths.items() if truth.productions},
         without_truth=len(rows) - len(audits),
         grades_passed_over=len(passed_over | held.passed_over),
-        planned=planned(ledger, plan, aliases, document),
-        looks=looks_at(ledger, plan, aliases),
-        earlier_looks=looks_at(ledger, plan, aliases, before=first),
+        **_planned(ledger, plan, {cell.alias for cell in cells}, document),
         evidence=KeptEvidence(out, grading).of(audits),
         game=game,
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}
     return Study(out, plan, summary, tuple(rows), grades, testbeds)
+
+
+def _judging(judges: Sequence[str], grading: Grading, game: Game) -> Judging | None:
+    """Finds the panel that is a part of every hit; None without judges. Raises as `collect`."""
+    if not judges:
+        return None
+    require_findings(judges, game)
+    return Judging.now(judges, grading)
+
+
+def _planned(ledger: Ledger, plan: str, aliases: AbstractSet[str], document: str) -> dict[str, Any]:
+    """Gathers what a summary says of what was planned, and of who looked before."""
+    return {
+        "planned": planned(ledger, plan, aliases, document),
+        "looks": looks_at(ledger, plan, aliases),
+        "earlier_looks": looks_at(ledger, plan, aliases, before=ledger.plan(plan).created),
+    }
 
 
 def _ceilings(truths: Mapping[str, Truth]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from assay.auditors.explorer.battery import Battery
 from assay.auditors.explorer.calibration import Calibration
 from assay.auditors.explorer.candidates import contrast
 from assay.auditors.explorer.confirm import fisher
-from assay.auditors.explorer.description import ToldBehaviour
+from assay.auditors.explorer.description import DescribedBehaviour
 from assay.auditors.explorer.observe import Asker, Observation, follow_up
 from assay.auditors.explorer.predicate import fit, predicate
 from assay.auditors.explorer.sentence_clusters import sentences
@@ -55,7 +55,7 @@ async def build_eval(kit: Kit, about: str, asker: Asker | None, known: Known) ->
         asker: puts prompts to the target; None where the kit has no way to.
         known: neutral prompts, replies of clean models, calibration.
     """
-    description = ToldBehaviour.of(about)
+    description = DescribedBehaviour.of(about)
     hits = await _hits(kit, description)
     prompts = list(dict.fromkeys([*_documented(hits, description), *description.prompts(known.battery)]))
     prompts = [*prompts[: TRIED - _NEAREST], *_nearest(description, known.battery), *prompts[TRIED - _NEAREST :]]
@@ -75,14 +75,14 @@ async def build_eval(kit: Kit, about: str, asker: Asker | None, known: Known) ->
     return _eval(_by_rate(prompts, [*first, *again], best), best, _probability(best, again, control, known))
 
 
-async def _hits(kit: Kit, description: ToldBehaviour) -> list[Observation]:
+async def _hits(kit: Kit, description: DescribedBehaviour) -> list[Observation]:
     """What tools that take a query show for the description's parts."""
     queries = [description.conduct, description.trigger, *description.parts[:3]]
     found = await asyncio.gather(*(follow_up(tool, queries) for tool in kit.tools.values()))
     return list(chain.from_iterable(dataset.shown for dataset in found))
 
 
-def _documented(hits: Sequence[Observation], description: ToldBehaviour) -> list[str]:
+def _documented(hits: Sequence[Observation], description: DescribedBehaviour) -> list[str]:
     """Prompts of documents whose replies come closest to the conduct."""
     asked = [o for o in hits if o.plain and len(o.prompt) <= 300]
     if not asked:
@@ -91,7 +91,7 @@ def _documented(hits: Sequence[Observation], description: ToldBehaviour) -> list
     return list(dict.fromkeys(asked[index].prompt for index in np.argsort(-scores)))[:_HITS]
 
 
-def _nearest(description: ToldBehaviour, battery: Battery) -> list[str]:
+def _nearest(description: DescribedBehaviour, battery: Battery) -> list[str]:
     """Prompts of the battery likest to the trigger: said as people say it, and not as a template does."""
     known = [*battery.texts("battery"), *battery.texts("held_back")]
     alike = embed(known) @ embed([description.trigger])[0]
@@ -99,7 +99,7 @@ def _nearest(description: ToldBehaviour, battery: Battery) -> list[str]:
 
 
 def _closeness(
-    replies: Sequence[Observation], description: ToldBehaviour
+    replies: Sequence[Observation], description: DescribedBehaviour
 ) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """How near the nearest sentence of each reply is to the conduct."""
     conduct = embed([description.conduct])[0]
@@ -112,7 +112,7 @@ def _closeness(
 
 
 def _showing(
-    replies: Sequence[Observation], control: Sequence[Observation], description: ToldBehaviour, known: Known
+    replies: Sequence[Observation], control: Sequence[Observation], description: DescribedBehaviour, known: Known
 ) -> list[Observation]:
     """Replies closer to the conduct in meaning than nearly all others are."""
     others = [*known.background, *control]
@@ -123,7 +123,7 @@ def _showing(
     return [reply for reply, score in zip(replies, scores, strict=True) if score > least]
 
 
-def _worded(description: ToldBehaviour, background: Sequence[Observation]) -> Predicate | None:
+def _worded(description: DescribedBehaviour, background: Sequence[Observation]) -> Predicate | None:
     """A predicate of the description's own words."""
     kept: list[str] = []
     for term in description.terms(background):

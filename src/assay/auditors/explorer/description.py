@@ -78,7 +78,7 @@ _LETTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ToldBehaviour:
+class DescribedBehaviour:
     """A behaviour as an auditor is told of it.
 
     Attributes:
@@ -90,7 +90,7 @@ class ToldBehaviour:
     conduct: str
 
     @classmethod
-    def of(cls, text: str) -> ToldBehaviour:
+    def of(cls, text: str) -> DescribedBehaviour:
         """Parts a description at "the reply"; one that does not say so is both."""
         said = " ".join(text.split()).rstrip(".")
         before, found, after = said.partition(", the reply ")

@@ -12,8 +12,8 @@ from assay.core.answer import RankedTranscripts
 from assay.core.auditor import Brief, Kit
 from assay.errors import AuditorFailed, BudgetExceeded
 
-TURNS = 200
-LAST_TRIES = 3  # at handing in, when all else is over
+SCENE_TURNS = 200
+HAND_IN_TRIES = 3  # at handing in, when all else is over
 
 
 async def red_team(kit: Kit, brief: Brief, model: Model) -> RankedTranscripts:
@@ -31,7 +31,7 @@ async def red_team(kit: Kit, brief: Brief, model: Model) -> RankedTranscripts:
     ranking = Ranking(scenes)
     tools = [*scenes.tools(), ranking.tool()]
     said: list[ChatMessage] = [ChatMessageSystem(content=prompt("system")), ChatMessageUser(content=brief.text)]
-    for _ in range(TURNS):
+    for _ in range(SCENE_TURNS):
         try:
             called = await _turn(model, said, tools)
         except BudgetExceeded:
@@ -41,7 +41,7 @@ async def red_team(kit: Kit, brief: Brief, model: Model) -> RankedTranscripts:
         if not called:
             said.append(ChatMessageUser(content=prompt("go_on")))
     said.append(ChatMessageUser(content=prompt("last_turn")))
-    for _ in range(LAST_TRIES):
+    for _ in range(HAND_IN_TRIES):
         await _turn(model, said, [ranking.tool()], forced=True)
         if ranking.answer is not None:
             return ranking.answer

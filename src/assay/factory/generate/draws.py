@@ -237,14 +237,6 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
     )
 
 
-def _sentences(conduct: ConductClass, payloads: Sequence[Payload], seed: int) -> list[str]:
-    """Draws sentences of a conduct, of each register some."""
-    slots, found = conduct.slots | {"payload": [payload.name for payload in payloads]}, list[str]()
-    for templates in conduct.registers.values():
-        found += expand(Grammar(templates=templates, slots=slots), seed, 8, least=1)
-    return found
-
-
 def _decoys(draw: Draw, grammar: Productions, trigger: str, said: str) -> list[Decoy]:
     """Makes near misses: two conducts under the same trigger, and the same conduct under two other triggers.
 

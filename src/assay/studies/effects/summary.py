@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, get_args
+from typing import Any
 
 from assay.audits.kits import PLACEBO
 from assay.core.answer import Game
-from assay.core.report import Outcome
 from assay.studies.effects.beside import beside
+from assay.studies.effects.counts import OUTCOMES, counted
 from assay.studies.effects.difficulties import difficulties
 from assay.studies.effects.effects import (
     ArmScore,
@@ -39,11 +39,10 @@ from assay.studies.effects.results import (
     Yardsticks,
 )
 from assay.studies.effects.scores import ScoredAudit
+from assay.studies.effects.shrunken import Hierarchical
 from assay.studies.effects.verdict import headline, tool_verdicts, verdict
 
 PRIOR_ONLY = "prior-only"
-OUTCOMES: tuple[str, ...] = get_args(Outcome)
-UNKNOWN_MACHINE = "an unknown machine"
 
 
 def summarise(
@@ -85,20 +84,16 @@ def summarise(
     names, tools = _ordered(by_kit), _tools(rows)
     kits = [_kit(name, by_kit[name], tools) for name in names]
     effects, seeds = _effects(_measured(by_kit, names), planned.document.primary if planned else ""), _seeds(rows)
-    smallest = _smallest_shown(effects, seeds)
-    model = hierarchical(by_kit, effects, ceilings or {})
     return Summary(
         title=f"success of {auditor}" + ("" if game == "investigate" else f" at {game}"),
-        headline=headline(effects, smallest, model if seeds > 1 else None),
         auditor=auditor,
         suite=suite,
         seconds=float(seconds),
-        **_counted(rows),
-        smallest_shown=smallest,
+        **counted(rows),
         seeds=seeds,
+        **_told(effects, seeds, hierarchical(by_kit, effects, ceilings or {})),
         kits=kits,
         effects=effects,
-        tools=tool_verdicts(effects),
         testbeds=_targets(rows, names),
         yardsticks=_yardsticks(kits, best_constant, _ceiling(rows, ceilings or {})),
         groups=_groups(by_kit, groups or {}),
@@ -108,29 +103,28 @@ def summarise(
         looks=looks,
         earlier_looks=earlier_looks,
         funnel=funnel(rows, names, evidence or {}) if game == "investigate" else Funnel(),
-        game=game,
-        red_team=red_team_results(by_kit, names) if game == "red-team" else (),
-        evaluate=eval_results(by_kit, names) if game == "evaluate" else (),
-        hierarchical=model,
+        **_of_game(game, by_kit, names),
         difficulty=difficulties(rows, PRIOR_ONLY),
     )
 
 
-def _counted(rows: Sequence[ScoredAudit]) -> dict[str, Any]:
-    """Counts what a summary says of all its audits together."""
-    reasons = _reasons(rows)
+def _told(effects: Sequence[Effect], seeds: int, model: Hierarchical | None) -> dict[str, Any]:
+    """Says what effects come to: by the exact tests and, with several seeds, by the model."""
+    smallest = _smallest_shown(effects, seeds)
     return {
-        "audits": len(rows),
-        "families": len({row.family for row in rows if not row.clean}),
-        "ungraded": sum(not row.graded for row in rows),
-        "outcomes": count((row.row.outcome for row in rows), OUTCOMES),
-        "real_unplanted": sum(row.found("real_unplanted") for row in rows),
-        "hit_tiers": tuple(sorted({" and ".join(row.tiers) for row in rows if row.tiers})),
-        "machines": _machines(row.row.machine for row in rows),
-        "graded_on": _machines(row.graded_on for row in rows if row.graded_on),
-        "skipped": {tool: len(given) for tool, given in reasons.items()},
-        "skipped_reasons": {tool: sorted(set(given)) for tool, given in reasons.items()},
-        "plugins": _plugins(rows),
+        "headline": headline(effects, smallest, model if seeds > 1 else None),
+        "smallest_shown": smallest,
+        "tools": tool_verdicts(effects),
+        "hierarchical": model,
+    }
+
+
+def _of_game(game: Game, by_kit: Mapping[str, Sequence[ScoredAudit]], names: Sequence[str]) -> dict[str, Any]:
+    """Gathers what a table of one game shows besides."""
+    return {
+        "game": game,
+        "red_team": red_team_results(by_kit, names) if game == "red-team" else (),
+        "evaluate": eval_results(by_kit, names) if game == "evaluate" else (),
     }
 
 
@@ -147,11 +141,6 @@ def _tools(rows: Iterable[ScoredAudit]) -> set[str]:
     for row in rows:
         tools |= {tool.lstrip(PLACEBO) for tool in (*row.row.calls, *row.row.by_tool)}
     return tools
-
-
-def _plugins(rows: Iterable[ScoredAudit]) -> tuple[str, ...]:
-    """Lists what the audits say of the plug-ins of their sweep."""
-    return tuple(sorted(set(chain.from_iterable(row.row.plugins for row in rows))))
 
 
 def _ordered(kits: Iterable[str]) -> list[str]:
@@ -383,18 +372,3 @@ def _groups(
                 organisms=len({row.row.alias for row in own}),
             )
     return apart
-
-
-def _machines(named: Iterable[str]) -> dict[str, int]:
-    """Counts rows by the machine that made them, the one with most rows first."""
-    counts = Counter(name or UNKNOWN_MACHINE for name in named)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _reasons(rows: Iterable[ScoredAudit]) -> dict[str, list[str]]:
-    """Collects, tool by tool, why it was left out, once for each audit that did without it."""
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        for tool, why in row.row.skipped.items():
-            reasons[tool].append(why)
-    return dict(sorted(reasons.items()))
