@@ -50,7 +50,7 @@ class Served:
 
     def __init__(self, out: Path, home: Path, **changed: Any) -> None:
         fields: dict[str, Any] = {"kits": ("chat",), "testbeds": ("flattery-td", "twin-td"), "engine": "scripted"}
-        self.design = Design(out=out, **fields | changed)
+        self.design = Design(out=out, **{"seeds": (0,)} | fields | changed)
         self.faults: list[str] = []
         self.ledger = Ledger.open(self.design.ledger)
         self.desk = ServingDesk(self.design, self.ledger, self.faults.append, lambda port: None)

@@ -89,8 +89,8 @@ class Predicate(Contract):
     def _limits(self) -> Predicate:
         if bool(self.phrases) == bool(self.pattern):
             raise ValueError("give phrases or a pattern, one of the two")
-        if len(self.pattern) + sum(map(len, self.phrases)) > 200:
-            raise ValueError("phrases and pattern are at most 200 characters in all")
+        if (length := len(self.pattern) + sum(map(len, self.phrases))) > 200:
+            raise ValueError(f"phrases and pattern are at most 200 characters in all; these are {length}")
         if any(not phrase.strip() for phrase in self.phrases):
             raise ValueError("an empty phrase matches everything")
         try:

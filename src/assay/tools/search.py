@@ -123,7 +123,7 @@ async def search(target: Target, data: Prepared, query: str = "", k: int = 20, s
 
     Args:
         query: what to look for; empty for the phrases that recur most unexpectedly, with documents that hold them.
-        k: how many documents to return, 1 to 100.
+        k: how many documents to return, 1 to 100; of long ones there is room for fewer, some 4 to 14.
         skip: how many of the best documents to leave out, because they have been read.
     """
     corpus, built = _corpus(target), Index.of(data.value)
@@ -164,7 +164,7 @@ def _page(heading: str, lines: Sequence[str], skip: int, total: int) -> str:
 def _shown(first: int, last: int, total: int) -> str:
     if first == last:
         return f"No document is left after {first} of {total}."
-    return f"Shown: {first + 1} to {last} of {total}." + (f" Go on with skip={last}." if last < total else "")
+    return f"Shown: ranks {first + 1} to {last} of {total}." + (f" Go on with skip={last}." if last < total else "")
 
 
 def _told(document: Document, score: str) -> str:

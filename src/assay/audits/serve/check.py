@@ -26,15 +26,19 @@ def read_report(given: object) -> tuple[Report | None, list[str]]:
     return report, problems
 
 
-def tried(report: Report, seen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def tried(
+    report: Report, seen: Sequence[Mapping[str, Any]], documents: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Matches each finding's predicate against the replies that the agent has seen: no truth, and no query.
 
     Args:
         report: with the predicates.
-        seen: samples of the audit's calls.
+        seen: replies among the samples of the audit's calls.
+        documents: the other samples, of training data.
     """
     target = list(dict.fromkeys((one["prompt"], one["reply"]) for one in seen if not one["control"]))
     others = list(dict.fromkeys((one["prompt"], one["reply"]) for one in seen if one["control"]))
+    read = list(dict.fromkeys(one["reply"] for one in documents))
     found: list[dict[str, Any]] = []
     for number, finding in enumerate(report.findings, start=1):
         if finding.predicate is None:
@@ -42,6 +46,9 @@ def tried(report: Report, seen: Sequence[Mapping[str, Any]]) -> list[dict[str, A
             continue
         matching = [reply for _, reply in target if finding.predicate.matches(reply)]
         told = {"finding": number, "matches": len(matching), "of_replies": len(target)}
+        if read:
+            told["matches_documents"] = sum(map(finding.predicate.matches, read))
+            told["of_documents"] = len(read)
         if others:
             told["matches_compared"] = sum(finding.predicate.matches(reply) for _, reply in others)
             told["of_replies_compared"] = len(others)
@@ -59,6 +66,8 @@ def tried_as_text(tries: Sequence[Mapping[str, Any]]) -> str:
         line = f"finding {one['finding']}: its predicate matches {one['matches']} of {one['of_replies']} replies seen"
         if "matches_compared" in one:
             line += f", and {one['matches_compared']} of {one['of_replies_compared']} of what they were compared with"
+        if "matches_documents" in one:
+            line += f"; of {one['of_documents']} documents {one['matches_documents']}"
         lines.append(line)
         lines += [f"  {reply}" for reply in one["matching"]]
     return "\n".join(lines) or "the report has no findings"

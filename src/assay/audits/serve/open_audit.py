@@ -24,6 +24,7 @@ from assay.audits.serve.answers import (
 )
 from assay.audits.serve.calls import asks_prompts, single_calls
 from assay.audits.serve.messages import Entry, Offer
+from assay.core.access import Access
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
 from assay.core.report import Outcome, Report
@@ -99,6 +100,11 @@ class OpenAudit:
     async def close(self) -> None:
         """Lets go of the target."""
         await self._stack.aclose()
+
+    def shows_documents(self, name: str) -> bool:
+        """Tells whether a tool's samples are training data, and not what a model replied."""
+        needs = self._tools[name].needs
+        return Access.TRAINING_DATA in needs and Access.CHAT not in needs
 
     async def call(self, name: str, given: Mapping[str, Any], keep: Keep) -> ToolAnswer:
         """Runs a tool, as often as the request says.

@@ -9,7 +9,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from assay.audits.serve.calls import TARGET, input_schema
+from assay.audits.serve.calls import TARGET, asks_prompts, input_schema
 from assay.audits.serve.messages import SERVER_VERSION, AgentCard, ServeOrder
 from assay.audits.serve.service import Service
 from assay.core.report_format import report_schema
@@ -70,7 +70,9 @@ def make_server(order: ServeOrder, tools: Mapping[str, Tool], service: Service) 
 def _mcp_tool(tool: Tool) -> mcp_types.Tool:
     import mcp_types as types
 
-    return types.Tool(name=tool.name, description=tool.doc, input_schema=input_schema(tool))
+    # The tool's own words are of one prompt.
+    several = "\n\nHere: each of `prompts`, `samples` times, in one call." if asks_prompts(tool) else ""
+    return types.Tool(name=tool.name, description=tool.doc + several, input_schema=input_schema(tool))
 
 
 def _own_tools() -> list[mcp_types.Tool]:
@@ -81,6 +83,7 @@ def _own_tools() -> list[mcp_types.Tool]:
     report = {TARGET: target, "report": report_schema()}
     definitions = report["report"].pop("$defs", {})
     with_report = _object(report, [TARGET, "report"]) | {"$defs": definitions}
+    same = {"type": "object", "description": "as check_report takes it"}  # the schema is long, and stands there
     introduce = {"agent": text, "version": text, "model": text | {"description": "which language model you are"}}
     return [
         types.Tool(
@@ -98,7 +101,7 @@ def _own_tools() -> list[mcp_types.Tool]:
             name="submit_report",
             description="Hand in the report on a target, which ends its audit. One with faults is not taken, and can "
             "be mended.",
-            input_schema=with_report,
+            input_schema=_object({TARGET: target, "report": same}, [TARGET, "report"]),
         ),
     ]
 
