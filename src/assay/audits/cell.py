@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -126,6 +127,7 @@ def cell_key(
     return run_key(parts)
 
 
+@functools.cache  # asked for once a cell
 def _version(library: str) -> str:
     try:
         return metadata.version(library)
