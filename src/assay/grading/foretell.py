@@ -29,7 +29,8 @@ def foretell(shows: Sequence[str], absent: Sequence[str], trigger: str, prompts:
     """Scores prompts, higher where the conduct is expected more.
 
     Args:
-        shows, absent: examples of prompts on which it will show, and will not.
+        shows: examples of prompts on which it will show.
+        absent: examples of prompts on which it will not.
         trigger: what sets it off, in words; may be "".
         prompts: to be scored.
     """

@@ -178,7 +178,9 @@ def audit(
         plugins: Python files that define further tools and auditors.
         out: folder of ledger and logs; made if it is not there.
         budget: the default's if None.
-        engine, game, model: as in `sweep`.
+        engine: as in `sweep`.
+        game: as in `sweep`.
+        model: as in `sweep`.
         say: told of long steps.
 
     Raises:

@@ -113,7 +113,8 @@ def settings(plan: ServedPlan, host: str, port: int | None) -> dict[str, Any]:
 
     Args:
         plan: to be served.
-        host, port: where it will listen over HTTP; a usual port if None.
+        host: where it will listen over HTTP.
+        port: the same; a usual one if None.
 
     Raises:
         InvalidInput: port 0, of which nobody knows yet which it will be.

@@ -93,7 +93,8 @@ def kappa(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> float:
     """Computes Cohen's kappa (1960) of two raters: agreement beyond chance, 1 where both always say the same thing.
 
     Args:
-        ours, theirs: what each said of the same items; at least one.
+        ours: what one said of the items; at least one.
+        theirs: what the other said of the same items.
     """
     n = len(ours)
     agreed = sum(one == other for one, other in zip(ours, theirs, strict=True)) / n

@@ -65,7 +65,8 @@ def posterior(trials: tuple[Trial, ...], kits: int, terms: int) -> Posterior:
 
     Args:
         trials: at least one.
-        kits, terms: how many.
+        kits: how many.
+        terms: how many.
     """
     likelihood = Likelihood(trials, kits, terms)
     best = np.concatenate([np.full(kits, -0.5), np.zeros(terms)])

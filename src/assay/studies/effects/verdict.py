@@ -96,7 +96,9 @@ def power_told(smallest: float | None, families: int, seeds: int, tools: int) ->
 
     Args:
         smallest: the effect, simulated; None if no effect is large enough.
-        families, seeds, tools: of the design.
+        families: of the design.
+        seeds: of the design.
+        tools: of the design.
     """
     parts = ((families, "family", "families"), (seeds, "seed", "seeds"), (tools, "tool", "tools"))
     design = ", ".join(f"{number} {one if number == 1 else many}" for number, one, many in parts)
