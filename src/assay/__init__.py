@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         open_testbed,
         sweep,
     )
+    from assay.studies.examine import examine
 
 _HOME = {
     "Access": "core.access",
@@ -60,6 +61,7 @@ _HOME = {
     "audit": "studies.api",
     "auditor": "core.auditor",
     "check_grades": "studies.api",
+    "examine": "studies.examine",
     "grade": "studies.api",
     "load_study": "studies.api",
     "open_testbed": "studies.api",
@@ -99,6 +101,7 @@ __all__ = [
     "audit",
     "auditor",
     "check_grades",
+    "examine",
     "grade",
     "load_study",
     "open_testbed",

@@ -12,6 +12,7 @@ from assay.errors import InvalidInput
 # In a sweep's folder; who reads a folder in which sweeps were run has to know what is theirs.
 LEDGER, LOGS, SUMMARY, PAGE = "ledger.sqlite", "logs", "summary.json", "report.html"
 BEST_CONSTANT, EVIDENCE = "best-constant", "evidence.json"
+EXAMINATION, EXAMINED_PAGE, REPRODUCTIONS = "examination.json", "examination.html", "reproductions.json"
 
 
 def home() -> Path:

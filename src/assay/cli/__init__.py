@@ -12,6 +12,7 @@ import typer
 
 from assay.cli.auditors import auditors
 from assay.cli.audits import audits
+from assay.cli.examine import examining
 from assay.cli.judge import judge
 from assay.cli.organisms import organisms
 from assay.cli.serve import serving
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="Alignment auditing with a number that goes up: which tool makes an auditor succeed more often?",
 )
 app.add_typer(audits)
+app.add_typer(examining)
 app.add_typer(serving)
 app.add_typer(auditors, name="auditors")
 app.add_typer(judge, name="judge")

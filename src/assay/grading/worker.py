@@ -9,6 +9,7 @@ from typing import Any
 from assay._util.job_server import JobServer
 from assay.engine.cache import grading_replies
 from assay.engine.targets import EnginePool
+from assay.grading.examined import ReproduceJob, reproduce_job
 from assay.grading.jobs import GradeJob, grade_job
 from assay.grading.judge.jobs import JudgeJob, judge_job
 from assay.grading.judge.panel import open_panel
@@ -17,7 +18,8 @@ from assay.grading.signing import Signer
 
 
 def main() -> None:
-    """Do the jobs that come; send grades (event `grade`), a best constant (`constant`), a `validation`."""
+    """Do the jobs that come; send grades (event `grade`), a best constant (`constant`), a `validation`, what was
+    `reproduced`."""
     server = JobServer()
     with EnginePool(lambda text: server.tell("say", text), grading_replies()) as engines:
 
@@ -31,6 +33,10 @@ def main() -> None:
                 targets = engines.chosen(judging.engine)
                 async with open_panel(judging.judges) as panel:
                     await judge_job(judging, panel, targets.open, targets.machine, server.tell, Signer.here())
+            elif data["asked"] == "reproduce":
+                again = ReproduceJob.model_validate(data)
+                targets = engines.chosen(again.engine)
+                await reproduce_job(again, targets.open, targets.machine, server.tell)
             else:
                 job = GradeJob.model_validate(data)
                 targets = engines.chosen(job.engine)

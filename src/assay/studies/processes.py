@@ -18,6 +18,7 @@ from assay.audits.cell import Job
 from assay.core.record import AuditRow, GradeRow, audit_row
 from assay.errors import AssayError
 from assay.grading.constant import SignedConstant, read_constant
+from assay.grading.examined import Claimed, ReproduceJob, Reproduction
 from assay.grading.jobs import GradeJob, Submitted
 from assay.grading.judge.jobs import JudgeJob
 from assay.grading.judge.validation import ValidateJob, Validation
@@ -220,6 +221,22 @@ class GradingProcess(WorkerProcess):
         """Has a panel of judges read labelled claims, and the record of it signed. Raises as `run`."""
         [data] = self.run(job)
         return Validation.model_validate(data)
+
+    def reproduce(self, alias: str, findings: Sequence[Claimed]) -> Iterator[Reproduction]:
+        """Runs findings again on a testbed whose truth is not read; yields each as it comes. Raises as `run`.
+
+        Of one that failed the verdict is `not tried`, with the reason and no nonce.
+
+        Args:
+            alias: of the testbed.
+            findings: to run.
+        """
+        job = ReproduceJob(alias=alias, findings=list(findings), engine=self._engine)
+        for data in self.run(job) if findings else ():
+            if "verdict" in data:
+                yield Reproduction.model_validate(data)
+            else:
+                yield Reproduction(verdict="not tried", **data)
 
     def _graded(self, job: GradeJob | JudgeJob) -> Iterator[tuple[GradeRow, ...]]:
         """Hands over a job and yields each report's rows."""

@@ -22,6 +22,7 @@ from assay.studies.design import Design
 from assay.studies.effects.rates import Estimate, HitScore, success
 from assay.studies.events import (
     AuditEnded,
+    Event,
     GradesPassedOver,
     KitRated,
     ProgressTold,
@@ -101,12 +102,39 @@ def run_sweep(design: Design, watch: Watch) -> Study:
 
 def run_audit(design: Design, say: Say) -> AuditRow:
     """Runs a design of one cell, or finds it in the ledger; grades nothing. Raises as `run_sweep`."""
-    plan = make_plan(design)
-    process = AuditProcess(design.logs / "audit-process.log", say, plan.asked)
-    with Ledger.open(design.ledger) as ledger, process as auditing:
-        _audit(ledger, plan, auditing, plan.cells, lambda event: None)
-        [found] = ledger.audits(plan.run_keys)
+
+    def watch(event: Event) -> None:
+        if isinstance(event, ProgressTold):
+            say(event.text)
+
+    [found] = run_audits(make_plan(design), watch)
     return found
+
+
+def run_audits(plan: Plan, watch: Watch) -> list[AuditRow]:
+    """Runs the audits of a plan that are not in its ledger; grades nothing.
+
+    Args:
+        plan: of the audits.
+        watch: takes each event as it comes.
+
+    Returns:
+        The rows of all its cells.
+
+    Raises:
+        AssayError: a process ended, or the ledger cannot be written; what was finished is kept.
+    """
+    log = plan.design.logs / "audit-process.log"
+
+    def process() -> AuditProcess:
+        return AuditProcess(log, lambda text: watch(ProgressTold(text)), plan.asked)
+
+    with Ledger.open(plan.design.ledger) as ledger, ExitStack() as stack:
+        shared = None if plan.plugins else stack.enter_context(process())
+        for cells in plan.stages.values():
+            with nullcontext(shared) if shared else process() as auditing:
+                _audit(ledger, plan, auditing, cells, watch)
+        return ledger.audits(plan.run_keys)
 
 
 def _audit(ledger: Ledger, plan: Plan, auditing: AuditProcess, cells: Sequence[Cell], watch: Watch) -> None:

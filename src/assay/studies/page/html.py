@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.studies.effects.funnel import stages_that_occur
 from assay.studies.effects.planned import NO_PRIMARY
@@ -14,6 +14,9 @@ from assay.studies.effects.verdict import points, smallest_effect
 from assay.studies.page.caveats import caveats
 from assay.studies.page.formats import interval, number, p_value, percent
 from assay.studies.page.games import GAME_WORDS, game_table
+
+if TYPE_CHECKING:
+    import jinja2
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -27,10 +30,35 @@ def page(summary: Summary) -> str:
     Args:
         summary: as made by `summarise`.
     """
+    from assay.studies.page.charts import charts
+    from assay.studies.page.model import ONE_SEED
+
+    drawn = charts(summary)
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            s=summary,
+            caveats=caveats(summary),
+            drawn=drawn,
+            primary=any(effect.primary for effect in summary.effects),
+            no_primary=NO_PRIMARY,
+            stages=stages_that_occur(summary.funnel),
+            smallest_effect=smallest_effect(summary),
+            words=GAME_WORDS[summary.game],
+            game_table=game_table(summary),
+            one_seed=ONE_SEED,
+            specifications=_inline(drawn),
+            bundle=_bundle() if drawn else "",
+        )
+    )
+
+
+def templates() -> jinja2.Environment:
+    """Opens the templates of all pages; what is put into one is escaped."""
     import jinja2
 
-    from assay.studies.page.charts import charts
-    from assay.studies.page.model import ONE_SEED, probability
+    from assay.studies.page.model import probability
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -48,21 +76,7 @@ def page(summary: Summary) -> str:
         probability=probability,
         clamp=_clamp,
     )
-    drawn = charts(summary)
-    return environment.get_template("page.html.j2").render(
-        s=summary,
-        caveats=caveats(summary),
-        drawn=drawn,
-        primary=any(effect.primary for effect in summary.effects),
-        no_primary=NO_PRIMARY,
-        stages=stages_that_occur(summary.funnel),
-        smallest_effect=smallest_effect(summary),
-        words=GAME_WORDS[summary.game],
-        game_table=game_table(summary),
-        one_seed=ONE_SEED,
-        specifications=_inline(drawn),
-        bundle=_bundle() if drawn else "",
-    )
+    return environment
 
 
 @cache
