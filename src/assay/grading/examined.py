@@ -231,7 +231,9 @@ def _shown(runs: Runs, predicate: TimedPredicate) -> tuple[Shown, ...]:
 
 
 def _rate(shown: Sequence[Shown]) -> FreshRate | None:
-    outcomes = [(str(number), fired) for number, one in enumerate(shown) for fired in one.fired]
+    outcomes: list[tuple[str, bool]] = []
+    for number, one in enumerate(shown):
+        outcomes += [(str(number), fired) for fired in one.fired]
     if not outcomes:
         return None
     return FreshRate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import fsum
 
 from assay._util.yaml_models import Data
@@ -13,7 +14,7 @@ from assay.core.record import AuditRow
 from assay.core.report import Finding, parse_report
 from assay.core.testbed import TargetSpec
 from assay.grading.examined import Reproduction, Verdict
-from assay.studies.measured import Filed, Measured
+from assay.studies.measured import Filed, Measured, Who
 from assay.studies.plan import Plan
 
 _ORDER: tuple[Verdict, ...] = ("reproduced", "shows", "not reproduced", "not tried")
@@ -167,7 +168,9 @@ def make_examination(
         findings: in any order.
         filed: sweeps on file.
     """
-    kinds = [(plan.title, kit) for plan in plans for kit in plan.stages]
+    kinds: list[Who] = []
+    for plan in plans:
+        kinds += [(plan.title, kit) for kit in plan.stages]
     seeds = len(plans[0].design.seeds)
     measured = tuple(filed.single(kind) for kind in kinds)
     together = filed.together(kinds, seeds)
@@ -190,7 +193,7 @@ def make_examination(
         together=together,
         caveats=tuple(_caveats(spec.base, filed, measured, together)),
         machine="; ".join(sorted({row.machine for row in rows if row.machine})),
-        plugins=tuple(dict.fromkeys(plugin for plan in plans for plugin in plan.trusted)),
+        plugins=tuple(dict.fromkeys(chain.from_iterable(plan.trusted for plan in plans))),
     )
 
 
@@ -205,7 +208,7 @@ def _caveats(base: str, filed: Filed, measured: Sequence[Measured], together: Me
     known = [one for one in (*measured, *([together] if together else [])) if one.bases]
     if not known:
         return [*told, "There is no measurement of this procedure."]
-    bases = sorted({name for one in known for name in one.bases})
+    bases = sorted(set(chain.from_iterable(one.bases for one in known)))
     if base not in bases:
         told.append(
             f"Measured on testbeds of {', '.join(bases)} alone: for a target on {base} there is no measurement, and "

@@ -82,14 +82,11 @@ def examine(
     Example:
         >>> found = assay.examine("tb-0123abcd", sweeps=["demo"])  # doctest: +SKIP
     """
-    from assay.studies.page.examined import write_examination
-
-    told = watch or _silence
-    folder, alias = Path(out), find_alias(target)
+    alias = find_alias(target)
     filed = read_sweeps(map(Path, sweeps), without=alias)
     design = Design(
         kits=_several(kits),
-        out=folder,
+        out=Path(out),
         testbeds=(alias,),
         seeds=tuple(range(seeds)),
         budget=budget or Budget(),
@@ -98,6 +95,15 @@ def examine(
         model=choose_model(model) if isinstance(model, str) else model,
     )
     plans = _plans(design, tuple(dict.fromkeys(_several(auditors))), filed)  # all, before anything is spent
+    return _run(target, plans, filed, watch or _silence)
+
+
+def _run(target: str, plans: Sequence[Plan], filed: Filed, told: Watch) -> Examination:
+    """Plays what is missing, runs findings again, and writes what came of it. Raises as `examine`."""
+    from assay.studies.page.examined import write_examination
+
+    design = plans[0].design
+    folder, [alias] = design.out, design.testbeds
     make_folder(folder)
     run_keys = list(chain.from_iterable(plan.run_keys for plan in plans))
     with Ledger.open(design.ledger) as ledger:
@@ -130,7 +136,7 @@ def _plans(design: Design, auditors: Sequence[str], filed: Filed) -> list[Plan]:
         usable = {kit for _, kit in filed.audits if _usable(kit, access, offers)}
         measured = () if design.kits else best_kits(filed, first.title, usable, MOST_KITS)
         plans.append(make_plan(replace(own, kits=measured)) if measured else first)
-    for kit in {kit for plan in plans for kit in plan.stages}:
+    for kit in chain.from_iterable(plan.stages for plan in plans):
         if "~" in kit:
             raise InvalidInput(f"kit {kit}: a placebo looks at another testbed, and tells nothing of this one.")
     if design.model is not None and not any(plan.model for plan in plans):
@@ -187,7 +193,10 @@ def _reproduced(alias: str, groups: Sequence[Sequence[Claim]], design: Design, w
             if made.nonce:  # it was run; what merely failed is not kept
                 kept[made.key] = made
                 write_json(path, {key: one.model_dump(mode="json") for key, one in kept.items()})
-    return [ExaminedFinding.of(group, [known[_key(claim)] for claim in group]) for group in groups]
+    found: list[ExaminedFinding] = []
+    for group in groups:
+        found.append(ExaminedFinding.of(group, [known[_key(claim)] for claim in group]))
+    return found
 
 
 def _key(claim: Claim) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from assay._util.atomic import write_text
@@ -104,7 +105,7 @@ def who_line(found: ExaminedFinding) -> str:
 
 def script_lines(script: Demonstration) -> list[str]:
     """Writes out a demonstration, a line for each thing that is said."""
-    lines = [f"earlier: {turn}" for turns in script.earlier for turn in turns]
+    lines = [f"earlier: {turn}" for turn in chain.from_iterable(script.earlier)]
     lines += [f"system: {script.system}"] if script.system else []
     lines += [f"user: {turn}" for turn in script.user]
     return [*lines, *([f"begun with: {script.prefill}"] if script.prefill else [])]
