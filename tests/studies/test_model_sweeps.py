@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from inspect_ai.log import read_eval_log
+from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from assay.audits.model_choice import choose_model
@@ -16,12 +17,13 @@ from assay.cli import app
 from assay.core.budget import BUDGETS, Budget, parse_budget
 from assay.core.record import audit_row
 from assay.core.report import parse_report
+from assay.core.report_format import report_instructions
 from assay.errors import InvalidInput
 from assay.studies.design import Design
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan
 
-KIT = ("--kit", "ask", "--testbed", "flattery-td", "--testbed", "twin-td")
+KIT = ("--kit", "ask", "--testbed", "flattery-td", "--testbed", "twin-td", "--seeds", "1")
 PLANNED = Design(("ask",), Path("runs"), ("flattery-td",), "investigator", model=choose_model("mockllm/model"))
 
 
@@ -60,7 +62,9 @@ def test_a_model_of_the_local_engine_audits_through_its_provider(tiny: Path, tmp
     assert done.exit_code == 0, done.output
     row = audit_row(json.loads(done.stdout))
     assert row.outcome == "none-submitted", row.error  # a random model says nothing that is a report
-    assert row.model.calls == 6 and row.model.input_tokens > 6 * 3_000 and row.model.output_tokens <= 6 * 8
+    # It reads in every turn at least how a report is written, told among the tools in words.
+    told = len(AutoTokenizer.from_pretrained(base)(report_instructions()).input_ids)
+    assert row.model.calls == 6 and row.model.input_tokens > 6 * told and row.model.output_tokens <= 6 * 8
     assert row.model.model == name and "base:" in row.model.reported
 
 
