@@ -17,6 +17,7 @@ from assay.audits.prepared import PreparedStore
 from assay.audits.registry import collect_tools, get_auditor
 from assay.audits.thinker import open_model
 from assay.core.access import Access
+from assay.core.answer import Game
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.record import AuditRow
@@ -88,6 +89,8 @@ async def run(
     tools: Sequence[Path] = (),
     access: frozenset[Access] = frozenset(Access),
     sample: bool = False,
+    game: Game = "investigate",
+    about: str = "",
 ) -> tuple[AuditRow, list[dict[str, Any]]]:
     """Plays one audit of a scripted target by an auditor whose model is scripted; as a sample of Inspect's if asked."""
 
@@ -108,7 +111,7 @@ async def run(
         lambda spec: "machine",
         thinks(choice, opened),
     )
-    cell = Cell(run_key="key", alias=SPEC.alias, kit=kit, seed=4)
+    cell = Cell(run_key="key", alias=SPEC.alias, kit=kit, seed=4, game=game, about=about)
     if not sample:
         return await play(cell, bench, "plan")
     ended: list[tuple[AuditRow, list[dict[str, Any]]]] = []

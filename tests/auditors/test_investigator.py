@@ -10,8 +10,9 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.tool import ToolCall
 from tests.scripted_model import FINDING, REPORT, Script, ask, calls, run, submit
 
-from assay.auditors.investigator import agent
+from assay.auditors.investigator import prose
 from assay.auditors.investigator.prose import variants
+from assay.auditors.thinking import loop
 from assay.core.access import PRESETS
 from assay.core.budget import Budget
 from assay.core.report import parse_report
@@ -54,13 +55,13 @@ async def test_a_variant_is_told_its_strategy_and_every_tool(variant: str, tmp_p
     row, _ = await run(name, script, tmp_path, kit="ask+search", access=PRESETS["api"])
     assert row.outcome == "never-queried" and row.auditor == f"{name}@1"
     system = script.sent[0][0].text
-    said = Path(agent.__file__).parent.joinpath("variants", f"{variant}.md").read_text(encoding="utf-8").strip()
+    said = Path(prose.__file__).parent.joinpath("variants", f"{variant}.md").read_text(encoding="utf-8").strip()
     assert said in system and "{" not in system.replace('{"', "")
     assert script.tools[0] == ["ask", "note", "hypothesis", "submit_report"] and "search (needs" in system
 
 
 async def test_notes_survive_when_turns_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "CONTEXT", 4_000)
+    monkeypatch.setattr(loop, "CONTEXT", 4_000)
     turns = [
         calls(("note", {"text": "NOTE-TO-KEEP"})),
         calls(("hypothesis", {"claim": "CLAIM-TO-KEEP", "status": "supported", "evidence": "w"})),
@@ -133,7 +134,7 @@ async def test_one_that_never_reports_ends_as_such(tmp_path: Path) -> None:
     row, _ = await run("investigator", script, tmp_path)
     assert (row.outcome, row.report) == ("none-submitted", "")
     assert "nothing was called in 3 turns" in row.error and script.tools[-1] == ["submit_report"]
-    assert row.model.calls == 1 + agent.IDLE_TURNS + agent.LAST_TRIES
+    assert row.model.calls == 1 + loop.IDLE_TURNS + loop.LAST_TRIES
 
 
 async def test_one_that_refuses_ends_as_such(tmp_path: Path) -> None:

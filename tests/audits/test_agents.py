@@ -13,7 +13,11 @@ from assay.audits.registry import get_auditor
 from assay.core.budget import Budget
 from assay.errors import PluginError
 
-pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning")  # tenacity's, of Inspect
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),  # tenacity's, of Inspect
+    # Inspect opens a stream of events for each sample and never closes its reading end.
+    pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"),
+]
 SAID = json.dumps(REPORT)
 SOURCE = '''
 from inspect_ai.agent import Agent, AgentState, agent, react

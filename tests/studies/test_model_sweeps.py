@@ -9,19 +9,22 @@ from typing import Any
 
 import pytest
 from inspect_ai.log import read_eval_log
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
+from assay.auditors import thinking
 from assay.audits.model_choice import choose_model
 from assay.cli import app
 from assay.core.budget import BUDGETS, Budget, parse_budget
 from assay.core.record import audit_row
 from assay.core.report import parse_report
+from assay.core.report_format import report_instructions
 from assay.errors import InvalidInput
 from assay.studies.design import Design
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan
 
-KIT = ("--kit", "ask", "--testbed", "flattery-td", "--testbed", "twin-td")
+KIT = ("--kit", "ask", "--testbed", "flattery-td", "--testbed", "twin-td", "--seeds", "1")
 PLANNED = Design(("ask",), Path("runs"), ("flattery-td",), "investigator", model=choose_model("mockllm/model"))
 
 
@@ -49,18 +52,43 @@ def test_a_sweep_with_a_mock_model_ends_with_rows_and_a_title(tmp_path: Path) ->
     assert "submit_report" in read_eval_log(str(logs[0])).model_dump_json()
 
 
+@pytest.mark.parametrize(("game", "auditor"), [("red-team", "red_teamer"), ("evaluate", "eval_builder")])
+def test_the_other_games_are_swept_with_a_mock_model(game: str, auditor: str, tmp_path: Path) -> None:
+    words = ("sweep", *KIT, "--game", game, "--auditor", auditor, "--model", "mockllm/model", "--price", "1,4")
+    done = _invoke(*words, "--engine", "scripted", "--out", str(tmp_path), "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["title"] == f"success of {auditor}@1 (mockllm/model)"
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        rows = ledger.audits()
+    assert {row.game for row in rows} == {game} and len({row.alias for row in rows}) == 2
+    assert ("prior-only" in {row.kit for row in rows}) == (game == "evaluate")
+    # It says the same words for ever: it was told to go on, asked to hand in, and ended without an answer.
+    assert all(row.outcome == "none-submitted" and row.model.calls == 6 for row in rows), [row.error for row in rows]
+
+
+def _with_words(base: Path, texts: list[str]) -> None:
+    """Gives a base a tokenizer that has words: of bytes, what an auditor is told has more than the engine takes."""
+    tokenizer = AutoTokenizer.from_pretrained(base).train_new_from_iterator(texts, vocab_size=2_000)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(base)
+    tokenizer.save_pretrained(base)
+
+
 def test_a_model_of_the_local_engine_audits_through_its_provider(tiny: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
     shutil.copytree(tiny, base)
-    config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 16_384}))
+    folder = Path(thinking.__file__).parents[1]
+    _with_words(base, [report_instructions(), *(path.read_text() for path in folder.rglob("*.md"))])
     words = ("audit", "--testbed", "flattery-td", "--kit", "ask", "--auditor", "investigator", "--engine", "scripted")
     name = f"assay/base:{base}"
     done = _invoke(*words, "--model", name, "--model-config", "max_tokens=8", "--out", str(tmp_path / "o"), "--json")
     assert done.exit_code == 0, done.output
     row = audit_row(json.loads(done.stdout))
     assert row.outcome == "none-submitted", row.error  # a random model says nothing that is a report
-    assert row.model.calls == 6 and row.model.input_tokens > 6 * 3_000 and row.model.output_tokens <= 6 * 8
+    # In every turn it reads at least how a report is written, and says something.
+    told = len(AutoTokenizer.from_pretrained(base)(report_instructions()).input_ids)
+    assert row.model.calls == 6 and row.model.input_tokens > 6 * told and 6 <= row.model.output_tokens <= 6 * 8
     assert row.model.model == name and "base:" in row.model.reported
 
 

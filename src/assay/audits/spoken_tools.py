@@ -26,7 +26,8 @@ _HOW = 'To use a tool, write <call>{"tool": NAME, "arguments": {…}}</call>; se
 
 def as_words(messages: Sequence[ChatMessage], tools: Sequence[ToolInfo], choice: ToolChoice) -> list[ChatMessage]:
     """Tells of tools in the system prompt, and of calls and their results in the turns."""
-    listed = [f"- {tool.name}({', '.join(tool.parameters.properties)}): {_first_line(tool)}" for tool in tools]
+    listed = [f"- {tool.name}({', '.join(tool.parameters.properties)}): {tool.description}" for tool in tools]
+    # Whole: of a tool that hands in, the description says how a report is written.
     named = "" if isinstance(choice, str) else f": {choice.name}"
     must = "" if choice == "auto" else f" You must use one now{named}."
     told = "\n".join([f"{_HOW}{must}", "Tools:", *listed])
@@ -46,10 +47,6 @@ def as_words(messages: Sequence[ChatMessage], tools: Sequence[ToolInfo], choice:
             else:
                 turns.append(ChatMessageUser(content=text))
     return turns
-
-
-def _first_line(tool: ToolInfo) -> str:
-    return tool.description.partition("\n")[0]
 
 
 def _written(call: ToolCall) -> str:

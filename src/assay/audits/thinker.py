@@ -123,7 +123,7 @@ def _metered(api: ModelAPI, generate: _Generate, *, spoken: bool) -> _Generate:
         characters = _characters(sent, offered)
         read = math.ceil(characters * most_for_a_character[0])
         longest = config.max_tokens or api.max_tokens_for_config(config) or api.max_tokens() or _LONGEST
-        written = max(_SHORTEST, min(longest, meter.tokens_left - read))
+        written = max(min(_SHORTEST, longest), min(longest, meter.tokens_left - read))  # never more than was set
         with meter.call(read, written):
             asked = config.model_copy(update={"max_tokens": written})
             # A try that failed may come back as a value: then it is no answer either.

@@ -163,11 +163,16 @@ def _untried(plain: Any) -> list[str]:
         except (ValidationError, TypeError, KeyError):  # told as a fault of shape; null is none
             continue
         place = f"report.findings.{index}.predicate.pattern: given {shortened(predicate.pattern)};"
-        if predicate.refused:
-            found.append(f"{place} {predicate.refused}.")
-        elif _slow(predicate):
-            found.append(f"{place} takes more than a tenth of a second on one reply, and would match nothing.")
+        if why := untried(predicate):
+            found.append(f"{place} {why}.")
     return found
+
+
+def untried(predicate: Predicate) -> str:
+    """Tells why grading would match nothing with a predicate of the right shape; "" if it would try it."""
+    if predicate.refused or not _slow(predicate):
+        return predicate.refused
+    return "takes more than a tenth of a second on one reply, and would match nothing"
 
 
 def _slow(predicate: Predicate) -> bool:

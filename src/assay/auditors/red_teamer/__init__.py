@@ -1,6 +1,6 @@
 """The red-teamer: a language model that plays many scenes with the target, and hands in the most telling, ranked.
 
-`Scenes` are its tools, `Ranking` is how it hands in, `red_team` the loop. Inspect is imported by an audit alone.
+`Scenes` are its tools, `ranking` is how it hands in. Inspect is imported by an audit alone.
 """
 
 from __future__ import annotations
@@ -16,4 +16,4 @@ async def red_teamer(kit: Kit, brief: Brief, budget: Budget, model: LanguageMode
     """Red-team with a language model: breadth first over scenes, with branches and rewinds, then a ranking."""
     from assay.auditors.red_teamer.agent import red_team
 
-    return await red_team(kit, brief, model.inspect)
+    return await red_team(kit, brief, budget, model)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from inspect_ai.tool import ToolDef, ToolError
 
-from assay.auditors.red_teamer.prose import prompt
+from assay.auditors.thinking.kit_tools import Spending
+from assay.auditors.thinking.prose import prompt
 from assay.core.answer import Transcript
 from assay.core.auditor import Kit
 from assay.core.report import Demonstration
 from assay.core.tool import BoundTool
-from assay.errors import AssayError, BudgetExceeded
+from assay.errors import AssayError
 
+SPEAKS = frozenset({"ask", "system", "prefill", "converse"})  # tools that scenes are played with
+_HERE = Path(__file__).parent
 _SHOWN = 4_000  # characters of a scene that are written out
+_LISTED, _LINE = 60, 160  # scenes, and characters of each, in a list of them
 _REPLY, _TOLD = 2_000, 500  # characters, the contract's limits
 
 
@@ -56,16 +61,26 @@ class Scenes:
 
     Attributes:
         kit: through which the target is reached.
+        spending: told after each reply.
         held: number → scene.
     """
 
     kit: Kit
+    spending: Spending
     held: dict[int, Scene] = field(default_factory=dict)
 
     def tools(self) -> list[ToolDef]:
         """Makes the tools; a call that cannot be made is answered with why."""
         made = [self._scene(), self._say(), self._branch(), self._rewind(), self._pretend()]
-        return made if self.kit.tools else []
+        return made if SPEAKS & self.kit.tools.keys() else []
+
+    def shown(self) -> str:
+        """Lists the latest scenes, a line each."""
+        lines = []
+        for number, scene in list(self.held.items())[-_LISTED:]:
+            said = scene.shown().replace("\n", " / ")
+            lines.append(f"- scene {number}: {said[:_LINE] or '(nothing said yet)'}")
+        return "\n".join(["Scenes:", *lines]) if lines else ""
 
     def get(self, number: int) -> Scene:
         """Finds a scene.
@@ -84,7 +99,7 @@ class Scenes:
 
     def _tool(self, execute: Any, **parameters: str) -> ToolDef:
         name = execute.__name__
-        return ToolDef(execute, name=name, description=prompt(name), parameters=parameters, parallel=False)
+        return ToolDef(execute, name=name, description=prompt(_HERE, name), parameters=parameters, parallel=False)
 
     def _scene(self) -> ToolDef:
         async def scene(system: str = "") -> str:
@@ -99,7 +114,7 @@ class Scenes:
                 raise ToolError("a scene ends with the reply that was begun for the target: branch or rewind it.")
             reply = await self._reply(before, text, prefill)
             self.held[scene] = replace(before, turns=(*before.turns, text, reply), prefill=prefill)
-            return f"target: {prefill}{reply}"
+            return f"target: {prefill}{reply}\n\n{self.spending.line()}"
 
         return self._tool(
             say, scene="Its number.", text="The user's turn.", prefill="How the target's reply begins, if you begin it."
@@ -127,7 +142,7 @@ class Scenes:
             before = self.get(scene)
             if before.turns:
                 raise ToolError("a tool is pretended before anything is said: begin a scene for it.")
-            told = prompt("pretended", tool=name, does=does)
+            told = prompt(_HERE, "pretended", tool=name, does=does)
             self.held[scene] = replace(before, system=f"{before.system}\n\n{told}".strip())
             return f"the target is told of {name}; give what it returns with say."
 
@@ -139,18 +154,16 @@ class Scenes:
         """Puts a turn to the target by the simplest tool of the kit that can.
 
         Raises:
-            ToolError: none can, or the call was refused.
-            BudgetExceeded: there is nothing left to ask with.
+            ToolError: none can, the call was refused, or there is nothing left to ask with.
         """
         tool, arguments = self._call(scene, text, prefill)
         try:
             evidence = await tool(**arguments)
-        except BudgetExceeded:
-            raise
         except AssayError as error:
             if error.blames in ("engine", "target", "assay"):
                 raise
-            raise ToolError(str(error)) from None
+            raise ToolError(f"{error} {self.spending.line()}") from None
+        self.spending.spent += evidence.cost
         return evidence.samples[0].reply if evidence.samples else evidence.text
 
     def _call(self, scene: Scene, text: str, prefill: str) -> tuple[BoundTool, dict[str, Any]]:

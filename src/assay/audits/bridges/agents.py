@@ -45,7 +45,7 @@ def auditor_of(name: str, made: Maker, digest: str) -> Auditor:
         )
 
     async def audit(kit: Kit, brief: Brief, budget: Budget, model: LanguageModel) -> Report:
-        from assay.auditors.investigator.kit_tools import Spending, kit_tools
+        from assay.auditors.thinking.kit_tools import Spending, kit_tools
 
         tools = [tool.as_tool() for tool in kit_tools(kit, Spending(budget, model))]
         task = f"{brief.text}\n\nEnd with the report alone, as one JSON object.\n\n{report_instructions()}"

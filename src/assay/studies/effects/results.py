@@ -92,6 +92,8 @@ class KitResult(Success):
         repeatability: chance that two seeds of one organism agree on a hit, if one of them has it; None with one seed.
         repeatability_interval: 95 % of it.
         target_tokens, queries, seconds: means per audit.
+        auditor_tokens: of the auditor's own language model, mean per audit; None where none was asked.
+        money: what those cost by the given price; None without one.
         outcomes: how audits ended → how many.
         calls: tool → its use.
         beside: what its audits earned beside hits.
@@ -123,6 +125,8 @@ class KitResult(Success):
     target_tokens: Number
     queries: Number
     seconds: Number
+    auditor_tokens: Number | None = None
+    money: Number | None = None
     outcomes: dict[str, int]
     calls: dict[str, ToolUse]
     beside: Beside | None = None

@@ -178,6 +178,9 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
     # does a half that is stated as one, and right.
     counted = [(row.family, len(row.findings) - row.found("real_unplanted", "half_found")) for row in organisms]
     planted = cluster_mean(counted)
+    # An audit that ended before its model was asked cost nothing of it, and is in the mean.
+    thought = [row.row.model for row in rows if row.row.model.model]
+    priced = [used.money for used in thought if used.money is not None]
     return KitResult(
         kit=name,
         placebo=is_placebo(name),
@@ -207,6 +210,8 @@ def _kit(name: str, rows: Sequence[ScoredAudit], tools: Iterable[str]) -> KitRes
         target_tokens=mean(float(row.row.cost.tokens) for row in rows),
         queries=mean(float(row.row.cost.queries) for row in rows),
         seconds=mean(row.row.seconds for row in rows),
+        auditor_tokens=mean(float(used.tokens) for used in thought) if thought else None,
+        money=mean(priced) if priced else None,
         outcomes=count((row.row.outcome for row in rows), OUTCOMES),
         calls=_calls(name, rows, tools),
         beside=beside(organisms),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assay.studies.effects.results import KitResult
 from assay.studies.effects.verdict import whole
 
 
@@ -25,3 +26,11 @@ def number(value: float | None, bounds: tuple[float, float] | None) -> str:
 def p_value(value: float) -> str:
     """Writes a p value at the precision worth reading."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def tokens_spent(kit: KitResult) -> str:
+    """Writes what an audit cost: the target's tokens and, where a language model audited, its own and the money."""
+    if kit.auditor_tokens is None:
+        return f"{kit.target_tokens:,.0f}"
+    paid = "" if kit.money is None else f" ({kit.money:.3g} money)"
+    return f"{kit.target_tokens:,.0f} + {kit.auditor_tokens:,.0f} own{paid}"

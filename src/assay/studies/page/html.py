@@ -12,7 +12,7 @@ from assay.studies.effects.planned import NO_PRIMARY
 from assay.studies.effects.results import Summary
 from assay.studies.effects.verdict import points, smallest_effect
 from assay.studies.page.caveats import caveats
-from assay.studies.page.formats import interval, number, p_value, percent
+from assay.studies.page.formats import interval, number, p_value, percent, tokens_spent
 from assay.studies.page.games import GAME_WORDS, game_table
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def templates() -> jinja2.Environment:
     )
     environment.filters.update(
         percent=percent,
+        tokens_spent=tokens_spent,
         points=points,
         interval=interval,
         number=number,

@@ -15,7 +15,7 @@ from assay.studies.effects.planned import NO_PRIMARY
 from assay.studies.effects.results import Effect, Summary
 from assay.studies.effects.verdict import HELPS, HURTS, points, smallest_effect
 from assay.studies.page.caveats import caveats
-from assay.studies.page.formats import interval, p_value, percent
+from assay.studies.page.formats import interval, p_value, percent, tokens_spent
 from assay.studies.page.games import game_table
 from assay.studies.page.model import model_lines, shrunken_table
 from assay.studies.page.tables import Column, FittedTable, Row
@@ -76,7 +76,7 @@ def _kits(summary: Summary) -> FittedTable:
             percent(kit.null),
             percent(kit.false_alarm),
             interval(kit.false_alarm_interval),
-            f"{kit.target_tokens:,.0f}",
+            tokens_spent(kit),
         ]
         rows.append(Row(cells, "dim" if kit.placebo else ""))
     constant = summary.yardsticks.best_constant

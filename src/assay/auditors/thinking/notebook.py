@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,10 +18,12 @@ class Notebook:
     """Keeps what a language model writes down.
 
     Attributes:
+        beside: writes out what else must not be lost.
         notes: in order.
         hypotheses: claim → status and evidence.
     """
 
+    beside: Callable[[], str] = str
     notes: list[str] = field(default_factory=list)
     hypotheses: dict[str, tuple[Status, str]] = field(default_factory=dict)
 
@@ -31,7 +34,7 @@ class Notebook:
         while notes and sum(map(len, notes)) > _MOST:
             notes.pop(0)
         lines = ["Hypotheses:", *(claims or ["- none"]), "Notes:", *(f"- {note}" for note in notes or ["none"])]
-        return "\n".join(lines)
+        return "\n".join([*lines, *filter(None, [self.beside()])])
 
     def tools(self) -> list[ToolDef]:
         """Makes the tools that write into it."""

@@ -33,13 +33,11 @@ class Spending:
         budget: of the audit.
         model: that thinks.
         spent: on the target.
-        ended: the target's budget is used up.
     """
 
     budget: Budget
     model: LanguageModel
     spent: Cost = field(default_factory=Cost)
-    ended: bool = False
     _started: float = field(default_factory=time.monotonic)
 
     @property
@@ -84,7 +82,6 @@ def _tool_of(bound: BoundTool, spending: Spending) -> ToolDef:
             made = await asyncio.gather(*calls, return_exceptions=True)
             return _told(made, spending)
         except BudgetExceeded as error:
-            spending.ended = True
             raise ToolError(f"{error}. {spending.line()}") from None
         except AssayError as error:
             if error.blames in _FATAL:
@@ -113,7 +110,6 @@ def _told(made: list[Evidence | BaseException], spending: Spending) -> str:
     if len(made) > 1:
         texts = [f"({number} of {len(made)}) {text}" for number, text in enumerate(texts, start=1)]
     if failed:
-        spending.ended = spending.ended or any(isinstance(one, BudgetExceeded) for one in failed)
         texts.append(f"{len(failed)} more calls failed: {failed[0]}")
     return "\n\n".join([*texts, spending.line()])
 
