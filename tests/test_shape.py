@@ -178,6 +178,7 @@ OWN_WORDS = {  # what Assay's own processes or files say: where, and what
     "audits/serve/protocol.py": "a file of this package",
     "audits/model_choice.py": "words of the command line, one value each",
     "auditors/investigator/submission.py": "JSON that stands within a model's prose, held against the contract next",
+    "studies/examine.py": "a file of an examination's folder",
     "studies/costs.py": "a table of ours under ASSAY_HOME, held against its model",
     "studies/evidence.py": "a file of a sweep's folder",
     "studies/journals.py": "a journal of the desk's",

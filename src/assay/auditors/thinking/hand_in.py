@@ -11,12 +11,12 @@ from inspect_ai.util import JSONSchema
 
 from assay.errors import ReportInvalid
 
-Answer = TypeVar("Answer")
+_Answer = TypeVar("_Answer")
 DRAFT = "draft"
 
 
 @dataclass
-class HandIn(Generic[Answer]):
+class HandIn(Generic[_Answer]):
     """Takes one answer.
 
     Attributes:
@@ -34,15 +34,15 @@ class HandIn(Generic[Answer]):
     name: str
     described: str
     fields: Mapping[str, str]
-    read: Callable[[dict[str, Any]], Answer]
+    read: Callable[[dict[str, Any]], _Answer]
     drafts: bool = False
-    answer: Answer | None = None
-    draft: Answer | None = None
+    answer: _Answer | None = None
+    draft: _Answer | None = None
     refused: int = 0
     over: bool = False
 
     @property
-    def best(self) -> Answer | None:
+    def best(self) -> _Answer | None:
         """Returns the answer or, where none was taken, the draft."""
         return self.draft if self.answer is None else self.answer
 
