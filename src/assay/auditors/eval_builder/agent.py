@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay.auditors.eval_builder.eval_reader import eval_hand_in
-from assay.auditors.eval_builder.replies import SeenReplies
+from assay.auditors.eval_builder.replies import RepliesSoFar
 from assay.auditors.thinking.kit_tools import Spending, kit_tools
 from assay.auditors.thinking.loop import Thinking, about_kit
 from assay.auditors.thinking.prose import prompt
@@ -24,7 +24,7 @@ async def build_eval(kit: Kit, brief: Brief, budget: Budget, model: LanguageMode
         budget: of the audit.
         model: that thinks.
     """
-    spending, replies = Spending(budget, model), SeenReplies()
+    spending, replies = Spending(budget, model), RepliesSoFar()
     tools = [*kit_tools(replies.kept_from(kit), spending), *([replies.tool()] if kit.tools else [])]
     told = prompt(Path(__file__).parent, "system", tools=about_kit(kit))
     return await Thinking(told, tools, spending, eval_hand_in()).play(brief)

@@ -17,7 +17,7 @@ _LISTED, _PROMPT = 40, 80  # prompts that are listed, and characters of each
 
 
 @dataclass
-class SeenReplies:
+class RepliesSoFar:
     """Keeps what a kit's tools have shown.
 
     Attributes:
