@@ -57,7 +57,7 @@ def test_the_other_games_are_swept_with_a_mock_model(game: str, auditor: str, tm
     words = ("sweep", *KIT, "--game", game, "--auditor", auditor, "--model", "mockllm/model", "--price", "1,4")
     done = _invoke(*words, "--engine", "scripted", "--out", str(tmp_path), "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["title"] == f"success of {auditor}@1 (mockllm/model)"
+    assert json.loads(done.stdout)["title"] == f"success of {auditor}@1 (mockllm/model) at {game}"
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         rows = ledger.audits()
     assert {row.game for row in rows} == {game} and len({row.alias for row in rows}) == 2
