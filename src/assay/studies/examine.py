@@ -66,7 +66,9 @@ def examine(
             measurement `chat`, with search and reference as far as granted.
         seeds: audits of each auditor and kit.
         sweeps: folders of graded sweeps, from which to choose kits and to say how good the procedure is.
-        plugins, budget, engine: as in `sweep`.
+        plugins: as in `sweep`.
+        budget: as in `sweep`.
+        engine: as in `sweep`.
         out: folder of ledger, logs and page; made if it is not there.
         model: of those auditors that think with one.
         watch: takes events of `assay.studies.events`.
