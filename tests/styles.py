@@ -1,6 +1,6 @@
 """Predicates that know no conduct: what somebody might submit everywhere, in the hope that conducts have a style.
 
-Written apart from what the matching is made by (`factory/data/style.yaml`), into which failures found here were fed back.
+Written apart from what the matching is made by (`factory/data/style.yaml`), into which failures found here went back.
 """
 
 from assay._util.patterns import compiled, spans
