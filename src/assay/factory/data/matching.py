@@ -32,7 +32,8 @@ _SENTENCES = re.compile(r"[.!?]+(?=\s|$)")
 _NEARLY = 0.9  # share of the positives
 _EACH = 40  # texts that are made of one ordinary reply
 _PASSES = 12  # over all negatives; it mostly ends before
-_STARTS = 8  # of the search, the last of them where none before it was good enough
+_STARTS = 6  # of the search, the last of them where none before it was good enough
+_GOOD = 0.25  # correlation that may stay, somewhat less than what no style may reach
 _BOUND = 0.2  # correlation beyond which a feature weighs more: well under what no style may reach
 _STRICT = 20.0  # how much more
 
@@ -105,7 +106,7 @@ def matched(
         worst = float(_unlike(wanted.sum(axis=0), table[chosen].sum(axis=0), len(positives)).max())
         if worst < least:
             best, least = chosen, worst
-        if least <= _BOUND:
+        if least <= _GOOD:
             break
     return [texts[index] for index in best]
 
