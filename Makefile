@@ -34,7 +34,7 @@ docs: setup
 	$(BIN)/python docs/scripts/build.py
 
 unit: setup
-	ASSAY_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m 'not heavy'
+	ASSAY_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal -m 'not heavy'
 
 heavy: setup
 	$(BIN)/pytest -q -m heavy
