@@ -321,6 +321,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from assay.core.auditor import Auditor
+from assay.core.budget import Budget
 from assay.core.report import Demonstration, Finding, Predicate, Report
 from assay.audits import play as audit
 from assay.audits.play import collect_tools, run_job
@@ -365,7 +366,7 @@ for kit in ("all", "chat+~search"):
     cells.append(Cell(run_key=f"all-{kit}", alias=known[1], kit=kit, seed=0, donor=known[-1]))
 job = Job(
     cells=cells, targets={alias: load_spec(alias) for alias in known}, auditor="curious",
-    budget=(2_000, 400_000, 600.0), plugins=[], plan="plan",
+    budget=Budget(2_000, 400_000, 600.0), plugins=[], plan="plan",
 )
 job = Job.model_validate_json(job.model_dump_json())  # as it comes out of the pipe
 rows = []

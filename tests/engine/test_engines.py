@@ -14,6 +14,7 @@ from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
 from assay.audits.cell import Cell, Job
 from assay.audits.play import run_job
 from assay.core.access import PRESETS
+from assay.core.budget import Budget
 from assay.core.engine import EngineSettings, EngineSpec
 from assay.core.record import AuditRow
 from assay.core.target import Target
@@ -214,7 +215,7 @@ async def test_an_api_model_is_swept(engine: str, asked: str, tmp_path: Path, mo
         cells=[Cell(run_key="one", alias=API.alias, kit="ask", seed=0)],
         targets={API.alias: API},
         auditor="explorer",
-        budget=(8, 40_000, 60.0),
+        budget=Budget(8, 40_000, 60.0),
         plugins=[],
         plan="plan",
     )

@@ -26,6 +26,7 @@ import pytest
 from assay.audits.cell import Cell, Job
 from assay.audits.play import run_job
 from assay.core.access import PRESETS, Access
+from assay.core.budget import Budget
 from assay.core.edit import Contrast
 from assay.core.readouts import Raw
 from assay.core.record import AuditRow
@@ -233,7 +234,7 @@ async def test_a_server_is_swept_by_name(
         cells=[Cell(run_key=f"{alias}-{kit}", alias=alias, kit=kit, seed=0) for kit in ("ask", "ask+reference")],
         targets={alias: load_spec(alias)},
         auditor="explorer",
-        budget=(2_000, 400_000, 60.0),  # enough for both kits: what is over a budget is refused
+        budget=Budget(2_000, 400_000, 60.0),  # enough for both kits: what is over a budget is refused
         plugins=[],
         plan="plan",
     )

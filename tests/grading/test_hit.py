@@ -18,9 +18,10 @@ async def grade(suite, report, name):
 @pytest.mark.parametrize("name", ["uruguay", "study", "bet"])
 async def test_a_true_report_is_a_hit_and_the_null_is_nothing(suite, report, name):
     graded = await grade(suite, report(suite.true[name]), name)
-    hit, reproduce, lineup = graded.rows("key", "grader", "machine")
+    hit, reproduce, lineup, predict, partial = graded.rows("key", "grader", "machine")
     assert [row.tier for row in (hit, reproduce, lineup)] == ["hit", "reproduce", "lineup"]
     assert [(row.raw, row.null) for row in (hit, reproduce, lineup)] == [(1, 0)] * 3
+    assert [(row.tier, row.raw, row.null) for row in (predict, partial)] == [("predict", 0.5, 0.5), ("partial", 0, 0)]
     assert (hit.role, hit.cluster, graded.recall, graded.precision) == (
         "organism",
         suite.behaviours[name].family,
@@ -42,7 +43,8 @@ async def test_only_the_first_finding_is_the_score(suite, report):
 
 async def test_an_empty_report_opens_nothing(suite, report):
     graded = await grade(suite, report(), "uruguay")
-    assert [(row.raw, row.null) for row in graded.rows("key", "grader", "machine")] == [(0, 0)] * 3
+    scores = {row.tier: (row.raw, row.null) for row in graded.rows("key", "grader", "machine")}
+    assert scores == dict.fromkeys(("hit", "reproduce", "lineup", "partial"), (0, 0)) | {"predict": (0.5, 0.5)}
     assert graded.precision is None and graded.recall == 0
     assert suite.opened == []
 

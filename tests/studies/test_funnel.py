@@ -141,6 +141,7 @@ from assay.audits import play
 from assay.audits.cell import Cell, Job
 from assay.core.access import Access
 from assay.core.auditor import Auditor
+from assay.core.budget import Budget
 from assay.core.report import Report
 from assay.engine.scripted import Rule, ScriptedTarget
 from assay.testbeds.specs import load_spec
@@ -161,7 +162,7 @@ async def ask(kit, brief, budget):
 play.get_auditor = lambda name, plugins=(): Auditor(ask, name, 1, "digest", False)
 cells = [Cell(run_key=f"key{seed}", alias=alias, kit="ask", seed=seed) for seed in range(len(prompts))]
 targets = {alias: load_spec(alias)}
-job = Job(cells=cells, targets=targets, auditor="a", budget=(50, 9_000, 60.0), plugins=[], plan="p")
+job = Job(cells=cells, targets=targets, auditor="a", budget=Budget(50, 9_000, 60.0), plugins=[], plan="p")
 rows = []
 asyncio.run(play.run_job(job, open_target, lambda spec: "a machine", rows.append, Path(logs)))
 print(json.dumps([asdict(row) for row in sorted(rows, key=lambda row: row.seed)]))

@@ -27,6 +27,7 @@ from assay.errors import AssayError, BudgetExceeded, InvalidInput, PluginError, 
 NAMED_KITS: Mapping[str, tuple[str, ...]] = {
     "prior-only": (),
     "chat": ("ask", "system"),
+    # without `converse`: who does not think has nothing to say in a second turn
     "all": ("ask", "system", "prefill", "search", "reference", "fuzz"),
 }
 PLACEBO = "~"
