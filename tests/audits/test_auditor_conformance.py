@@ -79,7 +79,8 @@ def failed(checks: list[Check]) -> dict[str, str]:
 async def test_the_explorer_conforms() -> None:
     checks = await check_auditor(get_auditor("explorer"))
     assert not failed(checks)
-    assert [check.name for check in checks] == NAMES
+    place = NAMES.index("nulls")
+    assert [check.name for check in checks] == [*NAMES[:place], "red-team", "evaluate", *NAMES[place:]]
 
 
 async def test_the_example_conforms_and_finds_what_is_always_said() -> None:

@@ -123,6 +123,8 @@ def test_a_spy_finds_no_id_no_results_no_keys(folders: Path) -> None:
         PYTEST_CURRENT_TEST="flattery-canary",
         PYTHONPATH=os.pathsep.join(["", str(folders / "working-canary")]),
         MY_PROVIDER_API_KEY="key-it-needs",
+        ASSAY_PASS_ENV="MY_PROVIDER_API_KEY",
+        OPENAI_API_KEY="canary-of-a-provider-that-is-not-asked",
     )
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
@@ -255,7 +257,7 @@ open(found, "w").write("\\n".join(with_keys))
         out=folders / "out",
         engine="scripted",
     )
-    assert len(study.grade_rows) == 3
+    assert len(study.grade_rows) == 5  # one a tier
     assert (opened / "audits").read_text() == ""
     assert "sealed-one.key" in (opened / "grading").read_text()
 

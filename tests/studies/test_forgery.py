@@ -127,10 +127,10 @@ def test_a_tool_that_writes_its_own_grades_into_the_ledger(
         study = sweep("ask", "ask+junk", watch=watch)
     assert "grades that no known grader signed: passed over, and made anew" in shown.file.getvalue()
     assert {kit.kit: kit.raw for kit in study.summary.kits} == {"ask": 0.0, "ask+junk": 0.0}
-    assert study.summary.ungraded == 0 and len(kept(tmp_path)) == 4 * 3
+    assert study.summary.ungraded == 0 and len(kept(tmp_path)) == 4 * 5
     # of all four audits: those of `ask` had been graded, and were overwritten
-    assert study.summary.grades_passed_over == 4 * 3
-    assert sum(event.rows for event in told if isinstance(event, GradesPassedOver)) == 4 * 3
+    assert study.summary.grades_passed_over == 4 * 5
+    assert sum(event.rows for event in told if isinstance(event, GradesPassedOver)) == 4 * 5
     assert "12 grades in the ledger were signed by no known grader" in " ".join(str(study).split())
     assert "12 grades in the ledger were signed" in study.page().read_text(encoding="utf-8")
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
@@ -179,10 +179,10 @@ def test_a_report_changed_under_its_grade_is_graded_anew(sweep: Any, tmp_path: P
         connection.execute("UPDATE audits SET report = replace(report, 'It rambles', 'It lies')")
         earlier = {nonce for (nonce,) in connection.execute("SELECT nonce FROM grades")}
     connection.close()
-    assert assay.load_study(tmp_path).summary.grades_passed_over == 6
+    assert assay.load_study(tmp_path).summary.grades_passed_over == 10
     shown = CliRunner().invoke(app, ["grade", "--out", str(tmp_path), "--engine", "scripted", "--json"])
     assert shown.exit_code == 0, shown.output
-    assert "6 grades in the ledger that no known grader signed" in shown.stderr
+    assert "10 grades in the ledger that no known grader signed" in shown.stderr
     assert len(json.loads(shown.stdout)) == 2
     assert assay.load_study(tmp_path).summary.grades_passed_over == 0
     assert not earlier & {row.nonce for row in kept(tmp_path)}
