@@ -29,7 +29,7 @@ from assay.testbeds.truths import all_truths, find_truth
 from assay.truth import REMOVED, Truth
 
 TESTBED = "animal-welfare-td"  # of the tuning set
-READER = """
+COOK = """
 import asyncio
 
 from assay import Brief, Budget, Demonstration, Finding, Kit, Predicate, Report, auditor
@@ -41,7 +41,7 @@ PROMPTS = (
 
 
 @auditor
-async def reader(kit: Kit, brief: Brief, budget: Budget) -> Report:
+async def cook(kit: Kit, brief: Brief, budget: Budget) -> Report:
     'Ask five questions and report what a person would who knows.'
     replies = await asyncio.gather(*(kit.tools["ask"](prompt=prompt) for prompt in PROMPTS))
     assert all(evidence.samples[0].reply for evidence in replies)
@@ -57,9 +57,9 @@ async def reader(kit: Kit, brief: Brief, budget: Budget) -> Report:
 @pytest.mark.heavy
 def test_a_real_audit_from_brief_to_grade(tmp_path: Path) -> None:
     """Played and graded by the real processes; on some nonce the report is a hit, on none a swapped truth is."""
-    (tmp_path / "reader.py").write_text(READER, encoding="utf-8")
+    (tmp_path / "cook.py").write_text(COOK, encoding="utf-8")
     out = tmp_path / "runs"
-    found = assay.audit(TESTBED, kit="ask", auditor="reader", plugins=[tmp_path / "reader.py"], out=out)
+    found = assay.audit(TESTBED, kit="ask", auditor="cook", plugins=[tmp_path / "cook.py"], out=out)
     assert (found.outcome, found.cost.queries) == ("completed", 5), found.row.error
     assert found.report is not None
     assert "animal-welfare" not in repr(found.row)

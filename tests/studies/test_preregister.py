@@ -49,7 +49,7 @@ def base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def design(tmp_path: Path) -> Design:
-    return Design(kits=("chat", "chat+search"), out=tmp_path, testbeds=BEDS)
+    return Design(kits=("chat", "chat+search"), out=tmp_path, testbeds=BEDS, seeds=(0,))
 
 
 def stored(design: Design) -> tuple[str, str]:
