@@ -241,7 +241,7 @@ def test_a_sweep_gives_a_study_that_can_be_loaded_again(scripted: Path) -> None:
     assert len(audits) == 12 and set(audits.testbed) == {find_truth(name).id for name in NAMES}
     assert set(audits.alias) == {ORGANISM, TWIN, OTHER} and set(audits.outcome) <= {"completed", "none-submitted"}
     assert list(audits[audits.kit == "chat"].findings) == [1] * 6
-    assert len(grades) == 36 and set(grades.tier) == {"hit", "reproduce", "lineup"}
+    assert len(grades) == 60 and set(grades.tier) == {"hit", "reproduce", "lineup", "predict", "partial"}
     assert (grades.score == grades.raw - grades.null).all()
     assert list(study.kits.kit) == ["prior-only", "chat"] and "delta" in study.effects.columns
     assert study.page() == scripted / "report.html" and "</html>" in study.page().read_text(encoding="utf-8")
@@ -310,7 +310,7 @@ def test_one_audit_and_grades_of_reports_from_anywhere(scripted: Path) -> None:
     assert (graded.testbed, graded.kit, graded.findings) == (find_truth("flattery-td").id, "chat", 1)
     with Ledger.open(scripted / "ledger.sqlite") as ledger:
         kept = ledger.grades()
-        assert {row.run_key for row in kept} == {found.row.run_key} and len(kept) == 3
+        assert {row.run_key for row in kept} == {found.row.run_key} and len(kept) == 5
     [elsewhere, clean] = assay.grade([("flattery-td", found.report), (TWIN, found.report)])
     assert (elsewhere.hit, elsewhere.null, elsewhere.findings) == (graded.hit, graded.null, graded.findings)
     assert len({elsewhere.nonce, graded.nonce, clean.nonce, ""}) == 4  # each draws its own samples
@@ -386,10 +386,20 @@ def test_one_bad_line_of_a_file_costs_no_other(scripted: Path) -> None:
     assert found[-1].testbed == find_truth("twin-td").id and found[-1].findings == 1
 
 
+OTHER_TOOL = """
+from assay import Access, Target, tool
+
+@tool(needs={Access.CHAT})
+async def other(target: Target, prompt: str) -> str:
+    'Ask the model.'
+    return (await target.chat(prompt)).text
+"""
+
+
 def test_two_kits_share_no_process_and_come_in_an_order_drawn_anew(
-    scripted: Path, monkeypatch: pytest.MonkeyPatch
+    scripted: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What a tool leaves in a module's globals, or patches, ends with its kit; no kit can wait for another."""
+    """What a plug-in leaves in a module's globals, or patches, ends with its kit; no kit can wait for another."""
     drawn: list[list[str]] = []
 
     class Backwards:
@@ -400,7 +410,13 @@ def test_two_kits_share_no_process_and_come_in_an_order_drawn_anew(
     monkeypatch.setattr(run.random, "SystemRandom", Backwards)
     told: list[Event] = []
     kits = ["prior-only", "ask", "chat"]
-    study = assay.sweep(kits=kits, testbeds=NAMES[:2], out=scripted, seeds=2, watch=told.append)
+    assay.sweep(kits=kits, testbeds=NAMES[:2], out=scripted, seeds=2)
+    assert len({line.split()[2] for line in played(scripted)}) == 1  # no code from outside: nothing to keep apart
+    (scripted / "played.txt").unlink()
+    drawn.clear()
+    file = tmp_path_factory.mktemp("plugin") / "other.py"
+    file.write_text(OTHER_TOOL, encoding="utf-8")
+    study = assay.sweep(kits=kits, testbeds=NAMES[:2], out=scripted, seeds=2, plugins=[file], watch=told.append)
     lines = [line.split() for line in played(scripted)]
     processes_of = {kit: {line[2] for line in lines if line[0] == kit} for kit in kits}
     assert all(len(pids) == 1 for pids in processes_of.values()) and len(set.union(*processes_of.values())) == 3
