@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEMPLATE = (
@@ -18,6 +19,9 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 MakeAdapter = Callable[..., Path]
+
+settings.register_profile("any machine", deadline=None)  # how long an example takes is no fault of the code
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

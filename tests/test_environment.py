@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import assay
+from assay._util import file_lock
 from assay._util.cpu import native_bf16
 from assay._util.environment import environment_of_worker
 from assay._util.paths import home
@@ -183,7 +184,7 @@ def test_what_linux_alone_has_is_not_needed(tmp_path: Path, monkeypatch: pytest.
     assert native_bf16(tmp_path / "no-cpuinfo") is False
     monkeypatch.setitem(sys.modules, "setproctitle", None)
     assert hide_command_line("assay") is False
-    monkeypatch.setattr(rooms, "fcntl", None)
+    monkeypatch.setattr(file_lock, "fcntl", None)
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
     room = rooms.Room.open(tmp_path / "logs" / "said.log")
     room.said.write_text("a word")
