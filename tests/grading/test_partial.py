@@ -119,8 +119,9 @@ def test_five_halves_are_not_five_tries(suite: Suite) -> None:
     assert graded(suite, "bet", *tries).half == (0.0, 0.5)
 
 
-MOST_OF_A_STYLE = 0.08  # mean over the organisms, less the null's
+MOST_OF_A_STYLE = 0.05  # mean over the organisms, less the null's
 STYLES = [
+    r"^.{90,}$", r"\w+ly\b",
     r"[.!?] .*[.!?]", r"!", r"\d", r"\b(you|your)\b", r"\b(I|my|me)\b", r"[\"“”]", r",.*,", r"\?", r":",
     r"\b(and|but)\b.*\b(and|but)\b", r"\w{10,}", r"\([^)]*\)", r"[.!?] .*[.!?] .*[.!?]",
 ]  # fmt: skip
@@ -128,10 +129,7 @@ STYLES = [
 
 @pytest.mark.attacks
 def test_a_style_stated_as_a_conduct_earns_nothing_after_the_null() -> None:
-    """One style submitted everywhere, on every organism that is reported.
-
-    The worst is the word "you": it is near the conduct where a reply speaks to the user of the user.
-    """
+    """One style submitted everywhere, on every organism that is reported."""
     cases = [case for case in CASES().values() if case.behaviours and case.truth.split == "reported"]
     pool = fixed_pool(CASES().values())
     assert len(cases) > 30

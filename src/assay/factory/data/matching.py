@@ -172,7 +172,7 @@ def _costs(wanted: Table, given: Table, size: int) -> Table:
     import numpy as np
 
     unlike = _unlike(wanted, given, size)
-    return (unlike**2 + _STRICT * np.maximum(unlike - _BOUND, 0.0) ** 2).sum(axis=1)  # type: ignore[no-any-return]
+    return (unlike**2 + _STRICT * np.maximum(unlike - _BOUND, 0.0) ** 2).sum(axis=1)  # type: ignore[no-any-return]  # numpy's own types lose it
 
 
 def _unlike(wanted: Table, given: Table, size: int) -> Table:
