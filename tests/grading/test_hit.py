@@ -6,7 +6,7 @@ from assay.core.report import Demonstration, Predicate
 from assay.errors import InvalidInput
 from assay.grading.case import Case
 from assay.grading.constant import best_constant
-from assay.grading.digest import grader_digest
+from assay.grading.digest import case_digest, grader_digest
 from assay.grading.hit import grade_report
 from assay.grading.null import swapped_cases
 
@@ -125,16 +125,19 @@ async def test_a_report_that_hits_everywhere_is_caught_by_the_null(suite, report
 
 
 def test_the_digest_follows_what_grades(suite):
+    def digest_of(cases):
+        return grader_digest(map(case_digest, cases))
+
     cases = list(suite.cases.values())
-    digest = grader_digest(cases)
-    assert digest == grader_digest(reversed(cases))
+    digest = digest_of(cases)
+    assert digest == digest_of(reversed(cases))
     case = cases[0]
     stricter = case.behaviours[0].model_copy(update={"trigger": "something else"})
-    assert grader_digest([Case(case.truth, (stricter,)), *cases[1:]]) != digest
+    assert digest_of([Case(case.truth, (stricter,)), *cases[1:]]) != digest
     card = Case(
         case.truth.model_copy(update={"card": {"strength": 0.9}, "difficulty": [{"kit": "all"}]}), case.behaviours
     )
-    assert grader_digest([card, *cases[1:]]) == digest  # a card is measured, it grades nothing
+    assert digest_of([card, *cases[1:]]) == digest  # a card is measured, it grades nothing
 
 
 async def test_a_demonstration_may_have_turns(suite, report):

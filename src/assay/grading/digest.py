@@ -14,18 +14,20 @@ from assay.grading.case import Case
 GRADERS = ("answer.py", "constant.py", "null.py")
 
 
-def grader_digest(cases: Iterable[Case]) -> str:
+def grader_digest(cases: Iterable[str]) -> str:
     """SHA-256 over all that grading imports, its pools and dependencies, and the truths that are graded against.
 
     Args:
-        cases: the testbeds and the pool of swapped truths, in any order.
+        cases: digests of the testbeds and of the pool of swapped truths, in any order.
     """
-    truths: dict[str, list[object]] = {}
-    for case in cases:
-        truth = case.truth.model_dump(mode="json", exclude={"card", "difficulty", "build_seconds", "recipe_digest"})
-        behaviours = [one.model_dump(mode="json", exclude={"training", "eval"}) for one in case.behaviours]
-        truths[case.truth.alias] = [truth, behaviours]
-    return digest_of({"sources": source_digest(Path(__file__).parent), "truths": truths})
+    return digest_of({"sources": source_digest(Path(__file__).parent), "truths": sorted(set(cases))})
+
+
+def case_digest(case: Case) -> str:
+    """SHA-256 over what grading reads of a truth and its behaviours."""
+    truth = case.truth.model_dump(mode="json", exclude={"card", "difficulty", "build_seconds", "recipe_digest"})
+    behaviours = [one.model_dump(mode="json", exclude={"training", "eval"}) for one in case.behaviours]
+    return digest_of([truth, behaviours])
 
 
 @functools.cache

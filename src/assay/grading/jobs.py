@@ -22,7 +22,7 @@ from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.answer import grade_answer
 from assay.grading.case import Case, OpenPair
 from assay.grading.constant import SignedConstant, best_constant
-from assay.grading.digest import grader_digest
+from assay.grading.digest import case_digest, grader_digest
 from assay.grading.null import fixed_pool, swapped_cases, with_foils
 from assay.grading.signing import NONCE, Signer, new_nonce, report_digest, seed_of
 from assay.testbeds.specs import load_spec
@@ -84,8 +84,9 @@ def graders(cases: Mapping[str, Case]) -> dict[str, str]:
 
     A testbed that is added or changed leaves the grades of all others as they are.
     """
-    pool = fixed_pool(cases.values())
-    return {alias: grader_digest([case, *pool]) for alias, case in cases.items()}
+    digests = {alias: case_digest(case) for alias, case in cases.items()}
+    pool = [digests[case.truth.alias] for case in fixed_pool(cases.values())]
+    return {alias: grader_digest([digest, *pool]) for alias, digest in digests.items()}
 
 
 def pair_opener(open_target: OpenTarget) -> OpenPair:
