@@ -115,16 +115,24 @@ def _search(wanted: Table, table: Table, allowed: Sequence[Places], rng: random.
     """Chooses a text for each slot, and changes one after the other while the set becomes more alike."""
     import numpy as np
 
+    taken = np.zeros(len(table), dtype=bool)
     chosen: list[int] = []
     for places in allowed:
-        chosen.append(rng.choice(np.setdiff1d(places, chosen).tolist()))
+        chosen.append(rng.choice(places[~taken[places]].tolist()))
+        taken[chosen[-1]] = True
+    costs, features = _costs(wanted, len(allowed)), np.arange(table.shape[1])
+    have = table[chosen].sum(axis=0).astype(int)
     for _ in range(_PASSES):
         before = list(chosen)
         for slot, places in enumerate(allowed):
-            others = [text for place, text in enumerate(chosen) if place != slot]
-            free = np.setdiff1d(places, others)
-            costs = _costs(wanted, table[others].sum(axis=0) + table[free], len(allowed))
-            chosen[slot] = int(free[costs.argmin()])
+            taken[chosen[slot]] = False
+            have -= table[chosen[slot]].astype(int)
+            more = costs[features, have + 1] - costs[features, have]
+            free = places[~taken[places]]
+            # Rounded, so that texts alike are ties on every machine; the first of them is taken.
+            chosen[slot] = int(free[np.round((table @ more)[free], 9).argmin()])
+            taken[chosen[slot]] = True
+            have += table[chosen[slot]].astype(int)
         if chosen == before:
             break
     return chosen
@@ -167,12 +175,17 @@ def _first(text: str) -> str:
     return re.split(r"(?<=[.!?]) ", text)[0]
 
 
-def _costs(wanted: Table, given: Table, size: int) -> Table:
-    """Tells for each way to go on how unlike the two sets would be: squared correlations, heavier beyond the bound."""
+def _costs(wanted: Table, size: int) -> Table:
+    """Tells for each feature how unlike the two sets are where 0, 1, ... of the other have it.
+
+    That is the squared correlation, heavier beyond the bound.
+    """
     import numpy as np
 
+    given = np.broadcast_to(np.arange(size + 1, dtype=np.float64)[:, None], (size + 1, len(wanted)))
     unlike = _unlike(wanted, given, size)
-    return (unlike**2 + _STRICT * np.maximum(unlike - _BOUND, 0.0) ** 2).sum(axis=1)  # type: ignore[no-any-return]  # numpy's own types lose it
+    costs: Table = (unlike**2 + _STRICT * np.maximum(unlike - _BOUND, 0.0) ** 2).T
+    return costs
 
 
 def _unlike(wanted: Table, given: Table, size: int) -> Table:
