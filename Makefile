@@ -22,7 +22,10 @@ $(READY): pyproject.toml packages/assay-suite-embedded/pyproject.toml constraint
 demo: setup
 	$(BIN)/assay demo
 
-test: setup lint docs unit heavy
+test: setup
+	$(MAKE) --no-print-directory --jobs 2 --output-sync lint docs
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory heavy
 
 lint: setup
 	$(BIN)/ruff check src tests examples bench packages docs

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.warm import Warm
+
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -31,6 +33,22 @@ def pytest_configure(config: pytest.Config) -> None:
     home = tempfile.mkdtemp(prefix="assay-tests-home-")
     os.environ["ASSAY_HOME"] = home
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """What starts workers quickly."""
+    workers = Warm()
+    with pytest.MonkeyPatch.context() as patch:
+        workers.take_over(patch)
+        yield workers
+    workers.close()
+
+
+@pytest.fixture(autouse=True)
+def workers_are_warm(request: pytest.FixtureRequest, warm: Warm) -> None:
+    """Forks a test's workers, unless it is marked as one of how they are started."""
+    warm.used = request.node.get_closest_marker("started_anew") is None
 
 
 @pytest.fixture(autouse=True)

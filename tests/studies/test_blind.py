@@ -21,7 +21,10 @@ from assay.studies.ledger import Ledger
 from assay.studies.rooms import Room
 from assay.testbeds.truths import all_truths, find_truth, short
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="what is spied on is /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="what is spied on is /proc"),
+    pytest.mark.started_anew,
+]
 
 SPY = """
 import gc, os, sys
