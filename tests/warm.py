@@ -8,6 +8,7 @@ not reach a worker that was started anew.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -98,10 +99,8 @@ class Forked:
 
     def _signal(self, number: int) -> None:
         if self.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
 
 
 class Warm:
