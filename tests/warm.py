@@ -202,11 +202,8 @@ def _tell_of_ended(waiting: dict[int, socket.socket]) -> None:
         worker, status = os.waitpid(-1, os.WNOHANG)
         if worker == 0:
             return
-        with waiting.pop(worker) as connection:
-            try:
-                connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(8, "big", signed=True))
-            except BrokenPipeError:
-                pass  # nobody waits for it
+        with waiting.pop(worker) as connection, contextlib.suppress(BrokenPipeError):  # nobody waits for it
+            connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(8, "big", signed=True))
 
 
 def _forked(connection: socket.socket) -> int | None:
