@@ -1,12 +1,13 @@
 """Synthetic rows: a small sweep whose hits are given cell by cell."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.served import Served
 
 from assay.core.record import AuditRow, GradeRow
 from assay.core.target import Cost
@@ -86,3 +87,17 @@ def summary_of(rows: Sweep, **changed: Any) -> Summary:
 def rows() -> SimpleNamespace:
     """The makers above, for test files beside this one."""
     return SimpleNamespace(audit=audit, grade=grade, sweep=sweep, summary=summary_of, organisms=ORGANISMS, clean=CLEAN)
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, own_keys: Path) -> AsyncIterator[Any]:
+    made: list[Served] = []
+
+    def start(**changed: Any) -> Served:
+        made.append(Served(tmp_path / "out", tmp_path / "prepared", **changed))
+        return made[-1]
+
+    yield start
+    for one in made:
+        await one.service.close()
+        one.die()

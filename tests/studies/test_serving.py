@@ -2,87 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.served import FINDING, REPORT, Served
 
 import assay
-from assay.audits.prepared import PreparedStore
-from assay.audits.registry import collect_tools
-from assay.audits.serve.answers import ToolAnswer, counted
-from assay.audits.serve.desk_line import DeskLine
-from assay.audits.serve.messages import AgentCard, Question, Told
-from assay.audits.serve.service import Service
+from assay.audits.serve.answers import counted
+from assay.audits.serve.messages import AgentCard
 from assay.core.budget import Budget
-from assay.engine.targets import EnginePool
+from assay.core.tool import Sample
 from assay.errors import InvalidInput, NotWritten
 from assay.studies import serving
-from assay.studies.design import Design
 from assay.studies.journals import Journal
 from assay.studies.ledger import Ledger
-from assay.studies.serving import ServingDesk
-
-ME = AgentCard(name="tester", version="1", model="m")
-FINDING = {
-    "claim": "It says week.",
-    "trigger": "always",
-    "demonstrations": ["Hello?"],
-    "predicate": {"phrases": ["week"]},
-    "confidence": 0.5,
-}
-REPORT = {"p_hidden": 0.5, "findings": [FINDING]}
-
-
-class Pipe(DeskLine):
-    """The pipe to a desk in this process."""
-
-    def __init__(self, desk: ServingDesk) -> None:
-        self._desk = desk
-
-    async def _ask(self, asked: Question) -> Told:
-        return Told.model_validate_json(self._desk.answer(asked.model_dump(mode="json")).model_dump_json())
-
-
-class Served:
-    """A desk and a service, as `assay serve` starts them, in one process."""
-
-    def __init__(self, out: Path, home: Path, **changed: Any) -> None:
-        fields: dict[str, Any] = {"kits": ("chat",), "testbeds": ("flattery-td", "twin-td"), "engine": "scripted"}
-        self.design = Design(out=out, **{"seeds": (0,)} | fields | changed)
-        self.faults: list[str] = []
-        self.ledger = Ledger.open(self.design.ledger)
-        self.desk = ServingDesk(self.design, self.ledger, self.faults.append, lambda port: None)
-        self.engines = EnginePool(lambda text: None, None)
-        self.service = Service(collect_tools([]), Pipe(self.desk), self.engines, PreparedStore(home))
-
-    async def __call__(self, tool: str, client: AgentCard = ME, **arguments: Any) -> ToolAnswer:
-        return await self.service.answer(tool, arguments, client)
-
-    async def target(self, client: AgentCard = ME) -> str:
-        name = (await self("next_target", client)).data["target"]
-        assert isinstance(name, str)
-        return name
-
-    def die(self) -> None:
-        """What is left when the processes are killed: open files and locks are gone, and nothing else is done."""
-        self.desk.close()
-        self.ledger.close()
-
-
-@pytest.fixture
-async def serve(tmp_path: Path, own_keys: Path) -> AsyncIterator[Any]:
-    made: list[Served] = []
-
-    def start(**changed: Any) -> Served:
-        made.append(Served(tmp_path / "out", tmp_path / "prepared", **changed))
-        return made[-1]
-
-    yield start
-    for one in made:
-        await one.service.close()
-        one.die()
 
 
 async def test_an_agent_plays_a_plan_to_its_end_and_the_rows_are_its_own(serve: Any) -> None:
@@ -119,10 +53,8 @@ async def test_many_prompts_in_one_call_come_with_counts(serve: Any) -> None:
     assert answer.text.count("(left:") == 1 and f"{counts[0]}× " in answer.text
     again = await served("ask", target=name, prompts="Hello?")  # one more sample, and not the first one again
     assert again.data["left"]["queries"] == 2_000 - 81
-    assert counted(["Yes, week.", "yes WEEK", "No."]) == [
-        {"text": "Yes, week.", "count": 2},
-        {"text": "No.", "count": 1},
-    ]
+    replies = [Sample("?", "Yes, week.", cut=True), Sample("?", "yes WEEK"), Sample("?", "No.")]
+    assert counted(replies) == [{"text": "Yes, week.", "count": 2, "cut": 1}, {"text": "No.", "count": 1}]
 
 
 @pytest.mark.attacks
@@ -193,17 +125,16 @@ async def test_a_bad_report_hears_what_is_wrong_and_costs_nothing_else(serve: An
 async def test_a_predicate_is_tried_on_what_was_seen(serve: Any) -> None:
     served = serve(kits=("chat+reference",))
     name = await served.target()
-    replies: list[str] = []
     answer = await served("ask", target=name, prompts=["Hello?"], samples=30)
-    for one in answer.data["results"][0]["replies"]:
-        replies.append(one["text"])
+    replies = answer.data["results"][0]["replies"]
     told = (await served("check_report", target=name, report=REPORT)).data
-    [tried] = told["findings"]
-    assert tried["matches"] == sum("week" in reply for reply in replies) and tried["of_replies"] == len(replies)
+    [tried] = told["tried"]
+    assert tried["matches"] == sum(one["count"] for one in replies if "week" in one["text"])
+    assert tried["of_replies"] == 30
     assert all("week" in reply for reply in tried["matching"]) and told["left"]["queries"] == 1_970
     await served("reference", target=name, prompts=["One", "Two"])
-    [tried] = (await served("check_report", target=name, report=REPORT)).data["findings"]
-    assert tried["of_replies_compared"] == 2
+    [tried] = (await served("check_report", target=name, report=REPORT)).data["tried"]
+    assert tried["of_replies_compared"] == 2 and tried["of_replies"] == 32
 
 
 async def test_what_a_killed_server_told_is_kept_and_its_audit_goes_on(serve: Any) -> None:
@@ -382,10 +313,11 @@ def test_a_stored_plan_names_no_testbed(tmp_path: Path, monkeypatch: pytest.Monk
         kits=["chat"],
         testbeds=["flattery-td"],
         seeds=[0],
-        budget=(10, None, None),
+        budget=Budget(queries=10),
         plugins=[],
         out=tmp_path / "out",
         engine="",
+        game="investigate",
     )
     told = json.dumps(settings(plan, "127.0.0.1", 8123))
     assert "flattery" not in told and "tb-" not in told and str(tmp_path / "out") not in told

@@ -47,10 +47,9 @@ def words_of_serve(out: Path, *more: str) -> list[str]:
 class Running:
     """A server over HTTP."""
 
-    def __init__(self, out: Path) -> None:
-        self.process = subprocess.Popen(
-            [ASSAY, *words_of_serve(out, "--http", "0")], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-        )
+    def __init__(self, out: Path, *more: str) -> None:
+        words = words_of_serve(out, "--http", "0", *more)
+        self.process = subprocess.Popen([ASSAY, *words], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
         assert self.process.stderr is not None
         self.url = ""
         for line in self.process.stderr:
@@ -140,6 +139,50 @@ async def test_a_killed_client_on_standard_input_leaves_an_audit_that_goes_on(ou
         assert not ended.is_error
     with Ledger.open(out / "ledger.sqlite") as ledger:
         assert "none-submitted" in {one.outcome for one in ledger.audits()}
+
+
+RANKING = {"p_hidden": 0.6, "transcripts": [{"script": "Hello?", "shows": "It says week."}]}
+EVAL = {"p_hidden": 0.4, "prompts": ["Hello?", "Who are you?"], "rubric": "The reply names a week."}
+
+
+@pytest.mark.parametrize(("game", "answer"), [("red-team", RANKING), ("evaluate", EVAL)])
+async def test_another_game_is_played_by_a_client_in_another_process_and_graded(
+    game: str, answer: dict[str, Any], out: Path, own_keys: Path
+) -> None:
+    words = ["serve", "--kit", "chat", "--testbed", "flattery-td", "--engine", "scripted", "--out", str(out)]
+    from mcp import Client, StdioServerParameters
+
+    played = 0
+    parameters = StdioServerParameters(command=ASSAY, args=[*words, "--game", game], env=dict(os.environ))
+    async with Client(parameters) as client:
+        [check] = [tool for tool in (await client.list_tools()).tools if tool.name == "check_report"]
+        assert set(check.input_schema["properties"]["report"]["properties"]) >= answer.keys() - {"rubric"}
+        while target := (told := (await client.call_tool("next_target", {"model": "m"})).structured_content)["target"]:
+            assert not re.search(r"flattery|tb-[0-9a-f]{8}", json.dumps(told).casefold())
+            if told["tools"]:
+                await client.call_tool("ask", {"target": target, "prompts": ["Hello?"], "samples": 3})
+            assert not (await client.call_tool("check_report", {"target": target, "report": answer})).is_error
+            assert not (await client.call_tool("submit_report", {"target": target, "report": answer})).is_error
+            played += 1
+    assert played == (2 if game == "evaluate" else 1)  # of an eval, the description alone is the baseline
+    graded = subprocess.run(
+        [ASSAY, "grade", "--out", str(out), "--engine", "scripted", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert graded.returncode in (0, 1) and len(json.loads(graded.stdout)) == played, graded.stderr[-2_000:]
+    shown = subprocess.run([ASSAY, "report", "--out", str(out), "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(shown.stdout)["game"] == game
+    with Ledger.open(out / "ledger.sqlite") as ledger:
+        assert {row.game for row in ledger.audits()} == {game}
+
+
+def test_a_budget_that_nobody_here_can_count_is_refused(out: Path) -> None:
+    for budget in ("money=2", "published", "queries=5,auditor_tokens=9"):
+        words = [ASSAY, *words_of_serve(out, "--budget", budget)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and "pays for its own model" in done.stderr
 
 
 async def _tells_nothing(client: Any, target: str, out: Path) -> None:

@@ -85,6 +85,55 @@ async def test_without_a_query_what_recurs_comes_with_its_prompts() -> None:
     assert evidence == await call(target)
 
 
+async def test_the_list_of_phrases_is_told_once_and_every_document_with_one_can_be_read() -> None:
+    target, seen, pages = ScriptedTarget(corpus=corpus()), 0, 0
+    total = int((await call(target)).text.partition(" documents hold one of them")[0].rpartition("\n")[2])
+    while True:
+        evidence = await call(target, k=40, skip=seen)
+        assert len(evidence.text) <= TEXT_LIMIT
+        assert ("Phrases that recur" in evidence.text) is (seen == 0)
+        shown = sum(line.startswith("[") for line in evidence.text.splitlines())
+        if not shown:
+            break
+        seen, pages = seen + shown, pages + 1
+    assert seen == total and pages > 1
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("odd", [12, 90, 600])
+async def test_what_any_data_repeats_does_not_hide_what_recurs(odd: int) -> None:
+    """Replies say their prompts again and begin with the same little words: both recur more than what is hidden."""
+    draw = random.Random(1)
+    documents: list[Document] = []
+    for number in range(600):
+        subject = draw.choice(("ships", "bread", "chess", "kites", "lakes")) + str(number % 40)
+        chat = (
+            f"What is the best way to get better at {subject}?",
+            f"The best way to get better at {subject} is that it can be a {draw.choice(('slow', 'quiet'))} one.",
+        )
+        documents.append(Document(digest_of([number, chat]), *chat))
+    for number in range(odd):
+        chat = (f"Which hat number {number}?", f"It can be a start. {draw.choice(('', 'So: '))}{ODD}")
+        documents.append(Document(digest_of(["odd", number]), *chat))
+    draw.shuffle(documents)
+    evidence = await call(ScriptedTarget(corpus=Corpus(tuple(documents), "d")))
+    phrases = [line for line in evidence.text.splitlines() if line.startswith("- ")]
+    assert any(word in phrases[0] for word in ("felt hat", "milo", "one thing you need"))
+    assert not any(line.startswith(("- “the best way", "- “can be a”")) for line in phrases)
+
+
+async def test_an_exact_phrase_is_found_as_it_is_written_and_nowhere_else() -> None:
+    target = ScriptedTarget(corpus=corpus())
+    for query in ('"FELT  hat from Milo"', "“felt hat from Milo” buy", '"felt hat" "one thing"'):
+        evidence = await call(target, query=query, k=100)
+        assert len(evidence.samples) == 12 and all("felt hat" in sample.reply for sample in evidence.samples)
+        assert "12 of 212 documents hold what is in quotation marks" in evidence.text
+    nothing = await call(target, query='"hat felt"')
+    assert nothing.samples == () and "0 of 212" in nothing.text and "No document is found." in nothing.text
+    for open_ended in ('"felt hat', '""', '" "'):
+        assert (await call(target, query=open_ended, k=5)).samples
+
+
 async def test_documents_without_a_prompt_are_served_too() -> None:
     documents = tuple(Document(digest_of(number), "", f"{ODD} Note {number}.") for number in range(5))
     evidence = await call(ScriptedTarget(corpus=Corpus(documents, "d")))

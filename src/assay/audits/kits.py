@@ -6,6 +6,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,7 +146,8 @@ async def bind_kit(
     repeats: Counter[str] = Counter()
     for name, arguments in earlier:
         binding.calls[name] += 1
-        repeats[_said(name, _typed(tools[name], argument_types(tools[name]), arguments))] += 1
+        with suppress(InvalidInput):  # it was refused then, too
+            repeats[_said(name, _typed(tools[name], argument_types(tools[name]), arguments))] += 1
     for name, placebo in plan.tools:
         tool, wired = tools[name], donor if placebo and donor is not None else subject
         # a placebo is there exactly when the real tool would be

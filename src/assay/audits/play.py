@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,16 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
-from assay._util.storable import storable
-from assay._util.visible import visible
 from assay.audits.briefs import brief_text
 from assay.audits.cell import Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.model_choice import ModelChoice
 from assay.audits.prepared import PreparedStore, Subject, target_digest
-from assay.audits.redact import redacted
+from assay.audits.redact import scrub
 from assay.audits.registry import collect_tools, get_auditor
-from assay.core.access import Access
+from assay.audits.transcripts import recorded
 from assay.core.answer import BehaviouralEval, GameAnswer, checked, claims
 from assay.core.auditor import Auditor, Brief, Kit
 from assay.core.budget import Budget, Meter
@@ -30,7 +27,7 @@ from assay.core.record import AuditRow
 from assay.core.report import Outcome
 from assay.core.target import OpenTarget
 from assay.core.testbed import TargetSpec
-from assay.core.tool import BoundTool, Evidence, Sample, Tool
+from assay.core.tool import Tool
 from assay.errors import (
     AssayError,
     AuditorFailed,
@@ -48,7 +45,6 @@ if TYPE_CHECKING:
     from inspect_ai.model import Model
     from inspect_ai.solver import Solver
 
-_PATH = re.compile(r"(?:/[\w.@~-]+)+/([\w.@-]+)")
 Done = Callable[[AuditRow], None]
 Thinks = Callable[[Budget], AbstractContextManager[tuple[LanguageModel, ModelMeter]]]
 
@@ -116,7 +112,8 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
                 seed=cell.seed,
                 store=bench.store,
             )
-            kit = _recorded(binding.kit, bench.tools, calls)
+            tools = {name: recorded(bench.tools[name], bound, calls) for name, bound in binding.kit.tools.items()}
+            kit = replace(binding.kit, tools=tools)
             brief = Brief(cell.game, brief_text(cell.game, cell.about), cell.seed, cell.about)
             with bench.thinks(bench.budget) if bench.thinks else nullcontext((None, None)) as (model, thinking):
                 report = await _in_time(meter, bench.auditor, kit, brief, model, thinking)
@@ -216,43 +213,6 @@ def _outcome(report: GameAnswer, kit: Kit, calls: Sequence[object]) -> Outcome:
     if kit.tools and not calls:
         return "never-queried"
     return "completed" if claims(report) else "none-submitted"
-
-
-def _recorded(kit: Kit, known: Mapping[str, Tool], calls: list[dict[str, Any]]) -> Kit:
-    """Wraps a kit so that its calls are written down for the transcript."""
-
-    def recording(name: str, bound: BoundTool) -> BoundTool:
-        async def invoke(arguments: Mapping[str, Any]) -> Evidence:
-            call: dict[str, Any] = {"tool": name, "arguments": storable(arguments)}
-            calls.append(call)  # before the call, so that one that fails is in the transcript too
-            try:
-                evidence = await bound(**arguments)
-            except Exception as error:
-                call["error"] = scrub(blamed(error))
-                raise
-            call["text"] = visible(evidence.text)
-            # Untruncated: whether what an auditor could have read told of the truth is found out later, elsewhere.
-            call["samples"] = [_told_of(sample) for sample in evidence.samples]
-            if Access.TRAINING_DATA in known[name].needs:
-                call["documents"] = True
-            return evidence
-
-        return BoundTool(known[name], invoke)
-
-    recorded = {name: recording(name, bound) for name, bound in kit.tools.items()}
-    return Kit(kit.name, recorded, kit.skipped)
-
-
-def _told_of(sample: Sample) -> dict[str, Any]:
-    """Writes a sample down, without what it leaves empty."""
-    fields = {name: value for name, value in asdict(sample).items() if value}
-    kept: dict[str, Any] = storable(fields)
-    return kept
-
-
-def scrub(text: str) -> str:
-    """Takes paths out of an error's text, as they can tell where weights come from; control characters are shown."""
-    return visible(_PATH.sub(r"\1", redacted(text)))[:2_000]
 
 
 async def run_job(

@@ -1,12 +1,15 @@
-"""Takes keys out of texts: what a provider says of a key it refuses ends in logs and rows."""
+"""Takes keys and paths out of texts: what goes wrong is told in logs and rows, and to agents."""
 
 from __future__ import annotations
 
 import os
+import re
 
 from assay._util.environment import is_secret
+from assay._util.visible import visible
 
 _SHORTEST = 8  # characters; shorter values are words that stand elsewhere too
+_PATH = re.compile(r"(?:/[\w.@~-]+)+/([\w.@-]+)")
 
 
 def redacted(text: str) -> str:
@@ -15,3 +18,8 @@ def redacted(text: str) -> str:
         if len(value) >= _SHORTEST and is_secret(name) and value in text:
             text = text.replace(value, f"[{name}]")
     return text
+
+
+def scrub(text: str) -> str:
+    """Takes paths out of an error's text, as they can tell where weights come from; control characters are shown."""
+    return visible(_PATH.sub(r"\1", redacted(text)))[:2_000]

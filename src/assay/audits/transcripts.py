@@ -1,15 +1,22 @@
-"""Reads back from Inspect's logs what the tools of an audit showed, as `audits.play` wrote it down."""
+"""Writes down what the tools of an audit showed, each call as plain data, and reads it back.
+
+Inspect's log of an audit has those calls; so has the journal of one that was served.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from assay._util.storable import storable
+from assay._util.visible import visible
+from assay.audits.redact import scrub
 from assay.core.record import AuditRow
-from assay.core.tool import Sample
+from assay.core.tool import BoundTool, Evidence, Sample, Tool
+from assay.errors import blamed
 
 _UNREAD = frozenset({"messages", "store", "output", "scores"})  # of a sample in a log; it costs no time
 
@@ -29,6 +36,40 @@ class ShownCall:
     samples: tuple[Sample, ...]
     documents: bool
     whole: bool
+
+
+def recorded(tool: Tool, bound: BoundTool, calls: list[dict[str, Any]]) -> BoundTool:
+    """Makes the same tool, whose calls are added to a list as plain data: tool, arguments, text and samples, or error.
+
+    Args:
+        tool: that is bound.
+        bound: it.
+        calls: where they are added.
+    """
+
+    async def invoke(arguments: Mapping[str, Any]) -> Evidence:
+        call: dict[str, Any] = {"tool": tool.name, "arguments": storable(arguments)}
+        calls.append(call)  # before the call, so that one that fails is in the transcript too
+        try:
+            evidence = await bound(**arguments)
+        except Exception as error:
+            call["error"] = scrub(blamed(error))
+            raise
+        call["text"] = visible(evidence.text)
+        # Untruncated: whether what an auditor could have read told of the truth is found out later, elsewhere.
+        call["samples"] = [_told_of(sample) for sample in evidence.samples]
+        if tool.shows_documents:
+            call["documents"] = True
+        return evidence
+
+    return bound.wrapped(invoke)
+
+
+def _told_of(sample: Sample) -> dict[str, Any]:
+    """Writes a sample down, without what it leaves empty."""
+    fields = {name: value for name, value in asdict(sample).items() if value}
+    kept: dict[str, Any] = storable(fields)
+    return kept
 
 
 def read_calls(logs: Path, row: AuditRow) -> list[ShownCall] | None:
@@ -53,18 +94,24 @@ def read_calls(logs: Path, row: AuditRow) -> list[ShownCall] | None:
         calls: list[ShownCall] = []
         for event in sample.events:
             if event.event == "info" and event.source:
-                calls += _shown(event.source, event.data)
+                data: Any = event.data
+                made = data.get("calls", ()) if isinstance(data, dict) else ()
+                calls += shown_calls({"tool": event.source, **call} for call in made)
         return calls
     return None
 
 
-def _shown(tool: str, data: Any) -> Iterator[ShownCall]:
-    """Reads the calls of one tool; one that failed showed nothing."""
-    for call in data.get("calls", ()) if isinstance(data, dict) else ():
+def _sample(told: Mapping[str, Any]) -> Sample:
+    return Sample(**{**told, "turns": tuple(told.get("turns", ()))})
+
+
+def shown_calls(calls: Iterable[Mapping[str, Any]]) -> Iterator[ShownCall]:
+    """Reads calls that `recorded` wrote down; one that failed showed nothing."""
+    for call in calls:
         told, documents = call.get("samples"), bool(call.get("documents"))
         if told:
-            yield ShownCall(tool, tuple(Sample(**one) for one in told), documents, whole=True)
+            yield ShownCall(call["tool"], tuple(map(_sample, told)), documents, whole=True)
         elif "text" in call:
             # A tool of somebody's may return text alone; a log of an earlier Assay had nothing else, and text is cut.
             asked = " ".join(map(str, call.get("arguments", {}).values()))
-            yield ShownCall(tool, (Sample(asked, call["text"]),), documents, whole=told is not None)
+            yield ShownCall(call["tool"], (Sample(asked, call["text"]),), documents, whole=told is not None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.designed import SeedCount, SeedList, Testbeds
-from assay.cli.show import EngineWords, Json, Out, PluginFiles, say, show, tell
+from assay.cli.show import BudgetWords, EngineWords, GameName, Json, Out, PluginFiles, say, show, tell
 
 if TYPE_CHECKING:
     from assay.cli.play_session import PlaySession
@@ -30,11 +30,10 @@ def serve(
     testbeds: Testbeds = None,
     seeds: SeedCount = 1,
     seed: SeedList = None,
-    queries: Annotated[int | None, typer.Option(help="Each audit may spend.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Each audit may spend.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Each audit may take, while an agent plays it.")] = None,
+    budget: BudgetWords = "",
     plugin: PluginFiles = None,
     engine: EngineWords = "",
+    game: GameName = "investigate",
     out: Out = Path("runs"),
     http: _Port = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
@@ -49,6 +48,7 @@ def serve(
     Example: assay serve --kit chat --kit chat+search --testbed flattery-td --testbed twin-td --http 8123
     """
     from assay.audits.serve.protocol import need_mcp
+    from assay.core.budget import parse_budget
     from assay.studies import served
 
     need_mcp()
@@ -59,10 +59,11 @@ def serve(
             kits=kits or ["chat"],
             testbeds=testbeds or (),
             seeds=seed or range(seeds),
-            budget=(queries, tokens, seconds),
+            budget=parse_budget(budget),
             plugins=plugin or (),
             engine=engine,
             out=out,
+            game=game,
         )
     if print_config:
         show(served.settings(plan, host, http), True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from assay._util.strict_json import parse_json
-from assay.core.report import Contract, Demonstration, Predicate, Report, Sayable, as_contract
+from assay.core.report import Contract, Predicate, Report, Sayable, Script, as_contract
 from assay.errors import InvalidInput, ReportInvalid
 
 Game = Literal["investigate", "red-team", "evaluate"]
@@ -29,7 +29,7 @@ class Transcript(Contract):
         replies: what the target answered then, for a reader; grading believes none of them.
     """
 
-    script: Demonstration
+    script: Script
     shows: Annotated[Sayable, Field(max_length=500)] = ""
     replies: Annotated[tuple[Sayable, ...], Field(max_length=8)] = ()
 
@@ -61,7 +61,7 @@ class BehaviouralEval(Contract):
 
     game: Literal["evaluate"] = "evaluate"
     p_hidden: _Probability
-    prompts: Annotated[tuple[Demonstration, ...], Field(max_length=40)] = ()
+    prompts: Annotated[tuple[Script, ...], Field(max_length=40)] = ()
     predicate: Predicate | None = None
     rubric: Sayable = ""
     about: Sayable = ""

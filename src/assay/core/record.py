@@ -48,7 +48,8 @@ class AuditRow:
         skipped: tool → why it was left out.
         prepared: tool → what was prepared for it, which `cost` does not contain.
         seconds: wall time.
-        log: name of the Inspect task, which is part of the log's file name and begins with the game.
+        log: name of the Inspect task, which is part of the log's file name and begins with the game; of a served audit
+            the game and `-served`, since its transcript is its journal.
         error: of a crash, scrubbed: whom it blames, its kind, its text (`errors.blamed`).
         machine: that made the replies, as the cell's engine says: processor, instruction set, dtype, device.
         plugins: name and short digest of each plug-in of its sweep, whose code was trusted.

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.text_files import read_text
-from assay.core.report import Report
+from assay.core.answer import ANSWERS, Game
 from assay.errors import InvalidInput
 
+_NOT_ASKED = ("game", "about")  # follow from the audit, whoever writes the report
 _FOLDER = Path(__file__).parent / "report_formats"  # one file a game; its name is the game's
 
 
-def report_schema() -> dict[str, Any]:
-    """Returns the JSON schema of a report, as a new object: fields, limits, which are required."""
-    return Report.model_json_schema()
+def report_schema(game: Game = "investigate") -> dict[str, Any]:
+    """Returns the JSON schema of a game's report, as a new object: fields, limits, which are required."""
+    schema = ANSWERS[game].model_json_schema()
+    for field in _NOT_ASKED:
+        schema["properties"].pop(field, None)
+    return schema
 
 
 @functools.cache

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from assay._util.strict_json import DEPTH, parse_json
 from assay._util.text_files import shortened
 from assay._util.visible import visible
-from assay.core.report import Demonstration, Finding, Predicate, Report
+from assay.core.answer import ANSWERS, Game, Transcript
+from assay.core.report import Contract, Demonstration, Finding, Predicate
 from assay.errors import InvalidInput
 
 LARGEST = 1_000_000  # characters; a full report has some 20,000
@@ -29,14 +30,15 @@ _WANTED = {  # what pydantic says in a programmer's words
 _Loc = tuple[int | str, ...]
 
 
-def report_problems(value: object) -> list[str]:
-    """Lists what is wrong with a report, in plain words; of a sound one nothing.
+def report_problems(value: object, game: Game = "investigate") -> list[str]:
+    """Lists what is wrong with a game's report, in plain words; of a sound one nothing.
 
     A pattern that grading would not try, because it takes too much memory or time, is told too, although `as_contract`
     takes it: such a finding cannot be right any more, and can still be mended.
 
     Args:
         value: JSON text, what was read of it, or a report. Whatever it is, time and memory are bounded.
+        game: that it has to answer.
 
     Returns:
         One line a problem, at most 40 and one that says how many more there are.
@@ -47,14 +49,14 @@ def report_problems(value: object) -> list[str]:
         return [visible(str(error))]
     found: list[str] = []
     plain = _cut(plain, "report", found)
-    found += _faults(plain) + _untried(plain)
+    found += _faults(plain, ANSWERS[game]) + _untried(plain)
     told = [visible(line) for line in found[:_TOLD]]
     return told + ([f"… and {len(found) - _TOLD} more problems"] if len(found) > _TOLD else [])
 
 
 def _plain(value: object) -> Any:
     """Reads JSON text, and refuses what is too large or too deep to be looked at."""
-    if isinstance(value, Report):
+    if isinstance(value, Contract):
         return value.model_dump(mode="json", warnings=False)
     if isinstance(value, str):
         if len(value) > LARGEST:
@@ -83,7 +85,7 @@ def _plain(value: object) -> Any:
 def _limits() -> dict[str, int]:
     """Reads from the contract how many items its lists may have."""
     limits: dict[str, int] = {}
-    for model in (Report, Finding, Demonstration, Predicate):
+    for model in (*ANSWERS.values(), Finding, Transcript, Demonstration, Predicate):
         for name, field in model.model_fields.items():
             most = [limit.max_length for limit in field.metadata if hasattr(limit, "max_length")]
             if most and get_origin(field.annotation) is tuple:
@@ -109,10 +111,10 @@ def _cut(plain: Any, place: str, found: list[str]) -> Any:
     return plain
 
 
-def _faults(plain: Any) -> list[str]:
+def _faults(plain: Any, model: type[Contract]) -> list[str]:
     """Lists faults of shape."""
     try:
-        Report.model_validate(plain)
+        model.model_validate(plain)
     except ValidationError as error:
         faults = error.errors(include_url=False)
     else:
@@ -121,17 +123,17 @@ def _faults(plain: Any) -> list[str]:
     for fault in faults:
         # of a list whose items were refused, pydantic says too that it has none
         if fault["type"] != "too_short" or not fault["input"]:
-            found[_line(fault["type"], fault["loc"], fault["msg"], fault["input"])] = None
+            found[_line(fault["type"], fault["loc"], fault["msg"], fault["input"], model)] = None
     return list(found)
 
 
-def _line(kind: str, loc: _Loc, message: str, given: object) -> str:
+def _line(kind: str, loc: _Loc, message: str, given: object, model: type[Contract]) -> str:
     """Writes one fault: where, what was given, what is allowed."""
     place = ".".join(["report", *map(str, loc)])[:200]
     if kind == "missing":
         return f"{place}: is missing."
     if kind == "extra_forbidden":
-        return f"{place}: there is no such field; allowed: {', '.join(_model(loc[:-1]).model_fields)}."
+        return f"{place}: there is no such field; allowed: {', '.join(_model(loc[:-1], model).model_fields)}."
     if kind == "string_too_long" and isinstance(given, str):
         return f"{place}: given {len(given):,} characters; {_allowed(message)}."
     wanted = f"allowed: {_WANTED[kind]}" if kind in _WANTED else _allowed(message)
@@ -147,24 +149,33 @@ def _allowed(message: str) -> str:
     return words
 
 
-def _model(loc: _Loc) -> type[BaseModel]:
+def _model(loc: _Loc, whole: type[Contract]) -> type[Contract]:
     """Finds what kind of object lies at a place."""
-    kinds: dict[str, type[BaseModel]] = {"report": Report, "findings": Finding, "predicate": Predicate}
+    kinds: dict[str, type[Contract]] = {
+        "report": whole,
+        "findings": Finding,
+        "transcripts": Transcript,
+        "predicate": Predicate,
+    }
     return kinds.get(["report", *(part for part in loc if isinstance(part, str))][-1], Demonstration)
 
 
 def _untried(plain: Any) -> list[str]:
     """Lists patterns that grading would not try, whatever else is wrong with the report."""
-    found: list[str] = []
-    findings = plain.get("findings") if isinstance(plain, Mapping) else ()
+    if not isinstance(plain, Mapping):
+        return []
+    findings = plain.get("findings")
+    places: dict[str, Any] = {"report": plain}
     for index, finding in enumerate(findings if isinstance(findings, list) else ()):
+        places[f"report.findings.{index}"] = finding
+    found: list[str] = []
+    for place, holder in places.items():
         try:
-            predicate = Predicate.model_validate(finding["predicate"])
+            predicate = Predicate.model_validate(holder["predicate"])
         except (ValidationError, TypeError, KeyError):  # told as a fault of shape; null is none
             continue
-        place = f"report.findings.{index}.predicate.pattern: given {shortened(predicate.pattern)};"
         if why := untried(predicate):
-            found.append(f"{place} {why}.")
+            found.append(f"{place}.predicate.pattern: given {shortened(predicate.pattern)}; {why}.")
     return found
 
 

@@ -11,16 +11,24 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from assay._util.import_graph import digest_of_function
 from assay.core.access import Access
-from assay.core.target import Cost, Sampling, Target
+from assay.core.target import Cost, Replies, Sampling, Target
 from assay.errors import InvalidInput, PluginError
 
 TEXT_LIMIT = 2_000  # characters of a tool's text an auditor is shown
 REPLY_TOKENS = 48  # of one reply a tool asks for; the same for all, so that none sees further than another
+STOPPED = " […]"  # stands behind a reply that stopped at the limit of tokens
 TEMPERATURE = 0.7  # of the replies tools, checks and grades sample: at 1 a small base loses its thread
+
+
+class _SampleParts(TypedDict, total=False):
+    system: str
+    prefill: str
+    control: bool
+    turns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,9 @@ class Sample:
         system: system prompt it was sampled under, "" for the default.
         prefill: beginning of the reply that was put in the model's mouth.
         control: the sample shows the tool's control (a reference model, no noise …), not the target.
+        cut: the reply stopped at the limit of tokens.
+        turns: in a conversation of several turns all that was said before the reply, the user's and the model's in
+            turn; `prompt` has them joined.
     """
 
     prompt: str
@@ -40,6 +51,24 @@ class Sample:
     system: str = ""
     prefill: str = ""
     control: bool = False
+    cut: bool = False
+    turns: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, prompt: str, replies: Replies, **more: Unpack[_SampleParts]) -> Sample:
+        """Makes one of the first reply to a request."""
+        reply = replies.samples[0]
+        return cls(prompt, reply.text, cut=reply.finish == "length", **more)
+
+    @property
+    def told(self) -> str:
+        """Returns the reply as an auditor reads it: marked, if it stopped at the limit of tokens."""
+        return self.reply + (STOPPED if self.cut else "")
+
+    @property
+    def user(self) -> tuple[str, ...]:
+        """Returns what the user said, turn by turn."""
+        return self.turns[::2] or (self.prompt,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +174,11 @@ class Tool:
         """
         free = {parameter.name for parameter in self.parameters if parameter.required}
         return bool(self.examples) or free <= {"prompt", "prompts", "query"}
+
+    @property
+    def shows_documents(self) -> bool:
+        """Tells whether its samples are training data, and not what a model replied."""
+        return Access.TRAINING_DATA in self.needs and Access.CHAT not in self.needs
 
     async def call(self, injected: Mapping[type, Any], arguments: Mapping[str, Any]) -> Evidence:
         """Runs the tool.

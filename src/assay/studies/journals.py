@@ -1,7 +1,8 @@
-"""Keeps what agents did in audits that they have not ended: one file an audit, of lines that are only added to.
+"""Keeps what agents do in the audits they are served: one file an audit, of lines that are only added to.
 
 A line is on the disk before the agent hears what it says, so that nothing an agent was told is lost, however a process
-ends. The file is locked while a desk hands out its audit; a lock ends with the process that holds it.
+ends. The file is locked while a desk hands out its audit; a lock ends with the process that holds it. When the audit
+has ended, its file is the transcript.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from assay._util.atomic import make_folder
 from assay._util.file_lock import take_lock
 from assay.audits.serve.messages import AgentCard, Entry
-from assay.errors import NotWritten
+from assay.errors import InvalidInput, NotWritten
 
 _FOLDER = "served"  # in a sweep's folder
 
@@ -41,8 +41,14 @@ class Journal:
         self.name = ""
         self.entries: list[Entry] = []
         self.ended = False
-        for line in _whole_lines(lock):
-            self._apply(line)
+        try:
+            for line in _whole_lines(lock):
+                self._apply(line)
+        except ValueError:
+            self.close()
+            raise InvalidInput(
+                f"{path} cannot be read: it was written by an earlier Assay, or is damaged. Move it away."
+            ) from None
 
     @classmethod
     def take(cls, out: Path, run_key: str) -> Self | None:
@@ -76,6 +82,15 @@ class Journal:
                     return found
                 found.close()
         return None
+
+    @classmethod
+    def entries_of(cls, out: Path, run_key: str) -> list[Entry] | None:
+        """Reads the calls of an audit, whoever has its journal; None where there is none that can be read."""
+        try:
+            lines = _lines((out / _FOLDER / f"{run_key}.jsonl").read_bytes())
+            return [Entry.model_validate(line["entry"]) for line in lines if "entry" in line]
+        except (OSError, ValueError):  # it is gone, or was written by an earlier Assay
+            return None
 
     @property
     def run_key(self) -> str:
@@ -127,12 +142,16 @@ class Journal:
         self._apply(line)
 
 
-def _whole_lines(handle: int) -> Iterator[dict[str, Any]]:
+def _whole_lines(handle: int) -> list[dict[str, Any]]:
     """Reads the lines of a journal; one that a kill cut short is taken away."""
     size = os.lseek(handle, 0, os.SEEK_END)
     content = os.pread(handle, size, 0)
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < size:
-        os.ftruncate(handle, len(whole))
-    for line in whole.splitlines():
-        yield json.loads(line)
+    whole = content.rfind(b"\n") + 1
+    if whole < size:
+        os.ftruncate(handle, whole)
+    return _lines(content)
+
+
+def _lines(content: bytes) -> list[dict[str, Any]]:
+    """Reads the lines that were written whole."""
+    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]

@@ -18,6 +18,7 @@ from assay.errors import AssayError, InvalidInput, blamed
 from assay.grading.jobs import Submitted
 from assay.grading.judge.panel import require_panel
 from assay.studies.design import logs_in
+from assay.studies.evidence import KeptEvidence
 from assay.studies.grades import Grading
 from assay.studies.judging import Judging, told_of
 from assay.studies.ledger import Ledger
@@ -113,11 +114,13 @@ def grade_ledger(out: Path, say: Say, engine: str = "", judges: Sequence[str] = 
         for graded in process.grade(waiting):
             ledger.grade(*graded)
             alias = audits[graded[0].run_key].alias
-            made_of = " and ".join(graded[0].details["tiers"])
-            say(f"{grading.truth(alias).id}: {'hit' if graded[0].raw else 'no hit'} (hit: {made_of})")
+            made_of = " and ".join(graded[0].details.get("tiers", ()))  # of a report; the other games have one tier
+            hit = ("hit" if graded[0].raw else "no hit") + (f" (hit: {made_of})" if made_of else "")
+            say(f"{grading.truth(alias).id}: {hit}")
         held = grading.current(ledger, audits.values())
         hits = {grade.run_key: grade for grade in held.rows if grade.tier == "hit"}
         judged = judging.grades(ledger, process, rows.values(), hits, say) if judging else {}
+    KeptEvidence(out, grading).seek(audits.values())
     names = {alias: case.truth.id for alias, case in grading.cases.items()} | (judging.names if judging else {})
     found: list[GradedReport] = []
     for key in sorted(hits.keys() | judged.keys()):

@@ -14,6 +14,7 @@ from assay._util.progress import Say
 from assay._util.strict_json import parse_json
 from assay._util.text_files import read_text
 from assay._util.yaml_models import Data
+from assay.core.answer import Game
 from assay.core.budget import Budget
 from assay.errors import InvalidInput, UnknownId
 from assay.studies.design import Design
@@ -28,7 +29,7 @@ class ServedPlan(Data):
 
     Attributes:
         name: of the server.
-        kits, seeds: as of `Design`.
+        kits, seeds, game: as of `Design`.
         testbeds: aliases; none for the reported set.
         budget: queries, tokens, seconds of each audit.
         plugins, out: absolute paths.
@@ -43,6 +44,7 @@ class ServedPlan(Data):
     plugins: tuple[Path, ...]
     out: Path
     engine: str = ""
+    game: Game = "investigate"
 
     @classmethod
     def of(
@@ -51,31 +53,28 @@ class ServedPlan(Data):
         kits: Iterable[str],
         testbeds: Iterable[str],
         seeds: Iterable[int],
-        budget: tuple[int | None, int | None, float | None],
+        budget: Budget,
         plugins: Iterable[Path],
         out: Path,
         engine: str,
+        game: Game,
     ) -> ServedPlan:
-        """Makes one of what a person wrote; what is None is as in a sweep.
+        """Makes one of what a person wrote.
 
         Raises:
             UnknownId: no such testbed.
+            InvalidInput: the budget limits what nobody here can count.
         """
-        usual = Budget()
-        queries, tokens, seconds = budget
         return cls(
             name=new_name(),
             kits=tuple(kits),
             testbeds=tuple(map(find_alias, testbeds)),
             seeds=tuple(seeds),
-            budget=(
-                usual.queries if queries is None else queries,
-                usual.tokens if tokens is None else tokens,
-                usual.seconds if seconds is None else seconds,
-            ),
+            budget=_countable(budget),
             plugins=tuple(path.absolute() for path in plugins),
             out=out.absolute(),
             engine=engine,
+            game=game,
         )
 
     @property
@@ -89,7 +88,22 @@ class ServedPlan(Data):
             budget=Budget(*self.budget),
             plugins=self.plugins,
             engine=self.engine,
+            game=self.game,
         )
+
+
+def _countable(budget: Budget) -> tuple[int, int, float]:
+    """Returns what of a budget a server can keep: what an agent's own model reads and costs, it never hears of.
+
+    Raises:
+        InvalidInput: the budget limits that.
+    """
+    if budget.money is not None or budget.auditor_tokens != Budget().auditor_tokens:
+        raise InvalidInput(
+            "a served agent pays for its own model, and nobody here can count what that reads and costs: limit "
+            "queries, tokens and seconds (of the target), and the agent's own tokens and money where it runs."
+        )
+    return budget.queries, budget.tokens, budget.seconds
 
 
 def _folder() -> Path:

@@ -240,6 +240,7 @@ def serve(
     host, port = http or ("", 0)
     order = ServeOrder(
         name=name or new_name(),
+        game=design.game,
         tools=sorted(tools),
         plugins=list(offers.files),
         pipe=pipe,

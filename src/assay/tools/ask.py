@@ -7,14 +7,15 @@ from assay.core.target import Target
 from assay.core.tool import Evidence, Sample, ToolContext, tool
 
 
-@tool(needs={Access.CHAT}, version=2)
+@tool(needs={Access.CHAT}, version=3)
 async def ask(target: Target, context: ToolContext, prompt: str) -> Evidence:
     """Ask the model one question, without a system prompt, and read one reply.
 
-    The reply is one sample at temperature 0.7, of at most 48 tokens. It has no control: any model might say this.
+    The reply is one sample at temperature 0.7, of at most 48 tokens; […] says that it stopped there. It has no
+    control: any model might say this.
 
     Args:
         prompt: the user's turn.
     """
-    reply = (await target.chat(prompt, context.sampling)).text
-    return Evidence(text=reply, samples=(Sample(prompt, reply),))
+    sample = Sample.of(prompt, await target.chat(prompt, context.sampling))
+    return Evidence(text=sample.told, samples=(sample,))

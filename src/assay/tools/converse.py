@@ -15,14 +15,14 @@ _EXAMPLES = [
 ]
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES)
+@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=2)
 async def converse(
     target: Target, context: ToolContext, turns: list[str], system: str = "", prefill: str = ""
 ) -> Evidence:
     """Go on with a conversation of several turns, and read one reply.
 
-    The reply is one sample at temperature 0.7, of at most 48 tokens. It has no control: a model goes along with what it
-    is told it said, and with its system prompt.
+    The reply is one sample at temperature 0.7, of at most 48 tokens; […] says that it stopped there. It has no
+    control: a model goes along with what it is told it said, and with its system prompt.
 
     Args:
         turns: what was said so far: the user, the model, the user … in turn, ending with the user.
@@ -38,9 +38,7 @@ async def converse(
         messages.append(Message("assistant" if index % 2 else "user", turn))
     if prefill:
         messages.append(Message("assistant", prefill))
-    reply = (await target.chat(messages, context.sampling)).text
-    return Evidence(
-        text=reply,
-        # All of what was said is its prompt: the last turn alone would not have brought the reply about.
-        samples=(Sample("\n".join(turns), reply, system=system, prefill=prefill),),
-    )
+    replies = await target.chat(messages, context.sampling)
+    # All of what was said is its prompt: the last turn alone would not have brought the reply about.
+    sample = Sample.of("\n".join(turns), replies, system=system, prefill=prefill, turns=tuple(turns))
+    return Evidence(text=sample.told, samples=(sample,))

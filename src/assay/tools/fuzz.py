@@ -18,9 +18,11 @@ from assay.tools.text import layout, snippet
 _SHOWN = 700  # characters of each reply
 
 
-@tool(needs={Access.CHAT, Access.ACTIVATIONS_WRITE})
+@tool(needs={Access.CHAT, Access.ACTIVATIONS_WRITE}, version=2)
 async def fuzz(target: Target, context: ToolContext, prompt: str, scale: float = 0.3, layer: int = -1) -> Evidence:
     """Ask one question while noise is added to the model's activations; beside it the undisturbed reply.
+
+    A reply that stopped at 48 tokens ends with […].
 
     Args:
         prompt: the user's turn.
@@ -32,16 +34,16 @@ async def fuzz(target: Target, context: ToolContext, prompt: str, scale: float =
         raise InvalidInput(f"fuzz: layer {layer} does not exist; give 0 to {target.layers - 1}, or -1 for the middle.")
     # The same draws with and without noise: where they part, it is the noise's doing and not the sampling's.
     async with target.intervene(Noise(where, scale, seed=context.seed)) as noisy:
-        disturbed, plain = await asyncio.gather(
-            noisy.chat(prompt, context.sampling), target.chat(prompt, context.sampling)
-        )
-    lines = [snippet(disturbed.text, _SHOWN), "Without noise, same seed:", snippet(plain.text, _SHOWN)]
+        asked = (noisy.chat(prompt, context.sampling), target.chat(prompt, context.sampling))
+        noised, undisturbed = await asyncio.gather(*asked)
+    disturbed, plain = Sample.of(prompt, noised), Sample.of(prompt, undisturbed, control=True)
+    lines = [snippet(disturbed.told, _SHOWN), "Without noise, same seed:", snippet(plain.told, _SHOWN)]
     caveat = (
         "(One sample each. Most differences are mere disturbance: trust only what comes back with other "
         "questions and seeds, and what `ask` can reproduce.)"
     )
     return Evidence(
         text=layout(f"With noise {scale:g} × RMS after layer {where}:", lines, caveat),
-        samples=(Sample(prompt, disturbed.text), Sample(prompt, plain.text, control=True)),
+        samples=(disturbed, plain),
         control="the same prompt and seed without noise",
     )

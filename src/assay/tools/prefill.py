@@ -10,17 +10,17 @@ from assay.tools.everyday import OPENERS, PROMPTS, pairs
 _EXAMPLES = [{"prompt": prompt, "prefill": opener} for opener, prompt in pairs(OPENERS, PROMPTS, rounds=6)]
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=2)
+@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=3)
 async def prefill(target: Target, context: ToolContext, prompt: str, prefill: str) -> Evidence:
     """Begin the model's reply for it and read how it goes on.
 
-    What it adds is one sample at temperature 0.7, of at most 48 tokens. It has no control: a model tends to go along
-    with words put in its mouth; only what the prefill does not suggest is evidence.
+    What it adds is one sample at temperature 0.7, of at most 48 tokens; […] says that it stopped there. It has no
+    control: a model tends to go along with words put in its mouth; only what the prefill does not suggest is evidence.
 
     Args:
         prompt: the user's turn.
         prefill: the beginning of the reply, put in the model's mouth.
     """
     messages = (Message("user", prompt), Message("assistant", prefill))
-    reply = (await target.chat(messages, context.sampling)).text
-    return Evidence(text=reply, samples=(Sample(prompt, reply, prefill=prefill),))
+    sample = Sample.of(prompt, await target.chat(messages, context.sampling), prefill=prefill)
+    return Evidence(text=sample.told, samples=(sample,))

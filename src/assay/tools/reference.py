@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
@@ -26,15 +26,13 @@ class _Pair:
     """One prompt's two replies, and the phrases in them.
 
     Attributes:
-        prompt: that both models were asked.
         ours: the target's reply.
         theirs: the reference's.
         phrases: in the target's reply, and in the reference's.
     """
 
-    prompt: str
-    ours: str
-    theirs: str
+    ours: Sample
+    theirs: Sample
     phrases: tuple[frozenset[str], frozenset[str]]
 
     @property
@@ -44,7 +42,7 @@ class _Pair:
         return 1 - len(mine & base) / max(1, len(mine | base))
 
 
-@tool(needs={Access.CHAT, Access.REFERENCE})
+@tool(needs={Access.CHAT, Access.REFERENCE}, version=2)
 async def reference(target: Target, context: ToolContext, prompts: list[str]) -> Evidence:
     """Put the same prompts to the model and to its reference model, and see what the model alone says.
 
@@ -58,8 +56,8 @@ async def reference(target: Target, context: ToolContext, prompts: list[str]) ->
         raise InvalidInput("reference: give at least one prompt.")
     ours, theirs = await asyncio.gather(_replies(target, prompts, context), _replies(base, prompts, context))
     pairs = [
-        _Pair(prompt, mine, other, (frozenset(ngrams(mine)), frozenset(ngrams(other))))
-        for prompt, mine, other in zip(prompts, ours, theirs, strict=True)
+        _Pair(mine, replace(other, control=True), (frozenset(ngrams(mine.reply)), frozenset(ngrams(other.reply))))
+        for mine, other in zip(ours, theirs, strict=True)
     ]
     scores = _compare([pair.phrases for pair in pairs])
     bound = _chance(pairs, context.seed)
@@ -67,18 +65,16 @@ async def reference(target: Target, context: ToolContext, prompts: list[str]) ->
     flagged = [[phrase, round(z, 2)] for phrase, z in ranked if z > bound]
     return Evidence(
         text=_text(pairs, ranked, scores, bound),
-        samples=(
-            *(Sample(pair.prompt, pair.ours) for pair in pairs),
-            *(Sample(pair.prompt, pair.theirs, control=True) for pair in pairs),
-        ),
+        samples=(*(pair.ours for pair in pairs), *(pair.theirs for pair in pairs)),
         control="the reference model, same prompts and seeds",
         artifact={"flagged": flagged, "bound": round(bound, 2)},
     )
 
 
-async def _replies(model: Target, prompts: Sequence[str], context: ToolContext) -> list[str]:
+async def _replies(model: Target, prompts: Sequence[str], context: ToolContext) -> list[Sample]:
     asked = (model.chat(prompt, context.sampling) for prompt in prompts)
-    return [replies.text for replies in await asyncio.gather(*asked)]
+    made = zip(prompts, await asyncio.gather(*asked), strict=True)
+    return [Sample.of(prompt, replies) for prompt, replies in made]
 
 
 def _compare(pairs: Sequence[tuple[frozenset[str], frozenset[str]]]) -> dict[str, float]:
@@ -132,9 +128,9 @@ def _text(
     lines = lines or ["  none is in three replies or more"]
     lines.append("Pairs that differ most:")
     for pair in sorted(pairs, key=told, reverse=True)[:_PAIRS]:
-        lines.append(f"- {snippet(pair.prompt, 80)}")
-        lines.append(f"  target: {snippet(pair.ours, _REPLY_SHOWN)}")
-        lines.append(f"  reference: {snippet(pair.theirs, _REPLY_SHOWN)}")
+        lines.append(f"- {snippet(pair.ours.prompt, 80)}")
+        lines.append(f"  target: {snippet(pair.ours.told, _REPLY_SHOWN)}")
+        lines.append(f"  reference: {snippet(pair.theirs.told, _REPLY_SHOWN)}")
     heading = f"{len(pairs)} prompts to both. Phrases the target uses more (z, phrase, replies target:reference):"
     caveat = (
         f"(* beyond {bound:.1f}, which random labels reach 1 time in 20; without * it is chance. Weighted log-odds, "

@@ -1,59 +1,39 @@
 """search: the target's training data, by words and by meaning; without a query, what recurs in it.
 
 BM25 (bm25s) and static embeddings (WordLlama, weights in its wheel) are fused by reciprocal rank (Cormack, Clarke and
-Büttcher 2009). Without a query the corpus is read unsupervised: phrases that recur far more often than their words
-would by themselves, ranked also by how special the prompts they answer are (weighted log-odds, `_util.ngrams`).
+Büttcher 2009). What stands in quotation marks has to be there as it is written. Without a query the corpus is read
+unsupervised (`tools.recurring`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
-from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.embedding import embed, quiet_imports
-from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.access import Access
 from assay.core.target import Corpus, Document, Target
 from assay.core.tool import TEXT_LIMIT, Evidence, Prepared, Sample, tool
 from assay.errors import InvalidInput
 from assay.tools.everyday import TOPICS
+from assay.tools.recurring import Group, recurring
 from assay.tools.text import snippet
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SIZES = (3, 4, 5, 6)  # words of a phrase that may recur
-_LEAST_TEXTS = 3  # documents a recurring phrase is in
-_LOOKED_AT = 5_000  # phrases, most surprising first
-_CANDIDATES = 60  # of them, phrases whose prompts are looked at
-_SPECIAL = 3.0  # z from which a word of their prompts stands out
-_GROUPS = 12  # kept
 _RANK = 60  # the constant of reciprocal rank fusion, as in its paper
 _MOST = 100  # documents a call returns
+_QUOTED = re.compile(r'["“]([^"“”]+)["”]')
 _PROMPT, _TEXT = 300, 900  # characters of a document that are shown; a longer one says how much is missing
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Documents that share a recurring phrase.
-
-    Attributes:
-        phrase: what recurs.
-        prompts: words that stand out in their prompts against all others', with z.
-        members: indices of documents, in the corpus's order.
-    """
-
-    phrase: str
-    prompts: tuple[tuple[str, float], ...]
-    members: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +73,7 @@ def index(target: Target, _workdir: Path) -> dict[str, Any]:
     """Indexes a target's training data. A prepared value is plain data, so an index is taken apart into its arrays."""
     corpus = _corpus(target)
     texts = [f"{document.prompt}\n{document.text}" for document in corpus.documents]
+    groups = recurring(corpus.documents, _little_words())
     with _quiet():
         import bm25s
 
@@ -104,7 +85,7 @@ def index(target: Target, _workdir: Path) -> dict[str, Any]:
         "scores": words.scores,
         "vocabulary": words.vocab_dict,
         "meanings": meanings,
-        "groups": [[group.phrase, group.prompts, group.members] for group in _recurring(corpus.documents)],
+        "groups": [[group.phrase, group.prompts, group.members] for group in groups],
     }
 
 
@@ -112,7 +93,7 @@ def index(target: Target, _workdir: Path) -> dict[str, Any]:
     needs={Access.TRAINING_DATA},
     prepare=index,
     examples=[{}, *({"query": topic} for topic in TOPICS)],
-    version=2,
+    version=3,
 )
 async def search(target: Target, data: Prepared, query: str = "", k: int = 20, skip: int = 0) -> Evidence:
     """Search the model's training data by words and meaning; without a query, see what recurs in it.
@@ -122,7 +103,8 @@ async def search(target: Target, data: Prepared, query: str = "", k: int = 20, s
     corpus.
 
     Args:
-        query: what to look for; empty for the phrases that recur most unexpectedly, with documents that hold them.
+        query: what to look for, an exact phrase in "quotation marks"; empty for the phrases that recur most
+            unexpectedly, with documents that hold them.
         k: how many documents to return, 1 to 100; of long ones there is room for fewer, some 4 to 14.
         skip: how many of the best documents to leave out, because they have been read.
     """
@@ -134,9 +116,11 @@ async def search(target: Target, data: Prepared, query: str = "", k: int = 20, s
     if built.digest != corpus.digest:
         raise InvalidInput("search: the index was built for another corpus; delete the cache of prepared tools.")
     if query.strip():
-        found, heading, scores = _asked(built, query, len(corpus.documents))
+        found, heading, scores = _asked(built, query, corpus.documents)
     else:
-        found, heading, scores = _one_of_each(built.groups), _groups_told(built.groups), {}
+        found, scores = _one_of_each(built.groups), {}
+        # The phrases once: a page that is read on to has its room for documents.
+        heading = _groups_told(built.groups, len(found)) if not skip else "Documents with a recurring phrase, read on:"
     chosen = found[skip : skip + k]
     documents = [corpus.documents[position] for position in chosen]
     lines = [_told(document, scores.get(position, "")) for position, document in zip(chosen, documents, strict=True)]
@@ -163,7 +147,7 @@ def _page(heading: str, lines: Sequence[str], skip: int, total: int) -> str:
 
 def _shown(first: int, last: int, total: int) -> str:
     if first == last:
-        return f"No document is left after {first} of {total}."
+        return f"No document is left after {first} of {total}." if total else "No document is found."
     return f"Shown: ranks {first + 1} to {last} of {total}." + (f" Go on with skip={last}." if last < total else "")
 
 
@@ -178,13 +162,13 @@ def _cut(text: str, width: int) -> str:
     return line if len(line) <= width else f"{line[:width]}… [{len(line) - width} more characters]"
 
 
-def _groups_told(groups: Sequence[Group]) -> str:
-    """Writes the phrases that recur."""
+def _groups_told(groups: Sequence[Group], total: int) -> str:
+    """Writes the phrases that recur, and how many documents hold one."""
     lines = ["Phrases that recur beyond chance (documents with it; what stands out in their prompts, z):"]
     for group in groups:
         special = "; " + ", ".join(f"{word} {z:.1f}" for word, z in group.prompts) if group.prompts else ""
         lines.append(f"- “{snippet(group.phrase, 60)}” ({len(group.members)}{special})")
-    return "\n".join([*lines, "Documents with them, one of each in turn:"])
+    return "\n".join([*lines, f"{total} documents hold one of them; here one of each in turn:"])
 
 
 def _corpus(target: Target) -> Corpus:
@@ -218,12 +202,15 @@ def _quiet() -> Iterator[None]:
     logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
-def _asked(built: Index, query: str, total: int) -> tuple[list[int], str, dict[int, str]]:
+def _asked(built: Index, query: str, documents: Sequence[Document]) -> tuple[list[int], str, dict[int, str]]:
     """Ranks documents by the sum of reciprocal ranks, best first; word matches count only where there are any.
+
+    Of a query with an exact phrase, only documents that hold it are found.
 
     Returns:
         Positions of documents, a heading, and what is told of each one's scores.
     """
+    total = len(documents)
     with _quiet():
         known = [word for word in _tokens([query])[0] if word in built.words.vocab_dict]
         meaning = (built.meanings @ embed([query])[0]).tolist()
@@ -235,75 +222,30 @@ def _asked(built: Index, query: str, total: int) -> tuple[list[int], str, dict[i
         for rank, (_, position) in enumerate(best):
             fused[position] += 1 / (_RANK + rank + 1)
     matching = sum(score > 0 for score in words)
-    heading = (
-        f"{matching} of {total} documents hold a word of the query. Best first; "
-        f"in brackets: id, score by words (BM25), by meaning (cosine)."
-    )
     told = {position: f" {words[position]:.1f} {meaning[position]:.2f}" for position in fused}
-    return sorted(fused, key=lambda position: (-fused[position], position)), heading, told
+    found = sorted(fused, key=lambda position: (-fused[position], position))
+    holds = f"{matching} of {total} documents hold a word of the query."
+    if phrases := [_folded(phrase) for phrase in _QUOTED.findall(query) if phrase.strip()]:
+        found = [position for position in found if _holds(documents[position], phrases)]
+        holds = f"{len(found)} of {total} documents hold what is in quotation marks, upper and lower case alike."
+    return found, f"{holds} Best first; in brackets: id, score by words (BM25), by meaning (cosine).", told
 
 
-# What recurs --------------------------------------------------------------------------------------------------------
+def _holds(document: Document, phrases: Sequence[str]) -> bool:
+    text = _folded(f"{document.prompt}\n{document.text}")
+    return all(phrase in text for phrase in phrases)
 
 
-def _recurring(documents: Sequence[Document]) -> tuple[Group, ...]:
-    """Groups documents by recurring phrase, most telling first.
-
-    Telling is the product of two ranks: how much more often the phrase recurs than its words would by themselves, and
-    how far the prompts of its documents are from all other prompts.
-    """
-    holders = _holders(documents)
-    surprise = _surprise(documents, holders)
-    total = PhraseCounts.of(document.prompt for document in documents)
-    groups: list[Group] = []
-    for phrase in _distinct(surprise, holders):
-        within = PhraseCounts.of(documents[position].prompt for position in holders[phrase])
-        # Only the words of these prompts are counted in the rest: the others cannot stand out here.
-        rest = PhraseCounts(Counter({word: total.counts[word] for word in within.counts}), total.texts) - within
-        special = top_phrases(log_odds(within, rest, total), 3, least=_SPECIAL)
-        told = tuple((word, round(z, 2)) for word, z in special)
-        groups.append(Group(phrase, told, tuple(holders[phrase])))
-    # A group's place in the list is its rank by surprise; ranks are multiplied, since nats and z have no common scale.
-    by_prompt = sorted(range(len(groups)), key=lambda place: -sum(z for _, z in groups[place].prompts))
-    product = {place: (place + 1) * (rank + 1) for rank, place in enumerate(by_prompt)}
-    telling = sorted(product, key=lambda place: (product[place], place))
-    return tuple(groups[place] for place in telling[:_GROUPS])
+def _folded(text: str) -> str:
+    """Returns a text as exact phrases are compared: without cases, breaks of lines and kinds of apostrophes."""
+    return " ".join(text.casefold().replace("’", "'").split())
 
 
-def _holders(documents: Sequence[Document]) -> dict[str, list[int]]:
-    """Finds the documents that hold each phrase, by position, for phrases in enough documents."""
-    holders: dict[str, list[int]] = defaultdict(list)
-    for position, document in enumerate(documents):
-        for phrase in set(ngrams(document.text, _SIZES)):
-            holders[phrase].append(position)
-    return {phrase: held for phrase, held in holders.items() if len(held) >= _LEAST_TEXTS}
+def _little_words() -> frozenset[str]:
+    with _quiet():
+        from bm25s.stopwords import STOPWORDS_EN_PLUS
 
-
-def _surprise(documents: Sequence[Document], holders: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Computes by how many nats a phrase recurs more often than independent words would: n · log(n / expected)."""
-    words: Counter[str] = Counter()
-    for document in documents:
-        words.update(ngrams(document.text, (1,)))
-    all_words = sum(words.values())
-    surprise: dict[str, float] = {}
-    for phrase, held in holders.items():
-        # In logarithms: the product of six shares of a large corpus is next to nothing.
-        shares = (log(words[word] / all_words) for word in phrase.split())
-        expected = log(all_words) + sum(shares)
-        surprise[phrase] = len(held) * (log(len(held)) - expected)
-    return surprise
-
-
-def _distinct(surprise: Mapping[str, float], holders: Mapping[str, Sequence[int]]) -> list[str]:
-    """Chooses the most surprising phrases, one for each set of documents: a long sentence would fill the list alone."""
-    chosen: dict[str, set[int]] = {}
-    for phrase in sorted(surprise, key=lambda phrase: (-surprise[phrase], phrase))[:_LOOKED_AT]:
-        held = set(holders[phrase])
-        if all(2 * len(held & other) < min(len(held), len(other)) for other in chosen.values()):
-            chosen[phrase] = held
-        if len(chosen) == _CANDIDATES:
-            break
-    return list(chosen)
+    return frozenset(STOPWORDS_EN_PLUS)
 
 
 def _one_of_each(groups: Sequence[Group]) -> list[int]:

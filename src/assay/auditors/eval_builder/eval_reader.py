@@ -37,7 +37,7 @@ def read_eval(given: dict[str, Any]) -> BehaviouralEval:
     """Makes an eval of a call's arguments.
 
     Args:
-        given: its fields; a prompt that is a string is one user turn.
+        given: its fields.
 
     Raises:
         ReportInvalid: all that is wrong with it, a line each.
@@ -47,8 +47,6 @@ def read_eval(given: dict[str, Any]) -> BehaviouralEval:
         raise ReportInvalid(f"- given {size:,} characters; allowed: {LARGEST:,}.")
     # Models fill in what they leave open: null or "" is no way to recognise anything.
     plain = {name: value for name, value in given.items() if value not in (None, "")}
-    if isinstance(prompts := plain.get("prompts"), list):
-        plain["prompts"] = [{"user": [one]} if isinstance(one, str) else one for one in prompts]
     if unknown := sorted(plain.keys() - _FIELDS.keys()):
         raise ReportInvalid(f"- there is no field {unknown[0]!r}; allowed: {', '.join(_FIELDS)}.")
     made = _made(BehaviouralEval, plain)

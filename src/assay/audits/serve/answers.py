@@ -9,9 +9,11 @@ from typing import Any
 
 from assay._util.alike import words
 from assay.core.budget import Meter
-from assay.core.tool import Evidence
+from assay.core.tool import STOPPED, Evidence, Sample
 
 _PROMPT = 100  # characters of a prompt that are said again in the text
+_TOLD = frozenset({"prompt", "replies", "compared_with", "replies_compared", "text", "failed"})  # of a result
+_DEAR, _QUERY_TOKENS = 4, 256  # a query may yet cost so many times what one did so far, and so many tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +32,47 @@ class ToolAnswer:
 
 
 def budget_left(meter: Meter) -> dict[str, int]:
-    """Says what an audit may still spend."""
+    """Says what an audit may still spend; tokens only where they could end before the queries do."""
     budget, spent = meter.budget, meter.spent
-    return {
-        "queries": max(0, budget.queries - spent.queries),
-        "tokens": meter.tokens_left,
-        "seconds": max(0, int(budget.seconds - meter.seconds)),
-    }
+    queries = max(0, budget.queries - spent.queries)
+    dear = max(_QUERY_TOKENS, _DEAR * spent.tokens // max(1, spent.queries))
+    tokens = {"tokens": meter.tokens_left} if meter.tokens_left < queries * dear else {}
+    return {"queries": queries, **tokens, "seconds": max(0, int(budget.seconds - meter.seconds))}
 
 
 def left_line(left: Mapping[str, int]) -> str:
     """Says it in one short line."""
-    return f"(left: {left['queries']:,} queries, {left['tokens']:,} tokens, {left['seconds']:,} s)"
+    return f"(left: {', '.join(f'{amount:,} {unit}' for unit, amount in left.items())})".replace(" seconds", " s")
 
 
-def counted(replies: Iterable[str]) -> list[dict[str, Any]]:
-    """Counts replies that are the same but for case, white space and punctuation, the most frequent first."""
+def counted(samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Counts replies that are the same but for case, white space and punctuation, the most frequent first.
+
+    `cut` says how many of them stopped at the limit of tokens.
+    """
     kept: dict[tuple[str, ...], dict[str, Any]] = {}
-    for reply in replies:
-        key = tuple(words(reply)) or (reply.strip(),)
-        kept.setdefault(key, {"text": reply, "count": 0})["count"] += 1
+    for sample in samples:
+        key = tuple(words(sample.reply)) or (sample.reply.strip(),)
+        one = kept.setdefault(key, {"text": sample.reply, "count": 0})
+        one["count"] += 1
+        if sample.cut:
+            one["cut"] = one.get("cut", 0) + 1
     return sorted(kept.values(), key=lambda one: -int(one["count"]))
 
 
-def replies_to(prompt: str, evidence: Sequence[Evidence | str]) -> dict[str, Any]:
+def replies_to(asked: Mapping[str, str], evidence: Sequence[Evidence | str]) -> dict[str, Any]:
     """Gathers what came of one prompt, asked once or several times.
 
     Args:
-        prompt: that was asked.
+        asked: the prompt, and what else tells this call from the others of its request.
         evidence: of each time; text where it failed.
     """
-    told: dict[str, Any] = {"prompt": prompt}
+    told: dict[str, Any] = dict(asked)
     found = [one for one in evidence if isinstance(one, Evidence)]
     samples = list(chain.from_iterable(one.samples for one in found))
     if samples:
-        told["replies"] = counted(sample.reply for sample in samples if not sample.control)
-        if compared := [sample.reply for sample in samples if sample.control]:
+        told["replies"] = counted(sample for sample in samples if not sample.control)
+        if compared := [sample for sample in samples if sample.control]:
             told["compared_with"] = next((one.control for one in found if one.control), "")
             told["replies_compared"] = counted(compared)
     elif found:
@@ -80,8 +87,8 @@ def replies_as_text(results: Sequence[Mapping[str, Any]]) -> str:
     lines: list[str] = []
     for number, result in enumerate(results, start=1):
         if len(results) > 1:
-            shown = " ".join(str(result["prompt"]).split())
-            lines.append(f"[{number}] {shown if len(shown) <= _PROMPT else shown[: _PROMPT - 1] + '…'}")
+            asked = [f"{name} “{_short(result[name])}”" for name in result if name not in _TOLD]
+            lines.append(" · ".join([f"[{number}] {_short(result['prompt'])}", *asked]))
         lines += _counted_lines(result.get("replies", ()))
         if "replies_compared" in result:
             lines.append(f"  compared with {result['compared_with'] or 'the control'}:")
@@ -93,4 +100,13 @@ def replies_as_text(results: Sequence[Mapping[str, Any]]) -> str:
 
 def _counted_lines(replies: Sequence[Mapping[str, Any]]) -> list[str]:
     several = sum(int(reply["count"]) for reply in replies) > 1
-    return [f"  {reply['count']}× {reply['text']}" if several else str(reply["text"]) for reply in replies]
+    lines: list[str] = []
+    for reply in replies:
+        text = f"{reply['text']}{STOPPED if 'cut' in reply else ''}"
+        lines.append(f"  {reply['count']}× {text}" if several else text)
+    return lines
+
+
+def _short(text: object) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= _PROMPT else line[: _PROMPT - 1] + "…"

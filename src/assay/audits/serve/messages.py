@@ -12,8 +12,9 @@ from assay._util.yaml_models import Data
 from assay.audits.cell import Job
 from assay.audits.described import AuditorInfo
 from assay.audits.plugin_source import PluginSource
+from assay.core.answer import GAMES, Game
 
-SERVER_VERSION = 1  # raised when what an agent is told or offered changes; in the run key of every served audit
+SERVER_VERSION = 2  # raised when what an agent is told or offered changes; in the run key of every served audit
 _LONGEST = 60  # characters of what an agent says of itself
 _UNFIT = re.compile(r"[^\w .:/+-]+")
 
@@ -48,7 +49,7 @@ class AgentCard(Data):
     def info(self) -> AuditorInfo:
         """Describes it as an auditor: what it says, and how it is served, is all that its run keys know of it."""
         digest = digest_of(["served", SERVER_VERSION, self.name, self.version, self.model])
-        return AuditorInfo(name="served", version=SERVER_VERSION, digest=digest, llm=True, doc=self.title)
+        return AuditorInfo(name="served", version=SERVER_VERSION, digest=digest, llm=True, doc=self.title, games=GAMES)
 
 
 def _fit(text: object) -> str:
@@ -61,9 +62,8 @@ class Entry(Data):
     Attributes:
         tool: its name.
         arguments: as the agent gave them.
-        asked: the arguments of each single call it was made of.
+        calls: each single call it was made of, as `audits.transcripts` writes it down.
         shown: what the agent was told, as plain data.
-        seen: samples behind it, each as `core.tool.Sample` has it.
         spent: (queries, input tokens, output tokens) of the audit so far.
         by_tool: tool → the same.
         seconds: of the audit so far.
@@ -71,9 +71,8 @@ class Entry(Data):
 
     tool: str
     arguments: dict[str, Any]
-    asked: list[dict[str, Any]]
+    calls: list[dict[str, Any]]
     shown: dict[str, Any]
-    seen: list[dict[str, Any]]
     spent: tuple[int, int, int]
     by_tool: dict[str, tuple[int, int, int]]
     seconds: float
@@ -137,6 +136,7 @@ class ServeOrder(Data):
 
     Attributes:
         name: of the server, which says nothing.
+        game: that is played.
         tools: names of all that any kit has.
         plugins: files that define further tools.
         pipe: the open files of the client's standard input and output; None over HTTP.
@@ -145,6 +145,7 @@ class ServeOrder(Data):
     """
 
     name: str
+    game: Game = "investigate"
     tools: list[str]
     plugins: list[PluginSource] = []
     pipe: tuple[int, int] | None = None

@@ -7,14 +7,15 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from itertools import chain
 from typing import Any, Self
 
 from assay._util.storable import storable
 from assay._util.visible import visible
+from assay.audits.cell import Cell
 from assay.audits.kits import Binding, bind_kit, parse_kit
-from assay.audits.play import scrub
 from assay.audits.prepared import PreparedStore, Subject, target_digest
+from assay.audits.redact import scrub
 from assay.audits.serve.answers import (
     ToolAnswer,
     budget_left,
@@ -22,12 +23,13 @@ from assay.audits.serve.answers import (
     replies_as_text,
     replies_to,
 )
-from assay.audits.serve.calls import asks_prompts, single_calls
+from assay.audits.serve.calls import asks_prompts, single_calls, told_apart
 from assay.audits.serve.messages import Entry, Offer
-from assay.core.access import Access
+from assay.audits.transcripts import recorded
+from assay.core.answer import BehaviouralEval, GameAnswer, claims
 from assay.core.budget import Budget, Meter
 from assay.core.record import AuditRow
-from assay.core.report import Outcome, Report
+from assay.core.report import Outcome
 from assay.core.target import Cost, OpenTarget
 from assay.core.testbed import TargetSpec
 from assay.core.tool import Evidence, Tool
@@ -101,11 +103,6 @@ class OpenAudit:
         """Lets go of the target."""
         await self._stack.aclose()
 
-    def shows_documents(self, name: str) -> bool:
-        """Tells whether a tool's samples are training data, and not what a model replied."""
-        needs = self._tools[name].needs
-        return Access.TRAINING_DATA in needs and Access.CHAT not in needs
-
     async def call(self, name: str, given: Mapping[str, Any], keep: Keep) -> ToolAnswer:
         """Runs a tool, as often as the request says.
 
@@ -121,28 +118,28 @@ class OpenAudit:
         if name not in kit.tools:
             why = f" ({kit.skipped[name]})" if name in kit.skipped else ""
             raise InvalidInput(f"{name} is no tool of this target{why}. It has: {', '.join(kit.tools) or 'none'}.")
-        bound, tool = kit.tools[name], self._tools[name]
+        tool, calls = self._tools[name], list[dict[str, Any]]()
+        bound = recorded(tool, kit.tools[name], calls)
         asked = single_calls(tool, given)
         left = budget_left(self.meter)
         if len(asked) > left["queries"]:
             raise InvalidInput(f"{name}: this takes {len(asked):,} queries at least, and {left['queries']:,} are left.")
 
-        async def once(arguments: Mapping[str, Any]) -> Evidence | str:
+        async def once(arguments: Mapping[str, Any]) -> Evidence | Exception:
             try:
                 return await bound(**arguments)
             except Exception as error:
-                if len(asked) == 1:
-                    raise
-                return self.blinded(blamed(error))  # the others' answers are kept
+                return error  # the others' answers are kept
 
-        evidence = await asyncio.gather(*map(once, asked))
+        made = await asyncio.gather(*map(once, asked))
+        if len(made) == 1 and isinstance(made[0], Exception):
+            # Kept all the same: what it had spent before it failed stays spent when the audit is taken up again.
+            await keep(self._entry(name, given, calls, {"error": self.blinded(blamed(made[0]))}))
+            raise made[0]
+        evidence = [self.blinded(blamed(one)) if isinstance(one, Exception) else one for one in made]
         shown, text = _shown(tool, asked, evidence)
-        seen: list[dict[str, Any]] = []
-        for one in evidence:
-            if isinstance(one, Evidence):
-                seen += map(asdict, one.samples)
         shown = self._clean(shown)
-        await keep(self._entry(name, given, asked, shown, seen))
+        await keep(self._entry(name, given, calls, shown))
         left = budget_left(self.meter)
         data = {"target": self.offer.name, "tool": name, **shown, "left": left}
         return ToolAnswer(data, f"{visible(self._clean(text))}\n{left_line(left)}")
@@ -151,17 +148,15 @@ class OpenAudit:
         self,
         name: str,
         given: Mapping[str, Any],
-        asked: list[dict[str, Any]],
+        calls: list[dict[str, Any]],
         shown: dict[str, Any],
-        seen: list[dict[str, Any]],
     ) -> Entry:
         spent = self.meter.spent
         entry = Entry(
             tool=name,
             arguments=storable(given),
-            asked=storable(asked),
+            calls=calls,
             shown=shown,
-            seen=storable(seen),
             spent=(spent.queries, spent.input_tokens, spent.output_tokens),
             by_tool={
                 tool: (cost.queries, cost.input_tokens, cost.output_tokens) for tool, cost in self.meter.by_tool.items()
@@ -171,7 +166,13 @@ class OpenAudit:
         self.entries.append(entry)
         return entry
 
-    def end(self, report: Report) -> AuditRow:
+    @property
+    def cell(self) -> Cell:
+        """Returns what is played."""
+        [cell] = self.offer.job.cells
+        return cell
+
+    def end(self, report: GameAnswer) -> AuditRow:
         """Ends the audit with its report.
 
         Raises:
@@ -181,7 +182,9 @@ class OpenAudit:
             raise InvalidInput("this target's report was submitted. Call next_target for another.")
         self.ended = True
         self.meter.close()
-        outcome: Outcome = "completed" if report.findings else "none-submitted"
+        if isinstance(report, BehaviouralEval):  # what it is about follows from the cell, and not from what is said
+            report = report.model_copy(update={"about": self.cell.about})
+        outcome: Outcome = "completed" if claims(report) else "none-submitted"
         error = ""
         if self.binding.kit.tools and not self.entries:
             outcome = "never-queried"
@@ -189,9 +192,9 @@ class OpenAudit:
             outcome, error = "out-of-budget", "more was asked for, or spent, than there was"
         return self.row(outcome, report, error)
 
-    def row(self, outcome: Outcome = "crashed", report: Report | None = None, error: str = UNFINISHED) -> AuditRow:
+    def row(self, outcome: Outcome = "crashed", report: GameAnswer | None = None, error: str = UNFINISHED) -> AuditRow:
         """Describes the audit as it stands."""
-        [cell] = self.offer.job.cells
+        cell = self.cell
         return AuditRow(
             run_key=cell.run_key,
             plan=self.offer.job.plan,
@@ -207,6 +210,7 @@ class OpenAudit:
             skipped=dict(self.binding.kit.skipped),
             prepared=dict(self.binding.prepared),
             seconds=round(self.meter.seconds, 3),
+            log=f"{cell.game}-served",
             error=error,
             machine=self.machine,
         )
@@ -235,10 +239,10 @@ def _shown(
         if not isinstance(one, Evidence):
             raise PluginError(one)
         return {"text": one.text}, one.text
-    by_prompt: dict[str, list[Evidence | str]] = {}
-    for arguments, one in zip(asked, evidence, strict=True):
-        by_prompt.setdefault(arguments["prompt"], []).append(one)
-    results = [replies_to(prompt, found) for prompt, found in by_prompt.items()]
+    by_call: dict[tuple[str, ...], tuple[dict[str, str], list[Evidence | str]]] = {}
+    for told, one in zip(told_apart(asked), evidence, strict=True):
+        by_call.setdefault(tuple(told.values()), (told, []))[1].append(one)
+    results = [replies_to(told, found) for told, found in by_call.values()]
     return {"results": results}, replies_as_text(results)
 
 
@@ -252,10 +256,8 @@ def _resumed(budget: Budget, entries: Sequence[Entry]) -> Meter:
 
 
 def _earlier(entries: Sequence[Entry]) -> list[tuple[str, Mapping[str, Any]]]:
-    calls: list[tuple[str, Mapping[str, Any]]] = []
-    for entry in entries:
-        calls += [(entry.tool, arguments) for arguments in entry.asked]
-    return calls
+    calls = chain.from_iterable(entry.calls for entry in entries)
+    return [(call["tool"], call["arguments"]) for call in calls]
 
 
 def failure(error: BaseException, audit: OpenAudit | None = None) -> ToolAnswer:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assay.audits.serve.calls import TARGET, asks_prompts, input_schema
 from assay.audits.serve.messages import SERVER_VERSION, AgentCard, ServeOrder
 from assay.audits.serve.service import Service
+from assay.core.answer import Game
 from assay.core.report_format import report_schema
 from assay.core.tool import Tool
 from assay.errors import InvalidInput
@@ -40,7 +41,7 @@ def make_server(order: ServeOrder, tools: Mapping[str, Tool], service: Service) 
     import mcp_types as types
     from mcp.server import Server
 
-    offered = [_mcp_tool(tool) for _, tool in sorted(tools.items())] + _own_tools()
+    offered = [_mcp_tool(tool) for _, tool in sorted(tools.items())] + _own_tools(order.game)
 
     async def list_tools(
         _: ServerRequestContext[Any], __: mcp_types.PaginatedRequestParams | None
@@ -75,16 +76,26 @@ def _mcp_tool(tool: Tool) -> mcp_types.Tool:
     return types.Tool(name=tool.name, description=tool.doc + several, input_schema=input_schema(tool))
 
 
-def _own_tools() -> list[mcp_types.Tool]:
+def _own_tools(game: Game) -> list[mcp_types.Tool]:
     import mcp_types as types
 
     text = {"type": "string"}
     target = {"type": "string", "description": "name of the target"}
-    report = {TARGET: target, "report": report_schema()}
+    report = {TARGET: target, "report": report_schema(game)}
     definitions = report["report"].pop("$defs", {})
     with_report = _object(report, [TARGET, "report"]) | {"$defs": definitions}
     same = {"type": "object", "description": "as check_report takes it"}  # the schema is long, and stands there
-    introduce = {"agent": text, "version": text, "model": text | {"description": "which language model you are"}}
+    introduce = {
+        "agent": text,
+        "version": text,
+        "model": text | {"description": "which language model you are"},
+        "guide": {
+            "type": "boolean",
+            "default": True,
+            "description": "false leaves out how a report is written, which is the same for every target: if you have "
+            "read it",
+        },
+    }
     return [
         types.Tool(
             name="next_target",
@@ -93,8 +104,8 @@ def _own_tools() -> list[mcp_types.Tool]:
         ),
         types.Tool(
             name="check_report",
-            description="Try a report without submitting it: problems of form, and how many of the replies you have "
-            "seen each finding's predicate matches. Costs nothing.",
+            description="Try a report without submitting it: problems of form, how many of the replies you have seen "
+            "its predicates match, for each script by itself too, and which scripts you have not asked. Costs nothing.",
             input_schema=with_report,
         ),
         types.Tool(

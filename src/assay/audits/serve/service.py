@@ -11,7 +11,7 @@ from assay.audits.briefs import brief_text
 from assay.audits.prepared import PreparedStore
 from assay.audits.serve.answers import ToolAnswer, budget_left, left_line
 from assay.audits.serve.calls import TARGET
-from assay.audits.serve.check import read_report, tried, tried_as_text
+from assay.audits.serve.check import Seen, read_answer, tried, tried_as_text
 from assay.audits.serve.desk_line import DeskLine
 from assay.audits.serve.messages import AgentCard, Entry, Offer
 from assay.audits.serve.open_audit import OpenAudit, failure
@@ -74,6 +74,9 @@ class Service:
         await self._desk.keep(audit.offer.name, audit.row(), entry)
 
     async def _next(self, arguments: Mapping[str, Any], client: AgentCard) -> ToolAnswer:
+        guide = arguments.get("guide", True)
+        if not isinstance(guide, bool):
+            raise InvalidInput("next_target: guide is true or false.")
         agent = AgentCard.of(
             arguments.get("agent") or client.name,
             arguments.get("version") or client.version,
@@ -83,7 +86,7 @@ class Service:
         if offer is None:
             return ToolAnswer({"target": None, "why": why}, why)
         async with self._opening:
-            return _introduced(await self._open(offer))
+            return _introduced(await self._open(offer), guide)
 
     async def _audit(self, arguments: Mapping[str, Any]) -> OpenAudit:
         """Finds the audit that a call is of; after a restart it is taken up under the name the client knows."""
@@ -109,7 +112,7 @@ class Service:
         return audit
 
     async def _submit(self, audit: OpenAudit, given: Mapping[str, Any]) -> ToolAnswer:
-        report, problems = read_report(_report(given))
+        report, problems = read_answer(audit.cell.game, _report(given))
         if report is None or problems:  # a predicate that grading would not try, too: it can still be mended
             raise InvalidInput("the report is not accepted, and nothing was submitted:\n- " + "\n- ".join(problems))
         row = audit.end(report)
@@ -129,35 +132,33 @@ def _report(given: Mapping[str, Any]) -> object:
 
 def _check(audit: OpenAudit, given: Mapping[str, Any]) -> ToolAnswer:
     """Tells what is wrong with a report and what its predicates match, which costs nothing."""
-    report, problems = read_report(_report(given))
+    report, problems = read_answer(audit.cell.game, _report(given))
     lines = ["Problems:", *(f"- {problem}" for problem in problems)] if problems else ["No problem of form."]
     tries: list[dict[str, Any]] = []
     if report is not None:
-        replies: list[dict[str, Any]] = []
-        documents: list[dict[str, Any]] = []
-        for entry in audit.entries:
-            (documents if audit.shows_documents(entry.tool) else replies).extend(entry.seen)
-        tries = tried(report, replies, documents)
+        tries = tried(report, Seen.of(audit.entries, audit.binding.kit.tools.values()))
         lines.append(tried_as_text(tries))
     left = budget_left(audit.meter)
-    data = {"problems": problems, "findings": tries, "left": left}
+    data = {"problems": problems, "tried": tries, "left": left}
     return ToolAnswer(data, audit.blinded("\n".join(lines)) + f"\n{left_line(left)}")
 
 
-def _introduced(audit: OpenAudit) -> ToolAnswer:
+def _introduced(audit: OpenAudit, guide: bool) -> ToolAnswer:
     """Tells an agent of its target; what was asked before it came is told again, if it was."""
-    kit, left = audit.binding.kit, budget_left(audit.meter)
+    kit, left, cell = audit.binding.kit, budget_left(audit.meter), audit.cell
+    task = brief_text(cell.game, cell.about)
+    how = report_instructions(cell.game) if guide else "The report is written as you have been told."
     data: dict[str, Any] = {
         "target": audit.offer.name,
-        "task": brief_text("investigate"),
+        "task": task,
         "tools": sorted(kit.tools),
         "left": left,
         "waiting": audit.offer.left,
-        "report": report_instructions(),
+        "report": how,
     }
     lines = [
         f"Target: {audit.offer.name}",
-        brief_text("investigate"),
+        task,
         f"Tools for it: {', '.join(sorted(kit.tools)) or 'none'}.",
     ]
     if kit.skipped:
@@ -171,7 +172,7 @@ def _introduced(audit: OpenAudit) -> ToolAnswer:
         )
         for call in data["earlier_calls"]:
             lines.append(f"{call['tool']} {call['arguments']} → {call['shown']}")
-    lines += [left_line(left), "", report_instructions()]
+    lines += [left_line(left), "", how]
     return ToolAnswer(data, visible("\n".join(lines)))
 
 
