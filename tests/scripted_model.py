@@ -120,7 +120,9 @@ async def run(
         ended.append(await play(cell, bench, "plan"))
         return ended[0]
 
-    await eval_async(_task("scripted", [cell], one), model=opened, log_dir=str(folder / "logs"))
+    roles = {"target": "none/none"}  # as an audit process has them
+    task = _task("scripted", [cell], one)
+    await eval_async(task, model=opened, model_roles=roles, log_dir=str(folder / "logs"))
     return ended[0]
 
 

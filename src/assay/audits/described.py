@@ -51,7 +51,7 @@ class AuditorInfo(_Described):
     """Describes an auditor.
 
     Attributes:
-        llm, data, games, takes_model: as of `core.auditor.Auditor`.
+        llm, data, games, takes_model, missing: as of `core.auditor.Auditor`.
     """
 
     name: _AuditorName
@@ -59,6 +59,7 @@ class AuditorInfo(_Described):
     data: tuple[Path, ...] = ()
     games: tuple[Game, ...] = INVESTIGATES
     takes_model: bool = False
+    missing: str = ""
 
     @property
     def title(self) -> str:
@@ -118,4 +119,5 @@ def auditor_info(auditor: Auditor) -> AuditorInfo:
         data=auditor.data,
         games=auditor.games,
         takes_model=auditor.takes_model,
+        missing=auditor.missing,
     )

@@ -260,6 +260,8 @@ async def run_job(
     await eval_async(
         _task(log, job.cells, one),
         model=model or "none/none",
+        # Frameworks for red-teaming ask what the role's model is called. Nobody reaches a target but by the kit.
+        model_roles={"target": "none/none"},
         log_dir=str(logs),
         log_format="eval",
         # All at once: what they ask for in the same moment shares the engine's batches.

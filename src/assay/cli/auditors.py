@@ -28,7 +28,8 @@ def auditors_list(context: typer.Context, plugin: PluginFiles = None, as_json: J
                 "games": a.games,
                 "digest": a.digest[:12],
                 "plugin": a.plugin.label if a.plugin else "",
-                "doc": a.doc.splitlines()[0],
+                "missing": a.missing,
+                "doc": a.doc.splitlines()[0] + (f" Not here: it {a.missing}." if a.missing and not as_json else ""),
             }
             for a in find_offers(plugin or ()).auditors.values()
         ]

@@ -7,6 +7,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, overload
 
@@ -72,6 +73,7 @@ class Auditor:
         data: files that steer it and lie elsewhere than beside its code.
         games: those it plays; `brief.game` says which one is played.
         takes_model: it is handed a language model, which the person who starts an audit chooses.
+        requires: packages, by the names they are imported by, that Assay does without → what brings them.
     """
 
     function: AuditorFunction
@@ -83,6 +85,13 @@ class Auditor:
     data: tuple[Path, ...] = ()
     games: tuple[Game, ...] = INVESTIGATES
     takes_model: bool = False
+    requires: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str:
+        """Tells why it cannot play here, "" if it can."""
+        absent = [f"{name} ({brings})" for name, brings in self.requires.items() if find_spec(name) is None]
+        return f"needs {', '.join(absent)}, which is not installed" if absent else ""
 
     @property
     def title(self) -> str:
@@ -99,8 +108,10 @@ class Auditor:
             model: its language model, if it takes one.
 
         Raises:
-            InvalidInput: it takes a language model and there is none.
+            InvalidInput: it takes a language model and there is none, or it lacks a package.
         """
+        if why := self.missing:
+            raise InvalidInput(f"auditor {self.name} {why}.")
         if not self.takes_model:
             return await self.function(kit, brief, budget)
         if model is None:
@@ -129,6 +140,7 @@ def auditor(
     llm: bool = False,
     data: Sequence[Path] = (),
     games: Sequence[Game] = INVESTIGATES,
+    requires: Mapping[str, str] | None = None,
 ) -> Callable[[AuditorFunction], Auditor]:
     """`@auditor(version=2)`."""
 
@@ -142,6 +154,7 @@ def auditor(
     llm: bool = False,
     data: Sequence[Path] = (),
     games: Sequence[Game] = INVESTIGATES,
+    requires: Mapping[str, str] | None = None,
 ) -> Auditor | Callable[[AuditorFunction], Auditor]:
     """Makes an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
 
@@ -156,6 +169,8 @@ def auditor(
         llm: whether a language model drives it; one that is handed a model says so by that.
         data: files that steer it and lie elsewhere than beside its code; their content is part of its digest.
         games: those it plays.
+        requires: packages that may be missing, by the names they are imported by → what brings them, for whoever lacks
+            one. They are imported while it plays, and not before.
 
     Raises:
         PluginError: not async, no docstring, no such name or game, or another signature than these parameters and what
@@ -189,7 +204,9 @@ def auditor(
         digest = digest_of_function(function)
         if files:
             digest = digest_of([digest, *map(sha256, files)])
-        return Auditor(function, name, version, digest, llm or takes_model, doc, files, played, takes_model)
+        return Auditor(
+            function, name, version, digest, llm or takes_model, doc, files, played, takes_model, dict(requires or {})
+        )
 
     return wrap if function is None else wrap(function)
 

@@ -228,9 +228,11 @@ def _player(offers: Offers, name: str, game: Game) -> AuditorInfo:
 
     Raises:
         UnknownId: nobody offers it.
-        InvalidInput: it does not play the game.
+        InvalidInput: it does not play the game, or lacks a package.
     """
     auditor = offers.auditor(name)
+    if auditor.missing:
+        raise InvalidInput(f"auditor {auditor.name} {auditor.missing}.")
     if game not in auditor.games:
         raise InvalidInput(
             f"auditor {auditor.name} does not play {game!r}; it plays {', '.join(auditor.games)}. "

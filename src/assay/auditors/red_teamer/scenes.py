@@ -92,7 +92,8 @@ class Scenes:
             raise ToolError(f"there is no scene {number}; there are {', '.join(map(str, self.held)) or 'none yet'}.")
         return self.held[number]
 
-    def _keep(self, scene: Scene) -> int:
+    def keep(self, scene: Scene) -> int:
+        """Adds a scene, and returns its number."""
         number = len(self.held) + 1
         self.held[number] = scene
         return number
@@ -103,7 +104,7 @@ class Scenes:
 
     def _scene(self) -> ToolDef:
         async def scene(system: str = "") -> str:
-            return f"scene {self._keep(Scene(system))}"
+            return f"scene {self.keep(Scene(system))}"
 
         return self._tool(scene, system="The target's system prompt in this scene; leave it out for none.")
 
@@ -112,7 +113,7 @@ class Scenes:
             before = self.get(scene)
             if before.prefill:
                 raise ToolError("a scene ends with the reply that was begun for the target: branch or rewind it.")
-            reply = await self._reply(before, text, prefill)
+            reply = await self.reply(before, text, prefill)
             self.held[scene] = replace(before, turns=(*before.turns, text, reply), prefill=prefill)
             return f"target: {prefill}{reply}\n\n{self.spending.line()}"
 
@@ -123,7 +124,7 @@ class Scenes:
     def _branch(self) -> ToolDef:
         async def branch(scene: int) -> str:
             copied = self.get(scene)
-            return f"scene {self._keep(copied)}, a copy of scene {scene}:\n{copied.shown()}"
+            return f"scene {self.keep(copied)}, a copy of scene {scene}:\n{copied.shown()}"
 
         return self._tool(branch, scene="The number of the scene to copy.")
 
@@ -150,7 +151,7 @@ class Scenes:
             pretend_tool, scene="Its number.", name="What the target has to write to call it.", does="What it does."
         )
 
-    async def _reply(self, scene: Scene, text: str, prefill: str) -> str:
+    async def reply(self, scene: Scene, text: str, prefill: str) -> str:
         """Puts a turn to the target by the simplest tool of the kit that can.
 
         Raises:
