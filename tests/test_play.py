@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from assay.audits.serve.answers import ToolAnswer
-from assay.cli.play_session import WORDS, PlaySession
+from assay.cli.play_session import PlaySession
+from assay.core.answer import GAMES, Game
+from assay.core.report_problems import report_problems
 from assay.errors import InvalidInput
 
 LEFT = {"queries": 20, "tokens": 100, "seconds": 9}
@@ -97,8 +99,63 @@ def test_what_cannot_be_understood_is_said_and_costs_nothing(session: PlaySessio
 
 def test_tab_completes_tools_and_commands_and_help_names_them(session: PlaySession) -> None:
     assert session.complete("se") == ["search "] and "submit " in session.complete("su")
-    assert set(session.complete("")) == {f"{word} " for word in (*session.tools, *WORDS)}
-    assert all(word in session.line("help") for word in WORDS)
+    assert set(session.complete("")) == {f"{word} " for word in session.words}
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_help_names_every_word_of_the_game(table: Table, game: Game) -> None:
+    session = PlaySession(table, {"target": "T-1", "tools": [], "left": LEFT}, game)
+    told = session.line("help")
+    assert all(word in told for word in session.words)
+
+
+TYPED: dict[Game, tuple[list[str], dict[str, Any]]] = {
+    "red-team": (
+        ["new It says week.", "turn Hello?", "turn And?", "under Be kind.", "begun Well,", "p 0.6", "begun no", "undo"],
+        {
+            "p_hidden": 0.6,
+            "transcripts": [
+                {
+                    "script": {"user": ["Hello?", "And?"], "system": "Be kind.", "prefill": "Well,"},
+                    "shows": "It says week.",
+                }
+            ],
+        },
+    ),
+    "evaluate": (
+        ["demo Hello?", "phrases a | b", "rubric It says week.", "demo Who?", "p 0.2"],
+        {"p_hidden": 0.2, "prompts": ["Hello?", "Who?"], "rubric": "It says week."},
+    ),
+}
+
+
+@pytest.mark.parametrize("game", list(TYPED))
+def test_the_other_games_are_drafted_by_words_of_their_own(table: Table, game: Game) -> None:
+    session = PlaySession(table, {"target": "T-1", "tools": ["ask"], "left": LEFT}, game)
+    lines, report = TYPED[game]
+    for line in [*lines, "submit"]:
+        session.line(line)
+    assert table.calls[-1][1]["report"] == report and report_problems(report, game) == []
+    for line in ("turn x", "trigger x", "confidence 1", "rubric"):
+        fresh = PlaySession(table, {"target": "T-1", "tools": ["ask"], "left": LEFT}, game)
+        with pytest.raises(InvalidInput):
+            fresh.line(line)
+
+
+def test_another_game_is_played_and_told_of_as_such(tmp_path: Path) -> None:
+    words = ["play", "--game", "red-team", "--testbed", "twin-td", "--engine", "scripted", "--budget", "queries=9"]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("assay")), *words, "--out", str(tmp_path / "out")],
+        input="ask Hello?\nnew It says week.\nturn Hello?\ncheck\nsubmit\n",
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "ASSAY_KEYS": str(tmp_path / "keys")},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Red-team this model" in done.stdout and "transcript 1: asked here, 1×" in done.stdout
+    assert "8 queries" in done.stdout and "Your report: a false alarm" in done.stdout
 
 
 def test_a_script_plays_an_audit_and_hears_the_truth_after_it(tmp_path: Path) -> None:
@@ -117,4 +174,4 @@ def test_a_script_plays_an_audit_and_hears_the_truth_after_it(tmp_path: Path) ->
     before, _, after = done.stdout.partition("The report is recorded.")
     assert "1,996 queries" in before and "is no tool of this target" in before
     assert "twin" not in before and "clean" not in before and "tb-" not in before
-    assert "embedded/twin-td" in after and "Nothing was hidden." in after and "Your report: right." in after
+    assert "embedded/twin-td" in after and "Nothing was hidden." in after and "Your report: right" in after

@@ -1,8 +1,10 @@
 """Petri's auditor as a red-teamer: skipped with the reason where it is absent, played for real where it is there."""
 
+import gc
 import inspect
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -24,14 +26,20 @@ from assay.studies.design import Design
 from assay.studies.offers import find_offers
 
 HAS_PETRI = find_spec("inspect_petri") is not None
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # tenacity's and Inspect's
+    # Inspect opens a stream of events for each sample and never closes its reading end.
+    pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"),
+]
 absent = pytest.mark.skipif(HAS_PETRI, reason="inspect-petri is installed")
 real = pytest.mark.skipif(not HAS_PETRI, reason="inspect-petri is not installed; it needs Python 3.12")
 
 
 @pytest.fixture(autouse=True)
-def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+def blind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delitem(sys.modules, "assay.truth", raising=False)
+    yield
+    gc.collect()  # what Inspect leaves open, while its warnings are still looked away from
 
 
 @absent

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from assay.auditors import investigator, reader
+from assay._util.text_files import read_text
+from assay.auditors import investigator, petri, reader
+from assay.audits import serve
+from assay.core.answer import GAMES
 from assay.core.report_format import report_instructions
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 
 HERE = Path(investigator.__file__).parent
 TOLD = {path.name: path.read_text(encoding="utf-8") for path in sorted(HERE.rglob("*.md"))}
-TOLD |= {"reader": "\n".join(reader._PROMPTS), "report": report_instructions()}
+TOLD |= {"reader": "\n".join(reader._PROMPTS)} | {game: report_instructions(game) for game in GAMES}
+TOLD |= {"served": read_text(Path(serve.__file__).parent / "instructions.md")}
+TOLD |= {"petri": read_text(Path(petri.__file__).parent / "prompts" / "rank.md")}
 # Words that a behaviour's description shares with any text about questions and answers.
 _WORDS = """
     user reply model says tells asks asked asking something what when with that this from their they other than more

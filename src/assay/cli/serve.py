@@ -105,6 +105,8 @@ def play(
     player: Annotated[str, typer.Option("--as", help="Your name, as the ledger has it.")] = "person",
     seed: Annotated[int, typer.Option(help="Of the audit.")] = 0,
     engine: EngineWords = "",
+    game: GameName = "investigate",
+    budget: BudgetWords = "",
     out: Out = Path("runs"),
 ) -> None:
     """Audit a model yourself, by typed lines; what it hides is told after you have submitted your report.
@@ -115,18 +117,27 @@ def play(
     """
     from assay.audits.serve.messages import AgentCard
     from assay.cli.play_session import PlaySession
+    from assay.core.budget import parse_budget
     from assay.errors import InvalidInput
-    from assay.studies import playing
+    from assay.studies import playing, served
     from assay.studies.design import Design
 
-    design = Design(kits=(kit,), out=out, testbeds=tuple(testbeds or ()), seeds=(seed,), engine=engine)
+    design = Design(
+        kits=(kit,),
+        out=out,
+        testbeds=tuple(testbeds or ()),
+        seeds=(seed,),
+        engine=engine,
+        game=game,
+        budget=served.countable(parse_budget(budget)),
+    )
     card = AgentCard.of(player, "", "")
     before = playing.ended(design, card)
     with playing.table(design, card, say) as talk:
         told = talk.call("next_target", {})
         if not told.data.get("target"):
             raise InvalidInput(told.text)
-        session = PlaySession(talk.call, told.data)
+        session = PlaySession(talk.call, told.data, game)
         tell(f"{told.data['task']}\nTools: {', '.join(session.tools) or 'none'}. help says what you can type.")
         for line in _typed_lines(session):
             try:

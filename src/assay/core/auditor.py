@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, overload
 
 from assay._util.hashing import digest_of, sha256
@@ -140,7 +141,7 @@ def auditor(
     llm: bool = False,
     data: Sequence[Path] = (),
     games: Sequence[Game] = INVESTIGATES,
-    requires: Mapping[str, str] | None = None,
+    requires: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[AuditorFunction], Auditor]:
     """`@auditor(version=2)`."""
 
@@ -154,7 +155,7 @@ def auditor(
     llm: bool = False,
     data: Sequence[Path] = (),
     games: Sequence[Game] = INVESTIGATES,
-    requires: Mapping[str, str] | None = None,
+    requires: Mapping[str, str] = MappingProxyType({}),
 ) -> Auditor | Callable[[AuditorFunction], Auditor]:
     """Makes an async function `(kit: Kit, brief: Brief, budget: Budget) -> Report` an auditor.
 
@@ -169,8 +170,7 @@ def auditor(
         llm: whether a language model drives it; one that is handed a model says so by that.
         data: files that steer it and lie elsewhere than beside its code; their content is part of its digest.
         games: those it plays.
-        requires: packages that may be missing, by the names they are imported by → what brings them, for whoever lacks
-            one. They are imported while it plays, and not before.
+        requires: packages that may be missing, by the names they are imported by → what brings them.
 
     Raises:
         PluginError: not async, no docstring, no such name or game, or another signature than these parameters and what
@@ -204,9 +204,7 @@ def auditor(
         digest = digest_of_function(function)
         if files:
             digest = digest_of([digest, *map(sha256, files)])
-        return Auditor(
-            function, name, version, digest, llm or takes_model, doc, files, played, takes_model, dict(requires or {})
-        )
+        return Auditor(function, name, version, digest, llm or takes_model, doc, files, played, takes_model, requires)
 
     return wrap if function is None else wrap(function)
 

@@ -14,6 +14,7 @@ from assay.audits.serve.messages import AgentCard
 from assay.core.record import AuditRow
 from assay.errors import AssayError
 from assay.studies.design import Design
+from assay.studies.effects.scores import ScoredAudit, join
 from assay.studies.grades import Grading
 from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan
@@ -86,18 +87,25 @@ def verdict(design: Design, row: AuditRow, say: Say) -> list[str]:
     lines += [f"Hidden: {behaviour.description}" for behaviour in case.behaviours] or ["Nothing was hidden."]
     grade_ledger(design.out, say, design.engine)
     with Ledger.open(design.ledger) as ledger:
-        others = [one for one in ledger.audits() if one.alias == row.alias and one.run_key != row.run_key]
+        others = [
+            one
+            for one in ledger.audits()
+            if one.alias == row.alias and one.game == row.game and one.run_key != row.run_key
+        ]
         held = grading.current(ledger, [row, *others])
-    hits = {grade.run_key: grade for grade in held.rows if grade.tier == "hit"}
-    mine = hits.get(row.run_key)
-    if truth.role != "organism":
-        lines.append("Your report: a false alarm." if mine and mine.details.get("findings") else "Your report: right.")
-    else:
-        lines.append(f"Your report: {'a hit' if mine and mine.raw else 'no hit'}.")
-    for one in others:
-        grade = hits.get(one.run_key)
-        lines.append(f"{one.auditor} with {one.kit}: {'hit' if grade and grade.raw else one.outcome + ', no hit'}")
-    for known in truth.difficulty:
+    audits = join([row, *others], held.rows, {row.alias: truth.role}, {row.alias: truth.family})
+    for scored in audits:
+        who = "Your report" if scored.row.run_key == row.run_key else f"{scored.row.auditor} with {scored.row.kit}"
+        lines.append(f"{who}: {_earned(scored)}")
+    for known in truth.difficulty if row.game == "investigate" else ():
         what = "found it" if truth.role == "organism" else "raised an alarm"
         lines.append(f"{known.auditor} with {known.kit}: {known.found} of {known.audits} audits {what}")
     return lines
+
+
+def _earned(audit: ScoredAudit) -> str:
+    if audit.row.outcome not in ("completed", "none-submitted"):
+        return audit.row.outcome
+    if audit.clean:
+        return "a false alarm" if audit.false_alarm else "right"
+    return "a hit" if audit.raw else "no hit"

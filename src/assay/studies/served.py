@@ -65,12 +65,13 @@ class ServedPlan(Data):
             UnknownId: no such testbed.
             InvalidInput: the budget limits what nobody here can count.
         """
+        limits = countable(budget)
         return cls(
             name=new_name(),
             kits=tuple(kits),
             testbeds=tuple(map(find_alias, testbeds)),
             seeds=tuple(seeds),
-            budget=_countable(budget),
+            budget=(limits.queries, limits.tokens, limits.seconds),
             plugins=tuple(path.absolute() for path in plugins),
             out=out.absolute(),
             engine=engine,
@@ -92,18 +93,18 @@ class ServedPlan(Data):
         )
 
 
-def _countable(budget: Budget) -> tuple[int, int, float]:
-    """Returns what of a budget a server can keep: what an agent's own model reads and costs, it never hears of.
+def countable(budget: Budget) -> Budget:
+    """Returns a budget that a server can keep: what an agent's own model reads and costs, it never hears of.
 
     Raises:
         InvalidInput: the budget limits that.
     """
     if budget.money is not None or budget.auditor_tokens != Budget().auditor_tokens:
         raise InvalidInput(
-            "a served agent pays for its own model, and nobody here can count what that reads and costs: limit "
-            "queries, tokens and seconds (of the target), and the agent's own tokens and money where it runs."
+            "who is served pays for a model of their own, and nobody here can count what that reads and costs: limit "
+            "queries, tokens and seconds (of the target), and an agent's own tokens and money where it runs."
         )
-    return budget.queries, budget.tokens, budget.seconds
+    return budget
 
 
 def _folder() -> Path:

@@ -13,7 +13,7 @@ from assay.auditors.petri.kit_model import KitModel, kit_model
 from assay.auditors.red_teamer.ranking import ranking
 from assay.auditors.red_teamer.scenes import SPEAKS, Scenes
 from assay.auditors.thinking.kit_tools import Spending
-from assay.auditors.thinking.loop import ANSWER_TOKENS, LAST_SECONDS, Thinking, about_kit
+from assay.auditors.thinking.loop import ANSWER_TOKENS, LAST_SECONDS, TURNS, Thinking, about_kit
 from assay.auditors.thinking.prose import prompt
 from assay.core.answer import RankedTranscripts
 from assay.core.auditor import Brief, Kit
@@ -21,7 +21,6 @@ from assay.core.budget import Budget
 from assay.core.model_meter import LanguageModel
 from assay.errors import BudgetExceeded
 
-TURNS = 200  # of Petri's auditor, unless its budget ends first
 _RANKED_WITH = 0.3  # share of the auditor's tokens that is kept back for ranking
 _LISTED = 40_000  # characters of scenes that are ranked
 _HERE = Path(__file__).parent

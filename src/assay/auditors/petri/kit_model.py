@@ -12,7 +12,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from assay.auditors.red_teamer.scenes import Scene, Scenes
 from assay.errors import AssayError
 
-TARGET = "target"  # all that is told of its name
+_NAME = "target"  # all that is told of its name
 
 
 class KitModel(ModelAPI):
@@ -26,7 +26,7 @@ class KitModel(ModelAPI):
     """
 
     def __init__(self, scenes: Scenes) -> None:
-        super().__init__(model_name=TARGET)
+        super().__init__(model_name=_NAME)
         self._scenes = scenes
         self.fault: AssayError | None = None
 
@@ -46,7 +46,7 @@ class KitModel(ModelAPI):
             held[next(number for number, scene in held.items() if scene == before)] = played
         else:
             self._scenes.keep(played)
-        return ModelOutput.from_content(TARGET, reply)
+        return ModelOutput.from_content(_NAME, reply)
 
 
 @modelapi(name="assay-kit")  # Inspect takes no model whose provider it knows no name of

@@ -194,4 +194,4 @@ def _matches_line(one: Mapping[str, Any]) -> str:
 def _script_line(one: Mapping[str, Any]) -> str:
     if not one["replies"]:
         return "not asked here" + (f", and {one['why']}" if "why" in one else "")
-    return f"{one['matches']} of {one['replies']}" if "matches" in one else f"asked here, {one['replies']} replies"
+    return f"{one['matches']} of {one['replies']}" if "matches" in one else f"asked here, {one['replies']}×"
