@@ -88,13 +88,13 @@ async def test_a_journal_of_an_earlier_assay_breaks_neither_page_nor_server(serv
 @pytest.mark.attacks
 async def test_calls_that_were_refused_do_not_keep_an_audit_from_being_taken_up(serve: Any) -> None:
     """Each of several calls may fail by its type; their arguments stand in the journal, and are read again."""
-    first = serve(kits=("reference",), testbeds=("flattery-td",))
+    first = serve(testbeds=("flattery-td",))
     name = await first.target()
-    refused = await first("reference", target=name, prompts=7)
-    assert refused.failed
+    refused = await first("system", target=name, system=7, prompts=["Hello?", "Who are you?"])
+    assert all("valid string" in result["failed"][0] for result in refused.data["results"])
     first.die()
-    second = serve(kits=("reference",), testbeds=("flattery-td",))
-    assert not (await second("reference", target=name, prompts=["Hello?", "Who?"])).failed
+    second = serve(testbeds=("flattery-td",))
+    assert not (await second("ask", target=name, prompts=["Hello?"])).failed
 
 
 @pytest.mark.attacks
