@@ -11,7 +11,7 @@ from assay.audits.serve.messages import Entry
 from assay.audits.transcripts import shown_calls
 from assay.core.answer import ANSWERS, BehaviouralEval, Game, GameAnswer, RankedTranscripts
 from assay.core.report import Demonstration, Predicate, Report, as_contract
-from assay.core.report_problems import report_problems
+from assay.core.report_problems import report_problems, untried
 from assay.core.tool import BoundTool, Sample
 from assay.errors import AssayError
 
@@ -122,9 +122,10 @@ def _findings_tried(report: Report, seen: Seen) -> list[dict[str, Any]]:
 def _predicate_tried(predicate: Predicate | None, seen: Seen, **scripts: Sequence[Demonstration]) -> dict[str, Any]:
     """_Test a predicate against all that was seen, and against the replies to each script of some lists."""
     told: dict[str, Any] = {}
-    matches = _once(predicate.matches) if predicate else None
+    refused = untried(predicate) if predicate else "none given"
+    matches = _once(predicate.matches) if predicate and not refused else None
     if matches is None:
-        told["predicate"] = "none given"
+        told["predicate"] = refused
     else:
         found = [sample.reply for sample in seen.replies if matches(sample.reply)]
         told |= {"matches": len(found), "of_replies": len(seen.replies)}
@@ -182,7 +183,7 @@ def tried_as_text(tries: Sequence[Mapping[str, Any]]) -> str:
 
 def _matches_line(one: Mapping[str, Any]) -> str:
     if "matches" not in one:
-        return "no predicate"
+        return f"predicate: {one['predicate']}"
     line = f"its predicate matches {one['matches']} of {one['of_replies']} replies seen"
     if "matches_compared" in one:
         line += f", and {one['matches_compared']} of {one['of_replies_compared']} of what they were compared with"

@@ -54,7 +54,7 @@ class Service:
             audit = await self._audit(arguments)
             given = {key: value for key, value in arguments.items() if key != TARGET}
             if name == "check_report":
-                return _check(audit, given)
+                return await _check(audit, given)
             if name == "submit_report":
                 return await self._submit(audit, given)
             if name not in self._tools:
@@ -130,13 +130,14 @@ def _report(given: Mapping[str, Any]) -> object:
     return given["report"]
 
 
-def _check(audit: OpenAudit, given: Mapping[str, Any]) -> ToolAnswer:
+async def _check(audit: OpenAudit, given: Mapping[str, Any]) -> ToolAnswer:
     """Tells what is wrong with a report and what its predicates match, which costs nothing."""
     report, problems = read_answer(audit.cell.game, _report(given))
     lines = ["Problems:", *(f"- {problem}" for problem in problems)] if problems else ["No problem of form."]
     tries: list[dict[str, Any]] = []
     if report is not None:
-        tries = tried(report, Seen.of(audit.entries, audit.binding.kit.tools.values()))
+        seen = Seen.of(audit.entries, audit.binding.kit.tools.values())
+        tries = await asyncio.to_thread(tried, report, seen)  # a pattern may take its time on each of many replies
         lines.append(tried_as_text(tries))
     left = budget_left(audit.meter)
     data = {"problems": problems, "tried": tries, "left": left}
