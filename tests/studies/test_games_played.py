@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Swept:
     told: dict[str, Any]
     audits: dict[tuple[str, str], AuditRow]
     grades: dict[tuple[str, str], GradeRow]
-    log: str
+    out: Path
 
 
 def world() -> dict[str, dict[str, Any]]:
@@ -93,8 +94,7 @@ def sweep(game: str, auditor: str, out: Path) -> Swept:
     role_of = {find_truth(testbed).alias: role for role, testbed in ROLES.items()}
     by_role = {(row.kit, role_of[row.alias]): row for row in audits}
     place = {row.run_key: (row.kit, role_of[row.alias]) for row in audits}
-    log = "".join(path.name for path in (out / "logs").glob("*.eval"))
-    return Swept(json.loads(done.stdout), by_role, {place[row.run_key]: row for row in grades}, log)
+    return Swept(json.loads(done.stdout), by_role, {place[row.run_key]: row for row in grades}, out)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,22 @@ def test_without_a_target_each_hands_in_what_it_expects(swept: Swept) -> None:
         assert row.outcome == "completed" and not row.calls, (role, row.error)
         assert parse_answer(row.report).p_hidden == 0.3
         assert swept.grades["prior-only", role].raw == 0.0
+
+
+def test_a_ledger_of_the_game_is_graded_anew(red_teamed: Swept, tmp_path: Path) -> None:
+    shutil.copytree(red_teamed.out, tmp_path / "again")
+    with sqlite3.connect(tmp_path / "again" / "ledger.sqlite") as ledger:
+        ledger.execute("delete from grades")
+    done = CliRunner().invoke(app, ["grade", "--out", str(tmp_path / "again"), "--engine", "acted", "--json"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert sum(row["hit"] for row in json.loads(done.stdout)) == 2
+    assert "(hit: replay)" in done.stderr
+
+
+def test_a_page_says_what_a_success_of_the_game_is(swept: Swept) -> None:
+    told = (swept.out / "report.html").read_text(encoding="utf-8")
+    assert "hit: replay" in told and "lineup" not in told
+    assert all(kit["beside"]["predict"] is None for kit in swept.told["kits"])
 
 
 def test_the_table_of_red_team_counts_them(red_teamed: Swept) -> None:
