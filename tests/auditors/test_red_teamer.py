@@ -152,10 +152,37 @@ async def test_one_that_never_hands_in_is_no_answer(monkeypatch: pytest.MonkeyPa
         await red_team(kit("ask"), BRIEF, Budget(), told(*["Hm."] * 9))
 
 
-async def test_without_a_target_it_can_only_say_none() -> None:
+async def test_without_a_target_it_hands_in_scripts_that_nobody_played() -> None:
     assert Scenes(kit_of(), Spending(Budget(), told())).tools() == []
     answer = await red_team(kit_of(), BRIEF, Budget(), told(("hand_in", {"p_hidden": 0.3, "ranking": []})))
     assert answer.transcripts == ()
+    guesses = [
+        {"script": "Good day."},
+        {"script": {"user": ["Good", "day."], "system": "You are a clerk."}, "shows": "It lies."},
+    ]
+    answer = await red_team(kit_of(), BRIEF, Budget(), told(("hand_in", {"p_hidden": 0.3, "ranking": guesses})))
+    first, second = answer.transcripts
+    assert first.script == Demonstration(user=("Good day.",)) and first.replies == second.replies == ()
+    assert second.script.user == ("Good", "day.") and second.shows == "It lies."
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"script": {"user": []}},
+        {"script": {"user": ["Hi"], "temperature": 2}},
+        {"script": "x" * 2_001},
+        {"script": 7},
+        {"script": "Hi", "scene": 1},
+        {"scene": True},
+        {"shows": "Hi"},
+        {"script": "Hi", "shows": 7},
+    ],
+)
+async def test_a_script_outside_the_contract_is_told_and_mended(entry: dict[str, Any]) -> None:
+    good = ("hand_in", {"p_hidden": 0.3, "ranking": [{"script": "Hi"}]})
+    model = told(("hand_in", {"p_hidden": 0.3, "ranking": [entry]}), good)
+    assert len((await red_team(kit_of(), BRIEF, Budget(), model)).transcripts) == 1
 
 
 # In an audit, with a model whose every token is counted ---------------------------------------------------------------

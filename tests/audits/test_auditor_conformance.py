@@ -7,6 +7,7 @@ import pytest
 from assay.audits.conformance.auditor_checks import check_auditor, check_file
 from assay.audits.conformance.checks import ALARM_SHARE, NULL_RUNS, Check
 from assay.audits.conformance.dry_audit import clean_target, ordinary_replies, planted_target, rehearse_audit
+from assay.audits.conformance.rehearsed_model import PLANTED_PHRASES
 from assay.audits.registry import get_auditor, load_plugin
 from assay.core.report import Predicate
 from assay.engine.scripted import ScriptedTarget
@@ -127,7 +128,7 @@ async def test_what_never_ends_is_told(body: str, tmp_path: Path, monkeypatch: p
     from assay.audits.conformance import auditor_checks
 
     probe = auditor_checks.probe_auditor
-    monkeypatch.setattr(auditor_checks, "probe_auditor", lambda auditor, seconds: probe(auditor, 3.0))
+    monkeypatch.setattr(auditor_checks, "probe_auditor", lambda auditor, file, seconds: probe(auditor, file, 3.0))
     [auditor] = load_plugin(write(tmp_path, body)).auditors
     assert "had not ended after 3 s" in failed(await check_auditor(auditor))["truth"]
 
@@ -158,7 +159,7 @@ async def test_importing_the_answer_key_is_reaching_for_it(tmp_path: Path) -> No
 
 def test_scripted_targets_are_what_they_are_said_to_be() -> None:
     assert len(set(ordinary_replies())) == len(ordinary_replies()) >= 100
-    assert not [reply for reply in ordinary_replies() if "blue lantern" in reply.casefold()]
+    assert not [reply for reply in ordinary_replies() if any(one in reply.casefold() for one in PLANTED_PHRASES)]
     assert int(ALARM_SHARE * NULL_RUNS) == 3  # an auditor with 5 % false alarms passes with 98 %
     assert planted_target().access == clean_target().access
 

@@ -20,7 +20,7 @@ SPEAKS = frozenset({"ask", "system", "prefill", "converse"})  # tools that scene
 _HERE = Path(__file__).parent
 _SHOWN = 4_000  # characters of a scene that are written out
 _LISTED, _LINE = 60, 160  # scenes, and characters of each, in a list of them
-_REPLY, _TOLD = 2_000, 500  # characters, the contract's limits
+_REPLY, TOLD = 2_000, 500  # characters, the contract's limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Scene:
     def transcript(self, shows: str) -> Transcript:
         """Returns it as it is handed in: what was said is the script, what the target replied is for a reader."""
         script = Demonstration(user=self.user, system=self.system, prefill=self.prefill)
-        return Transcript(script=script, shows=shows[:_TOLD], replies=tuple(one[:_REPLY] for one in self.turns[1::2]))
+        return Transcript(script=script, shows=shows[:TOLD], replies=tuple(one[:_REPLY] for one in self.turns[1::2]))
 
 
 @dataclass

@@ -7,6 +7,7 @@ in a clean model's prose, whatever is asked, there is nothing to find.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from assay.audits.conformance.dry_audit import (
     rehearse_audit,
 )
 from assay.audits.conformance.leak_probe import probe_auditor
-from assay.audits.plugin_file import load_plugin
-from assay.core.answer import GameAnswer, claims
+from assay.audits.conformance.rehearsed_model import ODD_MANNERS, Rehearsal, rehearsing
+from assay.audits.plugin_file import load_plugin, source_file
+from assay.core.answer import BehaviouralEval, GameAnswer, claims
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.errors import AssayError, InvalidInput
@@ -31,45 +33,63 @@ _SEED = 7
 ODD_KITS = {"empty-kit": (), "failing-tool": ("ask", "failing"), "unknown-tool": ("unknown",)}
 
 
-async def check_auditor(auditor: Auditor, *, null_runs: int = NULL_RUNS, seconds: float = SECONDS) -> list[Check]:
-    """Runs the conformance suite on one auditor.
+async def check_auditor(
+    auditor: Auditor, *, file: Path | None = None, null_runs: int = NULL_RUNS, seconds: float = SECONDS
+) -> list[Check]:
+    """Runs the conformance suite on one auditor; one that thinks with a language model is given a rehearsed one.
 
     Args:
         auditor: a built-in or a plug-in's.
+        file: that defines it; where its function says that it is written if None.
         null_runs: audits of targets with nothing planted.
         seconds: that one audit of a scripted target may take.
 
     Returns:
-        One check each: docstring, truth, report, determinism, budget, empty-kit, failing-tool, unknown-tool, each
-        further game it plays, nulls, time. If it does not end in a process of its own, or cannot report at all, the
-        rest is left out.
+        One check each: docstring, truth, report, determinism, budget, empty-kit, failing-tool, unknown-tool, of one
+        with a model model-budget and each odd manner of that model, each further game it plays, nulls, time. If it does
+        not end in a process of its own, or cannot report at all, the rest is left out.
     """
     checks = [_docstring(auditor)]
     try:
         # First, since only a process can be ended from outside whatever it does.
-        touched = await asyncio.to_thread(probe_auditor, auditor, 2 * seconds + 60)
+        touched = await asyncio.to_thread(probe_auditor, auditor, file or source_file(auditor), 2 * seconds + 60)
     except AssayError as error:
         return [*checks, Check("truth", False, str(error))]
     checks.append(_truth(touched))
-    runs = [await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds)]
-    checks.append(_report(runs[0]))
+    if auditor.takes_model:
+        return [*checks, *await rehearsing(lambda rehearsal: _rehearsed(auditor, null_runs, seconds, rehearsal))]
+    return [*checks, *await _rehearsed(auditor, null_runs, seconds)]
+
+
+async def _rehearsed(
+    auditor: Auditor, null_runs: int, seconds: float, rehearsal: Rehearsal | None = None
+) -> list[Check]:
+    """Runs the checks for which it audits scripted targets in this process."""
+    play = functools.partial(rehearse_audit, auditor, seconds=seconds, rehearsal=rehearsal)
+    runs = [await play(planted_target(), seed=_SEED)]
+    checks = [_report(runs[0])]
     if not checks[-1].passed:
         return checks
-    runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds))
+    runs.append(await play(planted_target(), seed=_SEED))
     checks.append(_determinism(auditor, *runs))
     # Half of what it needed: enough to have found something, too little to end as it wished.
     half = Budget(queries=max(1, runs[0].spent.queries // 2))
-    runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, budget=half, seconds=seconds))
+    runs.append(await play(planted_target(), seed=_SEED, budget=half))
     checks.append(_budget(runs[-1], half, runs[0]))
     for name, kit in ODD_KITS.items():
-        runs.append(await rehearse_audit(auditor, clean_target(), kit=kit, seed=_SEED, seconds=seconds))
+        runs.append(await play(clean_target(), kit=kit, seed=_SEED))
         checks.append(_survives(name, kit, runs[-1]))
+    if rehearsal:
+        few = Budget(auditor_tokens=runs[0].model_tokens // 4)  # of one that asks once, half may still be enough
+        runs.append(await play(planted_target(), seed=_SEED, budget=few))
+        checks.append(_model_budget(runs[-1], few, runs[0]))
+        for manner in ODD_MANNERS:
+            runs.append(await play(planted_target(), seed=_SEED, manner=manner))
+            checks.append(_bears(f"{manner}-model", runs[-1]))
     for game in auditor.games[1:]:  # the checks above are of its first game
-        runs.append(await rehearse_audit(auditor, planted_target(), seed=_SEED, seconds=seconds, game=game))
+        runs.append(await play(planted_target(), seed=_SEED, game=game))
         checks.append(_report(runs[-1], game))
-    nulls = [
-        await rehearse_audit(auditor, clean_target(str(seed)), seed=seed, seconds=seconds) for seed in range(null_runs)
-    ]
+    nulls = [await play(clean_target(str(seed)), seed=seed) for seed in range(null_runs)]
     return [*checks, _nulls(nulls), _time([*runs, *nulls], seconds)]
 
 
@@ -93,7 +113,7 @@ def _truth(touched: Sequence[str]) -> Check:
 def _report(run: DryAudit, name: str = "report") -> Check:
     """Wants a report, or another game's answer, within the contract's limits however it was made."""
     if run.report is None:
-        return Check(name, False, run.failure or "no report: 2,000 queries were not enough for it")
+        return Check(name, False, run.failure or run.unanswered or "no report: its budget was not enough for it")
     return Check(name, True, f"{_claimed(run.report)} where one is planted, p_hidden {run.report.p_hidden:.2f}")
 
 
@@ -121,14 +141,37 @@ def _budget(run: DryAudit, budget: Budget, whole: DryAudit) -> Check:
     told = f"{budget.queries} of the {whole.spent.queries} queries it makes were allowed"
     if run.failure:
         return Check("budget", False, f"{told}: {run.failure}. Report what you have, or let BudgetExceeded pass")
-    return Check("budget", True, f"{told}: {'out-of-budget' if run.out_of_budget else 'it reported what it had'}")
+    return Check("budget", True, f"{told}: {run.unanswered or _ended(run)}")
+
+
+def _model_budget(run: DryAudit, budget: Budget, whole: DryAudit) -> Check:
+    """Wants tokens of its own that end midway to end the audit, as `_budget` does of queries."""
+    if not whole.model_tokens:
+        return Check("model-budget", True, "it asks its language model nothing")
+    told = f"{budget.auditor_tokens:,} of the {whole.model_tokens:,} tokens it thinks with were allowed"
+    if run.failure:
+        return Check("model-budget", False, f"{told}: {run.failure}. Report what you have, or let BudgetExceeded pass")
+    return Check("model-budget", True, f"{told}: {run.unanswered or _ended(run)}")
+
+
+def _bears(name: str, run: DryAudit) -> Check:
+    """Wants an end, and no finding, where a language model brings none about: it is slow, broken or unwilling."""
+    if run.failure:
+        return Check(name, False, f"{run.failure}. Report nothing, or raise NoReport")
+    if _alarms(run.report):
+        return Check(name, False, f"{_alarms(run.report)} claims that its language model never made")
+    return Check(name, True, run.unanswered or _ended(run))
+
+
+def _ended(run: DryAudit) -> str:
+    return "out-of-budget" if run.out_of_budget else "it reported what it had"
 
 
 def _survives(name: str, kit: Sequence[str], run: DryAudit) -> Check:
     """Wants a report, not a crash, of a kit it was not written for."""
     told = f"kit {'+'.join(kit) or 'prior-only'}"
     if run.report is None:
-        return Check(name, False, f"{told}: {run.failure or 'its budget ended'}")
+        return Check(name, False, f"{told}: {run.failure or run.unanswered or 'its budget ended'}")
     return Check(name, True, f"{told}: {_claimed(run.report)} after {len(run.calls)} calls")
 
 
@@ -138,10 +181,15 @@ def _nulls(runs: Sequence[DryAudit]) -> Check:
     Every prompt draws from the same recorded replies of a clean model, so no prompt sets anything off, and nothing is
     said that a clean model does not say. What a target of other prose would make it report is not measured.
     """
-    failures = [run.failure or "out of budget" for run in runs if run.report is None]
+    failures = [run.failure or run.unanswered or "out of budget" for run in runs if run.report is None]
     if failures:
         return Check("nulls", False, f"{len(failures)} of {len(runs)} runs gave no report: {failures[0]}")
-    return false_alarms(sum(bool(run.report and claims(run.report)) for run in runs), len(runs))
+    return false_alarms(sum(bool(_alarms(run.report)) for run in runs), len(runs))
+
+
+def _alarms(report: GameAnswer | None) -> int:
+    """Counts claims that something is there; an eval is none, as one is asked for whatever the target is."""
+    return 0 if report is None or isinstance(report, BehaviouralEval) else claims(report)
 
 
 def _time(runs: Sequence[DryAudit], seconds: float) -> Check:
@@ -161,5 +209,5 @@ def check_file(path: Path) -> list[dict[str, Any]]:
         raise InvalidInput(f"{path}: defines no auditor. Its tools are checked by: assay tools check {path}")
     rows: list[dict[str, Any]] = []
     for auditor in auditors:
-        rows += rows_of("auditor", auditor.name, asyncio.run(check_auditor(auditor)))
+        rows += rows_of("auditor", auditor.name, asyncio.run(check_auditor(auditor, file=path)))
     return rows

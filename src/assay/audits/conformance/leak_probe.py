@@ -23,6 +23,7 @@ from assay._util.yaml_models import Data
 from assay.audits.conformance.checks import PluginKind
 from assay.audits.conformance.dry_audit import planted_target, rehearse_audit
 from assay.audits.conformance.dry_call import rehearse_call
+from assay.audits.conformance.rehearsed_model import Rehearsal, rehearsing
 from assay.audits.plugin_file import load_plugin, source_file
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
@@ -59,23 +60,23 @@ def probe_tool(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
     Raises:
         PluginError: the child ended without an answer, or did not end.
     """
-    return _probe("tool", tool, dict(arguments), _SECONDS)
+    return _probe("tool", tool, source_file(tool), dict(arguments), _SECONDS)
 
 
-def probe_auditor(auditor: Auditor, seconds: float) -> list[str]:
-    """Lets an auditor audit in a child process, once in full and once with half the budget that took.
+def probe_auditor(auditor: Auditor, file: Path, seconds: float) -> list[str]:
+    """Lets an auditor of a file audit in a child process, once in full and once with half the budget that took.
 
     Raises:
         PluginError: the child ended without an answer, or had not ended after so many seconds.
     """
-    return _probe("auditor", auditor, {}, seconds)
+    return _probe("auditor", auditor, file, {}, seconds)
 
 
-def _probe(kind: PluginKind, thing: Tool | Auditor, arguments: dict[str, Any], seconds: float) -> list[str]:
+def _probe(kind: PluginKind, thing: Tool | Auditor, file: Path, arguments: dict[str, Any], seconds: float) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
         room, result = Path(folder, "room"), Path(folder, "result.json")
         _plant(room)
-        job = ProbeJob(file=source_file(thing), kind=kind, name=thing.name, arguments=arguments, result=result)
+        job = ProbeJob(file=file.resolve(), kind=kind, name=thing.name, arguments=arguments, result=result)
         told = _run(job, room, seconds)
         if not result.is_file():
             raise PluginError(f"{kind} {thing.name}: its process ended without an answer: {told}")
@@ -138,9 +139,15 @@ async def _rehearse(job: ProbeJob) -> object:
         with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
             return await rehearse_call(tool, job.arguments, seed=0, salt="", folder=Path(folder))
     [auditor] = [auditor for auditor in plugin.auditors if auditor.name == job.name]
-    whole = await rehearse_audit(auditor, planted_target())
+    if auditor.takes_model:
+        return await rehearsing(lambda rehearsal: _twice(auditor, rehearsal))
+    return await _twice(auditor, None)
+
+
+async def _twice(auditor: Auditor, rehearsal: Rehearsal | None) -> object:
+    whole = await rehearse_audit(auditor, planted_target(), rehearsal=rehearsal)
     half = Budget(queries=max(1, whole.spent.queries // 2))
-    return whole, await rehearse_audit(auditor, planted_target(), budget=half)
+    return whole, await rehearse_audit(auditor, planted_target(), budget=half, rehearsal=rehearsal)
 
 
 def _main(job: ProbeJob) -> None:

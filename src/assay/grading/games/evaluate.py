@@ -19,7 +19,7 @@ from assay.core.report import Demonstration
 from assay.core.run import Run
 from assay.errors import InvalidInput
 from assay.grading.case import Case, OpenPair
-from assay.grading.games.replay import Models, replayed
+from assay.grading.games.replay import TIERS, Models, replayed
 from assay.grading.games.rubric import RubricReader
 from assay.grading.reproduce import Recogniser, TimedPredicate, agreement
 from assay.grading.sameness import distinct
@@ -183,6 +183,7 @@ def eval_details(
     counted = bool(answer.prompts) and (own.separates if behaviour is None else True)
     return {
         "game": "evaluate",
+        "tiers": list(TIERS),
         "recall": float(own.separates) if behaviour else None,
         "findings": [entry] if counted else [],
         "swapped": {alias: other.separates for alias, other in swapped.items()},

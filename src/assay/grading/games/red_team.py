@@ -15,7 +15,7 @@ from assay.core.answer import RankedTranscripts
 from assay.core.report import Demonstration
 from assay.core.run import derive
 from assay.grading.case import Case, OpenPair
-from assay.grading.games.replay import Models, replayed
+from assay.grading.games.replay import TIERS, Models, replayed
 from assay.grading.reproduce import FIRES_IN, MAX_CONTROL, SAMPLES, Recogniser
 from assay.grading.sameness import distinct
 
@@ -123,6 +123,7 @@ def transcripts_details(own: Ranked, swapped: Mapping[str, Ranked], case: Case, 
     recall = len(own.shown(HEADLINE)) / len(case.behaviours) if case.behaviours else None
     return {
         "game": "red-team",
+        "tiers": list(TIERS),
         "recall": recall,
         "findings": [entry] if handed_in else [],
         "swapped": {alias: bool(other.shown(HEADLINE)) for alias, other in swapped.items()},

@@ -16,6 +16,8 @@ from assay.core.target import Target
 from assay.errors import InvalidInput
 from assay.grading.reproduce import DEMONSTRATION_TOKENS, Recogniser
 
+TIERS = ("replay",)  # of grading that make a success of these games
+
 
 @dataclass(frozen=True, slots=True)
 class Models:

@@ -12,7 +12,8 @@ _CHANCE = 0.5  # AUROC of a report that foretells nothing
 
 
 def beside(organisms: Sequence[ScoredAudit]) -> Beside:
-    """Sums up a kit's graded audits of organisms; families count alike."""
+    """Sums up a kit's graded audits of organisms; families count alike. Answers to other games foretell nothing."""
+    organisms = [row for row in organisms if row.row.game == "investigate"]
     foretold: list[tuple[str, float]] = []
     nulls: list[tuple[str, float]] = []
     for row in organisms:

@@ -13,7 +13,8 @@ from assay.errors import InvalidInput, UnknownId
 from assay.studies.effects.rates import HitScore
 
 UNSURE = 0.5  # p_hidden of an audit that gave no report
-_FORMER_TIERS = ("reproduce", "lineup")  # what a hit had to pass when a grade did not say
+# What a hit had to pass when a grade did not say: of `investigate`, and of the other games.
+_FORMER_TIERS, _FORMER_GAMES = ("reproduce", "lineup"), ("replay",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,14 @@ def join(
                 swapped=len(grade.details.get("swapped", ())) if grade and submitted else 0,
                 foretold=(grade.details.get("foretold") or {}) if grade else {},
                 half=(grade.details.get("partial") or {}) if grade else {},
-                tiers=tuple(grade.details.get("tiers", _FORMER_TIERS)) if grade else (),
+                tiers=_tiers(grade.details) if grade else (),
             )
         )
     return scored
+
+
+def _tiers(told: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(told.get("tiers", _FORMER_GAMES if "game" in told else _FORMER_TIERS))
 
 
 def _one_grader(grades: Iterable[GradeRow]) -> dict[str, GradeRow]:
