@@ -25,7 +25,8 @@ from assay.studies.ledger import Ledger
 from assay.studies.plan import make_plan
 
 KIT = ("--kit", "ask", "--testbed", "flattery-td", "--testbed", "twin-td", "--seeds", "1")
-PLANNED = Design(("ask",), Path("runs"), ("flattery-td",), "investigator", model=choose_model("mockllm/model"))
+MODEL = choose_model("mockllm/model")
+PLANNED = Design(("ask",), Path("runs"), ("flattery-td",), "investigator", model=MODEL, engine="scripted")
 
 
 def _invoke(*words: str) -> Any:
