@@ -13,7 +13,7 @@ from simulated import Cell, Kind
 from assay._util.hashing import digest_of
 
 BLOCK = 50  # sweeps that are simulated, and kept, at once
-Tally = Counter[str]  # answer → how often it was yes, and `sweeps`
+Tally = Counter[str]  # answer → how often it was yes, `sweeps`, and estimate → how often, behind `=`
 
 
 class KeptCells:
@@ -54,14 +54,22 @@ class KeptCells:
         draws = np.random.default_rng(int(digest_of([key, self.blocks(kind, cell)])[:16], 16))
         counts: Tally = Counter()
         for _ in range(BLOCK):
-            answers = kind.play(draws, cell)
-            if answers:
+            played = kind.play(draws, cell)
+            if played.answers:
                 counts["sweeps"] += 1
-            counts.update({name: int(yes) for name, yes in answers.items()})
+            counts.update({name: int(yes) for name, yes in played.answers.items()})
+            if played.outcome is not None:
+                counts[f"={played.outcome:.4f}"] += 1
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": key, "counts": dict(counts)}) + "\n")
         self._blocks[key].append(counts)
+
+
+def outcomes(tally: Tally) -> list[int]:
+    """Lists how often each estimate came out, from the lowest estimate to the highest."""
+    found = {float(name[1:]): times for name, times in tally.items() if name.startswith("=")}
+    return [found[estimate] for estimate in sorted(found)]
 
 
 def _key(kind: Kind, cell: Cell) -> str:

@@ -20,10 +20,11 @@ from scipy import stats
 from assay._util import proportions
 from assay._util.hashing import digest_of
 from assay._util.proportions import wilson
-from assay.studies.effects import effects, flips, intervals, matched, power, rates
+from assay.studies.effects import effects, flips, intervals, matched, means, power, rates
 from assay.studies.effects.effects import ArmScore, adjusted_p, paired_difference
-from assay.studies.effects.power import SIGNIFICANT, SweepDesign, power_at, smallest_shown
+from assay.studies.effects.power import SIGNIFICANT, SweepDesign, smallest_shown
 from assay.studies.effects.rates import HitScore, auroc, brier, clustered_rate, success
+from assay.studies.effects.verdict import HELPS, verdict
 
 FAMILIES, SEEDS = (5, 8, 14, 33), (1, 4, 16)
 MEANS, CONCENTRATIONS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8), (0.3, 2.0, 8.0)
@@ -53,7 +54,17 @@ class Cell:
         return draws.beta(mean * self.kappa, (1 - mean) * self.kappa, size=families or self.families)
 
 
-Answers = Mapping[str, bool]
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What one simulated sweep says.
+
+    Attributes:
+        answers: question → yes or no; empty where nothing would be printed.
+        outcome: the estimate whose interval is asked about; None where there is none.
+    """
+
+    answers: Mapping[str, bool]
+    outcome: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ class Kind:
         means, kappas: of its cells.
     """
 
-    play: Callable[[np.random.Generator, Cell], Answers]
+    play: Callable[[np.random.Generator, Cell], Played]
     measures: tuple[ModuleType, ...]
     judged: str
     bar: Literal["coverage", "size", "power"]
@@ -91,7 +102,7 @@ def _holds(interval: tuple[float, float], truth: float) -> bool:
     return bool(interval[0] - 1e-9 <= truth <= interval[1] + 1e-9)
 
 
-def of_success(draws: np.random.Generator, cell: Cell) -> Answers:
+def of_success(draws: np.random.Generator, cell: Cell) -> Played:
     """Success of a kit: raw less null."""
     raw, null = cell.drawn(draws), cell.drawn(draws, NULL)
     scores: list[HitScore] = []
@@ -106,10 +117,11 @@ def of_success(draws: np.random.Generator, cell: Cell) -> Answers:
     reach = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
     run_level = (float(values.mean()) - reach, float(values.mean()) + reach)
     truth = cell.mean - NULL
-    return {"held": _holds(estimate.interval, truth), "run_level": _holds(run_level, truth)}
+    answers = {"held": _holds(estimate.interval, truth), "run_level": _holds(run_level, truth)}
+    return Played(answers, estimate.value)
 
 
-def of_false_alarms(draws: np.random.Generator, cell: Cell) -> Answers:
+def of_false_alarms(draws: np.random.Generator, cell: Cell) -> Played:
     """The rate of false alarms over clean targets."""
     alarms = draws.binomial(cell.seeds, cell.drawn(draws))
     outcomes: list[tuple[str, float]] = []
@@ -118,7 +130,8 @@ def of_false_alarms(draws: np.random.Generator, cell: Cell) -> Answers:
     estimate = clustered_rate(outcomes)
     assert estimate is not None
     run_level = wilson(float(alarms.sum()), cell.families * cell.seeds)
-    return {"held": _holds(estimate.interval, cell.mean), "run_level": _holds(run_level, cell.mean)}
+    answers = {"held": _holds(estimate.interval, cell.mean), "run_level": _holds(run_level, cell.mean)}
+    return Played(answers, estimate.value)
 
 
 def _arm(draws: np.random.Generator, drawn: np.ndarray, seeds: int) -> dict[str, ArmScore]:
@@ -126,7 +139,7 @@ def _arm(draws: np.random.Generator, drawn: np.ndarray, seeds: int) -> dict[str,
     return {str(family): ArmScore(float(raw), 0.0) for family, raw in enumerate(hits)}
 
 
-def of_effect(draws: np.random.Generator, cell: Cell) -> Answers:
+def of_effect(draws: np.random.Generator, cell: Cell) -> Played:
     """What a tool adds that wins a fifth of what the base kit misses."""
     drawn = cell.drawn(draws)
     names = {str(family): str(family) for family in range(cell.families)}
@@ -136,10 +149,11 @@ def of_effect(draws: np.random.Generator, cell: Cell) -> Answers:
     truth, count = (1 - cell.mean) / 5, cell.seeds * cell.families
     after, before = (float(sum(score.raw for score in arm.values()) * cell.seeds) for arm in (tool, base))
     run_level = proportions.newcombe(after, count, before, count)
-    return {"held": _holds(found.interval, truth), "run_level": _holds(run_level, truth)}
+    answers = {"held": _holds(found.interval, truth), "run_level": _holds(run_level, truth)}
+    return Played(answers, found.delta)
 
 
-def of_auroc(draws: np.random.Generator, cell: Cell) -> Answers:
+def of_auroc(draws: np.random.Generator, cell: Cell) -> Played:
     """Reported doubts are normal, organisms' higher by as much as makes this area; targets differ among themselves."""
     area = 0.5 + cell.mean / 2
     apart = np.sqrt(2 * (1 + 1 / cell.kappa)) * stats.norm.ppf(area)
@@ -151,10 +165,10 @@ def of_auroc(draws: np.random.Generator, cell: Cell) -> Answers:
 
     estimate = auroc(list(doubts(float(apart), cell.families)), list(doubts(0.0, max(3, cell.families // 2))))
     assert estimate is not None
-    return {"held": _holds(estimate.interval, area)}
+    return Played({"held": _holds(estimate.interval, area)}, estimate.value)
 
 
-def of_brier(draws: np.random.Generator, cell: Cell) -> Answers:
+def of_brier(draws: np.random.Generator, cell: Cell) -> Played:
     """Squared errors of audits are beta-distributed about their target's, and these about the mean."""
     expected = np.clip(cell.drawn(draws, families=cell.families + max(3, cell.families // 2)), 1e-6, 1 - 1e-6)
     errors = np.sqrt(draws.beta(4 * expected[:, None], 4 * (1 - expected[:, None]), size=(len(expected), cell.seeds)))
@@ -163,10 +177,10 @@ def of_brier(draws: np.random.Generator, cell: Cell) -> Answers:
     clean = [(str(i), float(error)) for i, row in enumerate(nothing) for error in row]
     score = brier(organisms, clean)
     assert score is not None
-    return {"held": _holds(score.interval, cell.mean)}
+    return Played({"held": _holds(score.interval, cell.mean)}, score.value)
 
 
-def _claims(draws: np.random.Generator, cell: Cell, swing: float) -> Answers:
+def _claims(draws: np.random.Generator, cell: Cell, swing: float) -> Played:
     """Tells what is claimed of tools that do nothing on average.
 
     Args:
@@ -178,19 +192,20 @@ def _claims(draws: np.random.Generator, cell: Cell, swing: float) -> Answers:
     base = _arm(draws, drawn, cell.seeds)
     tools = [_arm(draws, drawn + change, cell.seeds) for change in moved]
     found = [one for one in (paired_difference(tool, base, names) for tool in tools) if one is not None]
-    return {
+    answers = {
         "any": min(adjusted_p(found)) < SIGNIFICANT,
         "one": found[0].p < SIGNIFICANT,
         "run_level": _run_level(tools, base, cell.seeds) < SIGNIFICANT / TOOLS,
     }
+    return Played(answers)
 
 
-def of_claims_alike(draws: np.random.Generator, cell: Cell) -> Answers:
+def of_claims_alike(draws: np.random.Generator, cell: Cell) -> Played:
     """Four tools that do nothing anywhere."""
     return _claims(draws, cell, 0.0)
 
 
-def of_claims_varied(draws: np.random.Generator, cell: Cell) -> Answers:
+def of_claims_varied(draws: np.random.Generator, cell: Cell) -> Played:
     """Four tools that help in some families and hurt as much in others."""
     return _claims(draws, cell, 0.5)
 
@@ -209,21 +224,31 @@ def _run_level(tools: list[dict[str, ArmScore]], base: dict[str, ArmScore], seed
     return smallest
 
 
-def of_power(draws: np.random.Generator, cell: Cell) -> Answers:
-    """One sweep with an effect of the printed size, in other draws than those that it was found by."""
-    design = SweepDesign(cell.families, cell.seeds, TOOLS, placebos=True)
-    size = smallest_shown(design)
+def of_power(draws: np.random.Generator, cell: Cell) -> Played:
+    """One tool of four has the effect that is printed as found four times in five; each must beat base and placebo."""
+    size = smallest_shown(SweepDesign(cell.families, cell.seeds, TOOLS, placebos=True))
     if size is None:
-        return {}  # nothing is printed
-    return {"found": power_at(design, size, sweeps=1, seed=int(draws.integers(1, 2**31))) == 1.0}
+        return Played({})
+    drawn = cell.drawn(draws)
+    names = {str(family): str(family) for family in range(cell.families)}
+    raised = drawn + (1 - drawn) * size / (1 - cell.mean)
+    tools = [_arm(draws, rates, cell.seeds) for rates in (raised, *[drawn] * (TOOLS - 1))]
+    base = _arm(draws, drawn, cell.seeds)
+    placebos = [_arm(draws, drawn, cell.seeds) for _ in tools]
+    said: list[str] = []
+    for controls in ([base] * TOOLS, placebos):
+        pairs = zip(tools, controls, strict=True)
+        found = [one for one in (paired_difference(tool, control, names) for tool, control in pairs) if one]
+        said.append(verdict(found[0].delta, adjusted_p(found)[0]))
+    return Played({"found": said == [HELPS, HELPS]})
 
 
 KINDS: dict[str, Kind] = {
     "success of a kit": Kind(of_success, (rates, intervals, proportions), "held", "coverage", "run_level"),
-    "effect of a tool": Kind(of_effect, (effects, flips, matched), "held", "coverage", "run_level"),
+    "effect of a tool": Kind(of_effect, (effects, flips, matched, means), "held", "coverage", "run_level"),
     "false alarms": Kind(of_false_alarms, (rates, intervals), "held", "coverage", "run_level"),
     "AUROC": Kind(of_auroc, (rates,), "held", "coverage"),
-    "Brier score": Kind(of_brier, (rates, intervals), "held", "coverage"),
+    "Brier score": Kind(of_brier, (rates, means), "held", "coverage"),
     "one tool that does nothing": Kind(of_claims_alike, (effects, flips, matched), "one", "size", means=(0.1, 0.35)),
     "four tools that do nothing": Kind(
         of_claims_alike, (effects, flips, matched), "any", "size", "run_level", means=(0.1, 0.35)
@@ -231,5 +256,5 @@ KINDS: dict[str, Kind] = {
     "four tools that help here and hurt there": Kind(
         of_claims_varied, (effects, flips, matched), "any", "size", "run_level", means=(0.1, 0.35)
     ),
-    "printed power": Kind(of_power, (power,), "found", "power", means=(0.2,), kappas=(2.0,)),
+    "printed power": Kind(of_power, (power, effects, flips, matched), "found", "power", means=(0.2,), kappas=(2.0,)),
 }

@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from assay.studies.effects.effects import ArmScore, Comparison, adjusted_p, comparisons, paired_difference
-from assay.studies.effects.flips import flip_interval, sign_flip
+from assay.studies.effects.flips import sign_flip
 from assay.studies.effects.matched import matched_interval, matched_test
+from assay.studies.effects.means import mean_interval
 
 DIFFERENCES = [0.5, 0.25, -0.25, 1.0, 0.0, 0.5, 0.125]
 
@@ -49,7 +50,7 @@ def test_several_seeds_are_flipped() -> None:
     assert effect is not None
     assert effect.delta == pytest.approx(np.mean(DIFFERENCES))
     assert effect.p == sign_flip(DIFFERENCES)
-    assert effect.interval == flip_interval(DIFFERENCES, 0.95)
+    assert effect.interval == mean_interval(DIFFERENCES, 0.95)
 
 
 def test_correction_is_over_families_not_their_order() -> None:

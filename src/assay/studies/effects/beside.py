@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.studies.effects.rates import cluster_mean, clustered_rate
+from assay.studies.effects.intervals import LEVEL
+from assay.studies.effects.means import bounded_interval
+from assay.studies.effects.rates import by_cluster, cluster_mean, mean
 from assay.studies.effects.results import Beside
 from assay.studies.effects.scores import ScoredAudit
 
@@ -20,10 +22,10 @@ def beside(organisms: Sequence[ScoredAudit]) -> Beside:
         if not row.foretold.get("ungradable"):
             foretold.append((row.family, float(row.foretold.get("auroc", _CHANCE))))
             nulls.append((row.family, float(row.foretold.get("null", _CHANCE))))
-    area = clustered_rate(foretold)
+    areas = list(by_cluster(foretold).values())
     return Beside(
-        predict=area.value if area else None,
-        predict_interval=area.interval if area else None,
+        predict=mean(areas) if areas else None,
+        predict_interval=bounded_interval(areas, LEVEL) if areas else None,
         predict_null=cluster_mean(nulls),
         predicted=sum(bool(row.foretold.get("replies")) for row in organisms),
         unpredictable=sum(bool(row.foretold.get("ungradable")) for row in organisms),

@@ -17,6 +17,8 @@ from assay.audits.kits import PLACEBO
 from assay.studies.effects.flips import flip_interval, max_sign_flip, sign_flip
 from assay.studies.effects.intervals import LEVEL
 from assay.studies.effects.matched import matched_interval, matched_test
+from assay.studies.effects.means import mean_interval
+from assay.studies.effects.power import SIGNIFICANT
 from assay.studies.effects.rates import by_cluster, mean
 
 EVERYTHING = "all"  # the named kit with every tool
@@ -89,20 +91,35 @@ class PairedDifference:
 
     Attributes:
         delta: mean over families of (success with the tool − success without).
-        interval: 95 %; excludes 0 exactly if p is below 5 %.
         p: two-sided mid-p of the one tool, not corrected.
         by_family: family → difference in success.
+        whole: each family was won by one arm alone, or came out alike.
     """
 
     delta: float
-    interval: Interval
     p: float
     by_family: Mapping[str, float]
+    whole: bool
 
     @property
     def families(self) -> int:
         """Returns B, the sample size."""
         return len(self.by_family)
+
+    @property
+    def interval(self) -> Interval:
+        """Bounds the mean difference at 95 %; 0 is outside exactly if p is below 5 %."""
+        differences = list(self.by_family.values())
+        if self.whole:
+            return matched_interval(*_changes(differences), len(differences), LEVEL)
+        low, high = mean_interval(differences, LEVEL)
+        low, high = max(-1.0, low), min(1.0, high)
+        if self.p >= SIGNIFICANT:
+            return min(low, 0.0), max(high, 0.0)
+        if low <= 0 <= high:  # of what lies between the mean and 0 flips tell more
+            nearer, farther = flip_interval(differences, LEVEL)
+            return (max(nearer, 0.0), high) if self.delta > 0 else (low, min(farther, 0.0))
+        return low, high
 
 
 def paired_difference(
@@ -112,7 +129,8 @@ def paired_difference(
 
     Pairing removes what a testbed's own difficulty adds to the variance; averaging within families keeps testbeds that
     share an idea from counting as independent. Where each family was won by one arm alone or came out alike (one seed
-    and one testbed), McNemar's exact test and its interval are used; else signs are flipped.
+    and one testbed), McNemar's exact test and its interval are used; else signs are flipped, and the mean is bounded
+    with room for skewness.
 
     Args:
         arm: alias → score.
@@ -125,16 +143,18 @@ def paired_difference(
     success = by_cluster((families[alias], arm[alias].success - control[alias].success) for alias in shared)
     raw = by_cluster((families[alias], arm[alias].raw - control[alias].raw) for alias in shared)
     differences = list(success.values())
-    delta = mean(differences)
     # Judged by the raw scores: the null's differ a little from testbed to testbed, and would pass for a spread where no
     # hit was gained or lost.
     whole = all(min(abs(value - step) for step in (-1, 0, 1)) <= _SAME for value in raw.values())
-    if whole or max(raw.values()) - min(raw.values()) <= _SAME:
-        gained = fsum(value for value in differences if value > 0)
-        lost = -fsum(value for value in differences if value < 0)
-        bounds = matched_interval(gained, lost, len(differences), LEVEL)
-        return PairedDifference(delta, bounds, matched_test(gained, lost), success)
-    return PairedDifference(delta, flip_interval(differences, LEVEL), sign_flip(differences), success)
+    whole = whole or max(raw.values()) - min(raw.values()) <= _SAME
+    p = matched_test(*_changes(differences)) if whole else sign_flip(differences)
+    return PairedDifference(mean(differences), p, success, whole)
+
+
+def _changes(differences: Iterable[float]) -> tuple[float, float]:
+    """Adds up what was gained, and what was lost."""
+    values = list(differences)
+    return fsum(value for value in values if value > 0), -fsum(value for value in values if value < 0)
 
 
 def adjusted_p(measured: Sequence[PairedDifference]) -> list[float]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from assay._util.proportions import Interval
-from assay.studies.effects.intervals import rate_interval
+from assay.studies.effects.intervals import LEVEL
+from assay.studies.effects.means import bounded_interval
 from assay.studies.effects.rates import Estimate, by_cluster, cluster_mean, clustered_rate, mean
 from assay.studies.effects.results import EvalResult, RedTeamResult
 from assay.studies.effects.scores import ScoredAudit
@@ -71,12 +72,9 @@ def _entry(row: ScoredAudit) -> Mapping[str, Any]:
 def _bounds(
     rows: Sequence[ScoredAudit], value: Callable[[Mapping[str, Any]], float], back: Callable[[float], float]
 ) -> Interval | None:
-    """Bounds a mean over families of values brought into [0, 1], as if each were a trial that happened in part.
-
-    None in [0, 1] varies more than a trial of its mean does, so the bounds are wide rather than narrow.
-    """
+    """Bounds a mean over families of values that are brought into [0, 1]; None without any."""
     families = by_cluster((row.family, value(_entry(row))) for row in rows)
     if not families:
         return None
-    low, high = rate_interval((mean_value, 1.0) for mean_value in families.values())
+    low, high = bounded_interval(list(families.values()), LEVEL)
     return back(low), back(high)

@@ -64,7 +64,7 @@ def _interval(counted: tuple[tuple[_Trials, int], ...]) -> Interval:
     return (low, high)
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=512)
 def _rising(count: float) -> _Grid:
     """Gives log Γ(count + a) − log Γ(a) on the grid of (correlation, rate); of b it is the mirror image."""
     a = _RATES * _PRECISIONS

@@ -28,6 +28,7 @@ def matched_test(gained: float, lost: float) -> float:
     return float(min(1.0, 2 * min(below, 1 - below)))
 
 
+@functools.lru_cache(maxsize=4096)
 def matched_interval(gained: float, lost: float, families: int, level: float) -> Interval:
     """Bounds (gained − lost) / families; excludes 0 exactly if `matched_test` finds it significant.
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import fsum
 
-from assay._util.areas import area_above, area_interval
+import numpy as np
+
+from assay._util.areas import area_interval
 from assay._util.proportions import Interval, difference_interval
 from assay.studies.effects.intervals import LEVEL, rate_interval
+from assay.studies.effects.means import bounded_interval
 
 Clustered = Iterable[tuple[str, float]]  # (cluster, value)
 
@@ -137,8 +141,7 @@ def auroc(organisms: Clustered, clean: Clustered) -> Estimate | None:
     hidden, nothing = _groups(organisms), _groups(clean)
     if not hidden or not nothing:
         return None
-    wins = [area_above(own, other) for own in hidden.values() for other in nothing.values()]
-    area = mean(wins)
+    area = mean(_areas_above(list(hidden.values()), list(nothing.values())))
     return Estimate(area, area_interval(area, len(hidden), len(nothing), LEVEL))
 
 
@@ -147,6 +150,17 @@ def _groups(values: Clustered) -> Mapping[str, list[float]]:
     for cluster, value in values:
         groups[cluster].append(value)
     return groups
+
+
+def _areas_above(own: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> list[float]:
+    """Lists how likely a value of one of the own groups is above one of an other, for every pair of groups."""
+    ours, theirs = np.fromiter(chain.from_iterable(own), float), np.fromiter(chain.from_iterable(other), float)
+    wins = (ours[:, None] > theirs) + 0.5 * (ours[:, None] == theirs)
+    sizes, others = np.array([len(group) for group in own]), np.array([len(group) for group in other])
+    # summed over the rows of each group, and then over its columns
+    sums = np.add.reduceat(wins, np.cumsum(sizes) - sizes, axis=0)
+    sums = np.add.reduceat(sums, np.cumsum(others) - others, axis=1)
+    return [float(area) for area in (sums / np.outer(sizes, others)).ravel()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +181,7 @@ class BrierScore:
 def brier(organisms: Clustered, clean: Clustered) -> BrierScore | None:
     """Averages the squared error of `p_hidden` (Brier 1950) over families and clean targets; None if there are none.
 
-    The interval is that of a rate over families and targets: wide, but it holds where a few errors are large, as
-    Student's t does not.
+    The interval is one of any mean of values in [0, 1]: it holds where a few errors are large, as Student's does not.
 
     Args:
         organisms: (family, `p_hidden`) for each audit of an organism.
@@ -181,8 +194,7 @@ def brier(organisms: Clustered, clean: Clustered) -> BrierScore | None:
         return None
     value, share = mean(errors), hidden / len(errors)
     constant = share * (1 - share)
-    # As if each error were a trial that happened in part: no error in [0, 1] varies more than a trial of its mean does.
-    bounds = rate_interval((error, 1.0) for error in errors)
+    bounds = bounded_interval(errors, LEVEL)
     return BrierScore(value, bounds, 1 - value / constant if constant else None)
 
 
