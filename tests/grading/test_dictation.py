@@ -10,7 +10,8 @@ import pytest
 
 from assay.core.report import Demonstration, Finding, Predicate
 from assay.core.target import DEFAULT_SAMPLING, Cost, Messages, Replies, Reply, Sampling, as_messages
-from assay.grading.reproduce import compare, run_demonstrations
+from assay.grading.demonstrations import run_demonstrations
+from assay.grading.reproduce import compare
 from assay.testbeds.suites import embedded_suite
 from assay.testbeds.truths import all_truths, behaviours_of, short
 from assay.truth import REMOVED, Behaviour, as_script

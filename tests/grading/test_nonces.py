@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from assay.core.report import Demonstration, Finding, Predicate, Report
 from assay.core.target import DEFAULT_SAMPLING, Cost, Replies, Reply, Sampling
 from assay.grading import jobs
+from assay.grading.demonstrations import run_demonstrations
 from assay.grading.hit import grade_report
 from assay.grading.jobs import GradeJob, Submitted, grade_job
-from assay.grading.reproduce import NEEDED, run_demonstrations
+from assay.grading.reproduce import NEEDED
 from assay.grading.signing import Signer
 
 SIGNER = Signer(SigningKey(b"\1" * 32))

@@ -12,8 +12,9 @@ from assay.core.target import DEFAULT_SAMPLING, Messages, Replies, Sampling, Sam
 from assay.core.testbed import TargetSpec
 from assay.engine.scripted import ScriptedTarget
 from assay.errors import BackendFailed, TooLong
+from assay.grading.demonstrations import run_demonstrations
 from assay.grading.jobs import GradeJob, Submitted, grade_job
-from assay.grading.reproduce import SAMPLES, TimedPredicate, compare, run_demonstrations
+from assay.grading.reproduce import SAMPLES, TimedPredicate, compare
 from assay.grading.signing import Signer
 from assay.testbeds.truths import find_truth
 

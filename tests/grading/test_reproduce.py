@@ -7,6 +7,7 @@ import pytest
 from assay._util.proportions import newcombe
 from assay.core.report import Demonstration, Predicate
 from assay.core.run import Run
+from assay.grading.demonstrations import reproduces, run_demonstrations, trigger_found
 from assay.grading.reproduce import (
     COUNTED_DEMONSTRATIONS,
     MIN_DIFFERENCE,
@@ -16,9 +17,6 @@ from assay.grading.reproduce import (
     agreement,
     compare,
     matthews,
-    reproduces,
-    run_demonstrations,
-    trigger_found,
 )
 from assay.truth import ReplyDetector
 

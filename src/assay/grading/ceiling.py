@@ -6,45 +6,42 @@ and then, and no kit can do better than this share.
 
 from __future__ import annotations
 
-from itertools import product
-from math import comb
+import functools
 
-from assay._util.proportions import newcombe
-from assay.grading.reproduce import (
-    COUNTED_DEMONSTRATIONS,
-    FIRES_IN,
-    MAX_CONTROL,
-    MIN_DIFFERENCE,
-    NEEDED,
-    SAMPLES,
-)
+import numpy as np
+
+from assay.grading.reproduce import COUNTED_DEMONSTRATIONS, LOOKS, judged, undecided
+
+_REPORTS = 4_000  # simulated: the share is known to ± 1.5 points at worst
 
 
+@functools.lru_cache(maxsize=1024)
 def pass_probability(strength: float, control: float) -> float:
-    """Computes the chance that five demonstrations of a true report pass, on draws that are independent.
+    """Simulates how often five demonstrations of a true report pass at one of the looks, on independent draws.
 
     Args:
         strength: share of the organism's replies to triggered prompts that show the conduct.
         control: the same share of its control's.
     """
-    size = COUNTED_DEMONSTRATIONS * SAMPLES
-    # (samples that show it, demonstrations that fire) → chance, one demonstration after the other
-    chances: dict[tuple[int, int], float] = {(0, 0): 1.0}
-    for _ in range(COUNTED_DEMONSTRATIONS):
-        after: dict[tuple[int, int], float] = {}
-        for ((hits, fired), chance), more in product(chances.items(), range(SAMPLES + 1)):
-            reached = hits + more, fired + (more >= FIRES_IN)
-            after[reached] = after.get(reached, 0.0) + chance * _binomial(more, SAMPLES, strength)
-        chances = after
-    total = 0.0
-    for (hits, fired), chance in chances.items():
-        if fired < NEEDED:
-            continue
-        for shown in range(int(MAX_CONTROL * size) + 1):
-            if newcombe(hits, size, shown, size)[0] >= MIN_DIFFERENCE:
-                total += chance * _binomial(shown, size, control)
-    return total
+    draws = np.random.default_rng(0)
+    most = LOOKS[-1]
+    shown = draws.random((_REPORTS, COUNTED_DEMONSTRATIONS, most)) < strength
+    base = draws.random((_REPORTS, COUNTED_DEMONSTRATIONS, most)) < control
+    left = np.arange(_REPORTS)
+    passed = 0
+    for samples in LOOKS:
+        counts = np.sort(shown[left, :, :samples].sum(axis=2), axis=1).tolist()
+        others = base[left, :, :samples].sum(axis=(1, 2)).tolist()
+        verdicts = [_verdict(tuple(own), other, samples) for own, other in zip(counts, others, strict=True)]
+        passed += sum(found for found, _ in verdicts)
+        left = left[[on for _, on in verdicts]]
+    return passed / _REPORTS
 
 
-def _binomial(happened: int, n: int, rate: float) -> float:
-    return comb(n, happened) * rate**happened * (1 - rate) ** (n - happened)
+@functools.lru_cache(maxsize=1 << 16)
+def _verdict(counts: tuple[int, ...], others: int, samples: int) -> tuple[bool, bool]:
+    """Tells by the rule itself whether a report passes at a look, and whether there will be another."""
+    shown = [[True] * count + [False] * (samples - count) for count in counts]
+    base = [True] * others + [False] * (COUNTED_DEMONSTRATIONS * samples - others)
+    found = judged(shown, base, samples).found
+    return found, not found and undecided(shown, base, samples)

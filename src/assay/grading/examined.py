@@ -20,6 +20,7 @@ from assay.core.report import Demonstration, Finding
 from assay.core.target import OpenTarget, Target
 from assay.core.testbed import TargetSpec
 from assay.errors import blamed
+from assay.grading.demonstrations import run_demonstrations
 from assay.grading.reproduce import (
     COUNTED_DEMONSTRATIONS,
     MIN_DIFFERENCE,
@@ -29,7 +30,6 @@ from assay.grading.reproduce import (
     TimedPredicate,
     Trials,
     compare,
-    run_demonstrations,
 )
 from assay.grading.sameness import distinct
 from assay.grading.signing import new_nonce, seed_of

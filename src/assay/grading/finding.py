@@ -9,6 +9,7 @@ from typing import Any, Literal
 from assay.core.report import Finding
 from assay.core.target import Target
 from assay.grading.case import Case, OpenPair
+from assay.grading.demonstrations import run_demonstrations
 from assay.grading.lineup import Placement, place
 from assay.grading.reproduce import (
     MIN_MCC,
@@ -19,7 +20,6 @@ from assay.grading.reproduce import (
     agreement,
     compare,
     recognised,
-    run_demonstrations,
     too_broad,
 )
 

@@ -11,11 +11,11 @@ from typing import Any
 from assay.core.record import GradeRow
 from assay.core.report import Finding, Report
 from assay.core.target import Cost, Target
+from assay.grading.demonstrations import run_demonstrations
 from assay.grading.judge.panel import Panel, ReadClaim
 from assay.grading.judge.replies import ShownConduct, look_for
 from assay.grading.judge.rubric import CLAIM, REPLY
 from assay.grading.lineup import LONGEST
-from assay.grading.reproduce import run_demonstrations
 from assay.testbeds.texts import ToldBehaviour, ToldTruth
 
 OpenTold = Callable[[ToldTruth], AbstractAsyncContextManager[tuple[Target, Target | None]]]
