@@ -1,4 +1,4 @@
-"""Samples are raised until the verdict is clear: what that gives true reports, what it costs, and what it gives others."""
+"""Samples are raised until the verdict is clear: what true reports and others gain by it, and what it costs."""
 
 import numpy as np
 import pytest
