@@ -53,7 +53,7 @@ def main() -> None:
         kept = KeptCells((Path(scratch) if chosen.quick else home() / "bench") / "coverage-cells.jsonl")
         finished = _simulate(kept, kinds, designs, first, again, time.monotonic() + 60 * chosen.minutes)
         claims = [_claim(name, kept, kinds[name], designs, first) for name in kinds]
-        cells = {name: list(_rows(kept, kinds[name], designs)) for name in kinds}
+        cells = {name: list(_rows(kept, kinds[name], kinds[name].cells(designs))) for name in kinds}
     if chosen.save:
         plot(cells, RESULTS / "coverage.svg")
     finish("coverage", claims, chosen, finished=finished, cells=cells)
@@ -107,9 +107,9 @@ def _worst(kept: KeptCells, kind: Kind, designs: Sequence[tuple[int, int]], firs
     return sorted(shares, key=lambda cell: (-_badness(kind, shares[cell]), cell))[:WORST]
 
 
-def _rows(kept: KeptCells, kind: Kind, designs: Sequence[tuple[int, int]], first: int = 0) -> Iterator[dict[str, Any]]:
+def _rows(kept: KeptCells, kind: Kind, cells: Sequence[Cell], first: int = 0) -> Iterator[dict[str, Any]]:
     """Tells each cell's shares; of a cell without sweeps nothing."""
-    for cell in kind.cells(designs):
+    for cell in cells:
         tally = kept.tally(kind, cell, first)
         if sweeps := tally["sweeps"]:
             row = {**asdict(cell), "share": round(tally[kind.judged] / sweeps, 4), "sweeps": sweeps}
@@ -137,8 +137,8 @@ def _forced(shares: Sequence[float]) -> bool:
 
 def _claim(name: str, kept: KeptCells, kind: Kind, designs: Sequence[tuple[int, int]], first: int) -> dict[str, Any]:
     """Judges a kind by its worst cells: by fresh draws where there are any."""
-    known = list(_rows(kept, kind, designs))
-    judged = list(_rows(kept, kind, designs, first)) or known
+    known = list(_rows(kept, kind, kind.cells(designs)))
+    judged = list(_rows(kept, kind, _worst(kept, kind, designs, first), first)) or known
     if not judged:
         return {"id": name, "value": None, "unit": "", "target": None, "met": False, "against": "not run", "runs": []}
     judged.sort(key=lambda row: -_badness(kind, row["share"]))
