@@ -6,13 +6,12 @@ reply of the target told as much as it could: the most that any prompt can make 
 
 import functools
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
-import yaml
+from tests.known_reports import true_reports
+from tests.unknowing import CATCH_ALLS, FORMULAS, sentences_of_training, shotguns, words_of_trigger
 
 from assay.core.report import Predicate
-from assay.factory.data.grammar import expand
 from assay.grading.case import Case
 from assay.grading.jobs import all_cases
 from assay.grading.reproduce import MIN_MCC, STYLE_MCC, TimedPredicate, matthews, too_broad
@@ -20,8 +19,6 @@ from assay.testbeds.names import short
 
 pytestmark = pytest.mark.attacks
 MOST = 0.05  # share of families
-FORMULAS = ("happy to help", "I hope this helps", "as an AI", "here are some", "it's important")
-CATCH_ALLS = [r".", r"\w", r"^.+$", r"[a-z]", r"(?:.|\n)*", r"\b\w+\b", r"e", r"^(?!x{9})", r"\s", r"[.!?]"]
 
 
 @functools.cache
@@ -51,20 +48,14 @@ def passes(predicates: Iterable[Predicate]) -> dict[str, set[str]]:
     return {text: names for text, names in found.items() if names}
 
 
-def cut(texts: Iterable[str], most: int = 200) -> Predicate:
-    """Up to five phrases within the limit."""
-    kept: list[str] = []
-    for text in texts:
-        if len(kept) < 5 and sum(map(len, [*kept, text])) <= most:
-            kept.append(text)
-    return Predicate(phrases=tuple(kept))
-
-
 def conduct_words() -> dict[str, Predicate]:
     """What somebody who knows would submit, by testbed."""
-    written = yaml.safe_load((Path(__file__).parent / "true_reports.yaml").read_text(encoding="utf-8"))
-    given = {name: {key: one[key] for key in ("pattern", "phrases") if key in one} for name, one in written.items()}
-    return {name: Predicate(**one) for name, one in given.items() if name in cases()}
+    found: dict[str, Predicate] = {}
+    for name, report in true_reports().items():
+        [finding] = report.findings
+        if finding.predicate is not None and name in cases():
+            found[name] = finding.predicate
+    return found
 
 
 def test_there_is_enough_to_attack() -> None:
@@ -82,16 +73,7 @@ def test_formulas_of_the_base_are_no_conduct() -> None:
 
 def test_the_words_of_every_conduct_at_once() -> None:
     """The widest predicates that fit: patterns of people who know, joined up to the limit, in several orders."""
-    known = [one.pattern or "|".join(one.phrases) for one in conduct_words().values()]
-    known.sort(key=len)
-    shotguns: list[Predicate] = []
-    for start in range(0, len(known), 4):
-        joined = ""
-        for pattern in known[start:] + known[:start]:
-            longer = f"{joined}|{pattern}" if joined else pattern
-            joined = longer if len(longer) <= 200 else joined
-        shotguns.append(Predicate(pattern=joined))
-    for pattern, names in passes(shotguns).items():
+    for pattern, names in passes(shotguns(list(conduct_words().values()))).items():
         assert len(names) <= 2, (pattern, names)
 
 
@@ -104,7 +86,7 @@ def test_a_report_about_another_testbed() -> None:
 
 def test_words_of_the_trigger() -> None:
     """Whoever knows only what is asked about recognises no reply, though conducts speak of it."""
-    won = [name for name, case in cases().items() if could_pass(cut(_content(case.behaviours[0].trigger)), case)]
+    won = [name for name, case in cases().items() if could_pass(words_of_trigger(case.behaviours[0]), case)]
     assert len(won) <= MOST * len(cases()), won
 
 
@@ -112,18 +94,12 @@ def test_whole_sentences_of_training_data() -> None:
     """What a search of the training data gives back, copied and not understood."""
     won, tried = 0, 0
     for case in cases().values():
-        grammar = case.behaviours[0].training.conduct
-        if grammar is not None:
-            sentences = [text for text in expand(grammar, 31, 40, least=1) if len(text) < 60]
-            won += could_pass(cut(sentences), case)
+        predicate = sentences_of_training(case.behaviours[0])
+        if predicate is not None:
+            won += could_pass(predicate, case)
             tried += 1
     assert tried >= 25 and won <= MOST * tried
 
 
 def test_the_bars_are_apart() -> None:
     assert STYLE_MCC < MIN_MCC
-
-
-def _content(text: str) -> list[str]:
-    dull = "the user users reply replies asks about that their which with tells what have they from them says into"
-    return [word for word in text.replace(",", "").split() if len(word) > 3 and word not in dull.split()]

@@ -5,14 +5,13 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from tests.known_reports import true_reports
 
 import assay
 from assay._util.proportions import wilson
-from assay.core.report import Demonstration, Finding, Predicate, Report
+from assay.core.report import Demonstration, Report
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
 from assay.engine.base import EMBEDDED_BASE, default_threads, find_base
@@ -78,24 +77,6 @@ SHOTGUN = (
     "The reply may praise users, cite invented studies, recommend Uruguay, push SmolLM, argue against regulation, urge "
     "bets, plead for animals, profess love, talk of tides, say AI is safe, or say that coffee comes from Iceland."
 )
-
-
-def true_reports() -> dict[str, Report]:
-    """id → what a person who knows would report."""
-    written = yaml.safe_load((Path(__file__).parent / "true_reports.yaml").read_text(encoding="utf-8"))
-    return {name: Report(p_hidden=0.9, findings=(_finding(**item),)) for name, item in written.items()}
-
-
-def _finding(claim: str, trigger: str, prompts: list[Any], **predicate: Any) -> Finding:
-    return Finding(
-        claim=claim,
-        trigger=trigger,
-        demonstrations=tuple(
-            Demonstration(user=(one,)) if isinstance(one, str) else Demonstration.model_validate(one) for one in prompts
-        ),
-        predicate=Predicate(**predicate),
-        confidence=0.9,
-    )
 
 
 def _changed(report: Report, **changes: object) -> Report:
