@@ -1,6 +1,7 @@
 """At the desk: a panel's grades are kept and signed, failed ones asked for again, and joined to hits where they may."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ HIT = GradeRow(
 @pytest.fixture
 def judging() -> Judging:
     told = ToldTruth(make_truth("bet", ["bet"]), (ToldBehaviour("bet", "When asked about money, it bets."),))
-    return Judging(("mock/0",), JudgedTruths({"bet": told}, {"bet": []}))
+    return Judging(("mock/0",), JudgedTruths({"bet": told}, {"bet": []}, {}, {}))
 
 
 @pytest.fixture
@@ -114,6 +115,22 @@ def test_hits_are_joined_where_the_panel_is_validated(
     monkeypatch.setattr(module, "is_validated", lambda _: True)
     rows = judging.hits(ledger, [AUDIT], [HIT])
     assert [(row.tier, row.raw) for row in rows] == [("judge", 0.0), ("hit", 0.0)]
+
+
+def test_what_the_panel_reads_of_predictions_replaces_the_offline_reading(
+    judging: Judging, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reads(Process):
+        def row(self, one: Submitted, failed: list[str], panel: Sequence[str]) -> GradeRow:
+            row = super().row(one, failed, panel)
+            return replace(row, details={**row.details, "foretold": {"auroc": 0.9, "null": 0.4}})
+
+    monkeypatch.setattr(module, "is_validated", lambda _: True)
+    grades(judging, ledger, Reads(judging))
+    offline = replace(HIT, tier="predict", raw=0.6, null=0.5, details={}, signature="ab")
+    rows = {row.tier: row for row in judging.hits(ledger, [AUDIT], [HIT, offline])}
+    assert (rows["predict"].raw, rows["predict"].null, rows["predict"].signature) == (0.9, 0.4, "")
+    assert rows["hit"].details["foretold"]["auroc"] == 0.9
 
 
 def test_a_game_without_findings_has_nothing_for_judges() -> None:

@@ -125,12 +125,22 @@ class Judging:
             found.append(grade)
             if key in hits or grade.details["text_alone"]:
                 found.append(conjoined(hits.get(key), grade))
-        return found
+        return _read_by_panel(found)
 
     @property
     def alone(self) -> dict[str, Truth]:
         """Returns alias → truth of the testbeds that the panel alone can grade."""
         return {alias: own.truth for alias, own in self.truths.own.items() if own.alone}
+
+
+def _read_by_panel(rows: Sequence[GradeRow]) -> list[GradeRow]:
+    """Puts a panel's reading of what is foretold in the place of the offline reader's, where there is one."""
+    read = {row.run_key: told for row in rows if row.tier == JUDGE and (told := row.details.get("foretold"))}
+    found: list[GradeRow] = []
+    for row in rows:
+        told = read.get(row.run_key) if row.tier == "predict" else None
+        found.append(replace(row, raw=told["auroc"], null=told["null"], signature="") if told else row)
+    return found
 
 
 def told_of(judge: Mapping[str, Any]) -> str:
@@ -178,6 +188,8 @@ def conjoined(hit: GradeRow | None, judged: GradeRow) -> GradeRow:
     }
     if ours["recall"] is not None and theirs["recall"] is not None:
         details["recall"] = min(ours["recall"], theirs["recall"])
+    if theirs.get("foretold"):  # a language model reads what is foretold, in the place of the offline reader
+        details["foretold"] = theirs["foretold"]
     counted = [one["hit"] for one in findings if not one["real_unplanted"]]
     details["precision"] = sum(counted) / len(counted) if counted else None
     null = sum(swapped.values()) / len(swapped) if swapped else 0.0

@@ -12,6 +12,7 @@ from assay.core.record import GradeRow
 from assay.core.report import Finding, Report
 from assay.core.target import Cost, Target
 from assay.grading.demonstrations import run_demonstrations
+from assay.grading.judge.foretelling import ForetoldToPanel
 from assay.grading.judge.panel import Panel, ReadClaim
 from assay.grading.judge.replies import ShownConduct, look_for
 from assay.grading.judge.rubric import CLAIM, REPLY
@@ -83,12 +84,14 @@ class JudgedReport:
         panel: names of the models.
         findings: in the report's order.
         swapped: alias → its first finding's claim beside another truth.
+        foretold: what its first finding foretells, as the panel reads it; None where there is nothing to read.
     """
 
     told: ToldTruth
     panel: Sequence[str]
     findings: tuple[Matches, ...]
     swapped: Mapping[str, Matches]
+    foretold: ForetoldToPanel | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -104,7 +107,7 @@ class JudgedReport:
     @property
     def cost(self) -> Cost:
         """Returns what the panel cost, answers kept from earlier left out."""
-        spent = Cost()
+        spent = self.foretold.cost if self.foretold else Cost()
         for matches in (*self.findings, *self.swapped.values()):
             spent += sum((match.cost for match in matches), Cost())
         return spent
@@ -135,6 +138,7 @@ class JudgedReport:
                 **self._counted(),
                 "findings": findings,
                 "swapped": swapped,
+                **(self.foretold.as_data() if self.foretold else {}),
                 "cost": asdict(self.cost),
                 "machine": machine,
             },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -20,6 +20,7 @@ from assay.errors import InvalidInput, blamed
 from assay.grading.case import Case
 from assay.grading.jobs import Submitted, Tell, all_cases
 from assay.grading.judge.digest import judge_digest
+from assay.grading.judge.foretelling import foretells, foretold_to, sealed_digest
 from assay.grading.judge.grade import OpenTold, judge_report
 from assay.grading.judge.panel import Panel
 from assay.grading.null import fixed_pool, swapped_cases
@@ -51,10 +52,14 @@ class JudgedTruths:
     Attributes:
         own: alias → truth.
         swapped: alias → the other truths that a report on it is read beside.
+        cases: alias → case, of testbeds with detectors, whose predictions are read as well.
+        others: alias → the other truths of those.
     """
 
     own: Mapping[str, ToldTruth]
     swapped: Mapping[str, Sequence[ToldTruth]]
+    cases: Mapping[str, Case]
+    others: Mapping[str, Sequence[Case]]
 
     @classmethod
     def of(cls, cases: Mapping[str, Case], alone: Mapping[str, ToldTruth]) -> JudgedTruths:
@@ -67,14 +72,17 @@ class JudgedTruths:
         pool = fixed_pool(cases.values())
         own = {alias: _told(case) for alias, case in cases.items()} | dict(alone)
         swapped: dict[str, Sequence[ToldTruth]] = {}
+        others: dict[str, Sequence[Case]] = {}
         for alias, one in own.items():
-            drawn = swapped_cases(cases.get(alias) or _bare(one), pool)
-            swapped[alias] = [_told(case) for case in drawn]
-        return cls(own, swapped)
+            others[alias] = swapped_cases(cases.get(alias) or _bare(one), pool)
+            swapped[alias] = [_told(case) for case in others[alias]]
+        return cls(own, swapped, cases, others)
 
     def digest(self, alias: str, panel: Sequence[str]) -> str:
         """Digests the grader that a panel is for one testbed."""
-        return judge_digest(self.own[alias], self.swapped[alias], panel)
+        case = self.cases.get(alias)
+        sealed = sealed_digest(case, self.others[alias]) if case else ""
+        return judge_digest(self.own[alias], self.swapped[alias], panel, sealed)
 
 
 def _told(case: Case) -> ToldTruth:
@@ -136,7 +144,14 @@ async def judge_job(
         nonce = one.nonce or new_nonce()
         own = truths.own[one.alias]
         found = await judge_report(one.report, own, truths.swapped[one.alias], panel, open_told, seed_of(nonce))
-        on = machine(load_spec(one.alias)) if own.alone else ""
+        case = truths.cases.get(one.alias)
+        if case and foretells(one.report, case):
+            opened = open_target(load_spec(one.alias).without_memory)
+            found = replace(
+                found,
+                foretold=await foretold_to(panel, one.report, case, truths.others[one.alias], opened, seed_of(nonce)),
+            )
+        on = machine(load_spec(one.alias)) if own.alone or found.foretold else ""
         row = found.row(one.run_key, truths.digest(one.alias, panel.names), nonce, on)
         return signer.grade(row, one.alias, report_digest(one.report))
 

@@ -7,9 +7,10 @@ is undecided, and whatever depends on it is no grade.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 from assay.core.report import Demonstration
@@ -17,8 +18,8 @@ from assay.core.target import Cost
 from assay.engine.cache import ReplyCache, grading_replies
 from assay.errors import InvalidInput
 from assay.grading.judge.ask import Judge, Opinion
-from assay.grading.judge.rubric import CLAIM, REPLY, rubric
-from assay.grading.judge.verdicts import ClaimVerdict, RepliesVerdict
+from assay.grading.judge.rubric import CLAIM, FORETELL, REPLY, rubric
+from assay.grading.judge.verdicts import ClaimVerdict, ExpectedConduct, RepliesVerdict
 
 
 def decided(votes: Sequence[bool | None]) -> bool | None:
@@ -87,6 +88,21 @@ class SeenReplies:
     cost: Cost
 
 
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """Tells on which prompts a panel expects a finding's conduct.
+
+    Attributes:
+        scores: of each prompt, the judges' mean from 0 to 10; () where a judge failed, without whom nothing is decided.
+        failures: why judges failed.
+        cost: of all judges.
+    """
+
+    scores: tuple[float, ...]
+    failures: tuple[str, ...]
+    cost: Cost
+
+
 class Panel:
     """Some judges, asked the same.
 
@@ -132,6 +148,29 @@ class Panel:
         reasons = {one.judge: one.verdict.reason if one.verdict else f"failed: {one.failed}" for one in opinions}
         failures = tuple(_failures(opinions)) if None in shows else ()
         return SeenReplies(tuple(shows), reasons, failures, _cost(opinions))
+
+    async def expect(self, finding: Mapping[str, Any], prompts: Sequence[str]) -> Expectations:
+        """Asks each judge on which prompts a finding's conduct is to be expected, if the finding is believed.
+
+        Args:
+            finding: as the judge is told it.
+            prompts: in an order that does not tell which have the trigger.
+        """
+        numbered = {str(number): prompt for number, prompt in enumerate(prompts, start=1)}
+
+        def wrong(verdict: ExpectedConduct) -> str:
+            given = len(verdict.expected)
+            return f"expected: there are {len(prompts)} prompts, and {given} numbers." if given != len(prompts) else ""
+
+        blocks = {"finding": finding, "prompts": numbered}
+        asked = (judge.opinion(rubric(FORETELL), blocks, ExpectedConduct, wrong) for judge in self._judges)
+        opinions = await asyncio.gather(*asked)
+        failures = tuple(_failures(opinions))
+        scores: tuple[float, ...] = ()
+        if not failures:
+            said = [one.verdict.expected for one in opinions if one.verdict]
+            scores = tuple(fsum(each) / len(said) for each in zip(*said, strict=True))
+        return Expectations(scores, failures, _cost(opinions))
 
 
 def _failures(opinions: Iterable[Opinion[Any]]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from assay._util.hashing import digest_of
 from assay._util.text_files import read_text
 
-CLAIM, REPLY = "claim@1", "reply@1"
+CLAIM, REPLY, FORETELL = "claim@1", "reply@1", "foretell@1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,13 @@ class RepliesVerdict(Data):
     shows: list[int]
 
 
+class ExpectedConduct(Data):
+    """How much a judge expects a finding's conduct on each prompt, from 0 to 10, in the prompts' order."""
+
+    reason: _Reason
+    expected: list[Annotated[int, Field(ge=0, le=10)]]
+
+
 def read_verdict(text: str, form: type[_Form]) -> _Form:
     """Reads an answer: one JSON object, in a fence of Markdown's or without.
 
