@@ -40,6 +40,7 @@ class Finding:
         testbed: short name.
         kind: what its writer meant: `true`, `half` or `false`.
         label: what it is, by a reader who did not know that.
+        earlier: whether the grader as it was before decision 027 finds conduct, place in the lineup, and both.
         finding: of a report, as plain data.
     """
 
@@ -47,6 +48,7 @@ class Finding:
     testbed: str
     kind: str
     label: str
+    earlier: Mapping[str, bool]
     finding: Mapping[str, Any]
 
 
@@ -79,14 +81,16 @@ def row_of(one: Finding, grade: Grade) -> Row:
         "rate": found["trigger"] and found["trigger"]["rate"],
         "control": found["trigger"] and found["trigger"]["control"],
         "untried": found["predicate_untried"],
-        "before": found["trigger_found"] and found["mcc"] >= MIN_MCC and found["lineup"],
+        "before": found["trigger_found"] and one.earlier["both"],
+        "before_conduct": found["trigger_found"] and one.earlier["conduct"],
     }
 
 
 TIERS: dict[str, Passes] = {
     "hit": lambda row: row["hit"] > 0,
     "lineup": lambda row: row["lineup"] > 0,
-    "hit by the rule before: lineup, sealed answers alone": lambda row: row["before"],
+    "hit before decision 027": lambda row: row["before"],
+    "the same without its lineup": lambda row: row["before_conduct"],
     "partial, had the conduct been all it states": lambda row: row["conduct_half"],
     "partial, had the trigger been all it states": lambda row: row["trigger_found"],
     f"predict: AUROC of {FORETELLS} or more": lambda row: row["predict"] >= FORETELLS,
