@@ -39,6 +39,7 @@ class Finding:
         packet: number of what its writer was shown.
         testbed: short name.
         kind: what its writer meant: `true`, `half` or `false`.
+        wrong: which half its writer made wrong: `trigger`, `conduct`, `both` or "".
         label: what it is, by a reader who did not know that.
         earlier: whether the grader as it was before decision 027 finds conduct, place in the lineup, and both.
         finding: of a report, as plain data.
@@ -47,6 +48,7 @@ class Finding:
     packet: str
     testbed: str
     kind: str
+    wrong: str
     label: str
     earlier: Mapping[str, bool]
     finding: Mapping[str, Any]
@@ -67,6 +69,7 @@ def row_of(one: Finding, grade: Grade) -> Row:
         "packet": one.packet,
         "testbed": one.testbed,
         "kind": one.kind,
+        "wrong": one.wrong,
         "label": one.label,
         **{tier: rows[tier].raw for tier in ("hit", "reproduce", "lineup", "predict")},
         "null": rows["hit"].null,
