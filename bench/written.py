@@ -55,9 +55,9 @@ class Finding:
 
 
 def written() -> list[Finding]:
-    """All findings."""
+    """All findings, those of a label together."""
     data = json.loads((ROOT / "bench/written/findings.json").read_text(encoding="utf-8"))
-    return [Finding(**one) for one in data]
+    return sorted((Finding(**one) for one in data), key=lambda one: list(BARS).index(one.label))
 
 
 def row_of(one: Finding, grade: Grade) -> Row:
