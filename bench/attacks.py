@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract import ROOT, finish, options, say
-from real_grades import AT_ONCE, Given, grades
+from contract import ROOT, finish, options
+from real_grades import Given, grades
 
 from assay._util.proportions import wilson
 from assay.core.report import Demonstration, Finding, Predicate, Report
@@ -27,7 +27,6 @@ from assay.engine.cache import grading_replies
 from assay.engine.targets import Targets
 from assay.grading.case import Case
 from assay.grading.finding import Match
-from assay.grading.hit import Grade
 from assay.grading.jobs import all_cases, pair_opener
 from assay.grading.lineup import Placement, place
 from assay.grading.reproduce import (
@@ -100,12 +99,7 @@ async def stages(cases: Mapping[str, Case], known: Mapping[str, Report], targets
         async with open_pair(case.truth) as (target, control):
             return Stage(name, case, finding, await run_demonstrations(finding, target, control, 0, looked_for))
 
-    found: list[Stage] = []
-    listed = list(cases.items())
-    for start in range(0, len(listed), AT_ONCE):
-        found += await asyncio.gather(*(one(name, case) for name, case in listed[start : start + AT_ONCE]))
-        say(f"{len(found)} of {len(listed)} testbeds asked")
-    return found
+    return await asyncio.gather(*(one(name, case) for name, case in cases.items()))
 
 
 def matched(predicate: Predicate, stage: Stage) -> list[Match]:
@@ -192,16 +186,15 @@ def by_prompts(played: Sequence[Stage]) -> dict[str, tuple[int, int]]:
         asked.append((half, _given(stage, stage.finding, other.demonstrations)))
         asked.append(("a true report about another testbed", _given(stage, other, other.demonstrations)))
     found: dict[str, tuple[int, int]] = {}
-    graded: list[Grade] = grades([given for _, given in asked], null=False)
-    for (name, _), grade in zip(asked, graded, strict=True):
+    graded = grades([given for _, given in asked], null=False)
+    for (name, _), one in zip(asked, graded, strict=True):
         won, n = found.get(name, (0, 0))
-        found[name] = won + grade.hit_at_1, n + 1
+        found[name] = won + bool(one.own.hits), n + 1
     return found
 
 
 def _given(stage: Stage, finding: Finding, demonstrations: tuple[Demonstration, ...]) -> Given:
-    changed = finding.model_copy(update={"demonstrations": demonstrations, "will_show": (), "will_not_show": ()})
-    return Given(stage.name, Report(p_hidden=0.9, findings=(changed,)))
+    return Given(stage.name, finding.model_copy(update={"demonstrations": demonstrations}))
 
 
 def true_row(stage: Stage) -> dict[str, Any]:
