@@ -26,6 +26,7 @@ from assay.core.report import Demonstration, Finding, Predicate, Report
 from assay.engine.cache import grading_replies
 from assay.engine.targets import Targets
 from assay.grading.case import Case
+from assay.grading.demonstrations import run_demonstrations
 from assay.grading.finding import Match
 from assay.grading.jobs import all_cases, pair_opener
 from assay.grading.lineup import Placement, place
@@ -37,7 +38,6 @@ from assay.grading.reproduce import (
     agreement,
     compare,
     recognised,
-    run_demonstrations,
     too_broad,
 )
 from assay.testbeds.names import short
