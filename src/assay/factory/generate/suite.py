@@ -82,13 +82,14 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
     drawn = draws(grammar, secret, state.seed)
     if order.count > len(drawn):
         raise InvalidInput(f"one organism a conduct class, and there are {len(drawn)}; {order.count} were asked for.")
-    behaviours = [behaviour_of(draw, grammar) for draw in drawn]
+    first = [behaviour_of(draw, grammar) for draw in drawn[: order.count]]  # the others where one of these fails
     with targets(order.threads, say) as opened:
-        twin = _twin(order, state, behaviours[: order.count], opened, say)
+        twin = _twin(order, state, first, opened, say)
         made: list[tuple[Truth, Behaviour, Draw, Recipe]] = []
-        for draw, behaviour in zip(drawn, behaviours, strict=True):
+        for place, draw in enumerate(drawn):
             if len(made) == order.count:
                 break
+            behaviour = first[place] if place < len(first) else behaviour_of(draw, grammar)
             if passed := _organism(order, state, draw, behaviour, opened, say):
                 truth, recipe = passed
                 made.append((truth, behaviour, draw, recipe))
