@@ -40,7 +40,7 @@ unit: setup
 	ASSAY_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal -m 'not heavy'
 
 heavy: setup
-	$(BIN)/pytest -q -m heavy
+	ASSAY_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -rP -n 2 --dist worksteal -m heavy
 
 clean:
 	rm -rf $(VENV) demo runs site docs/api
