@@ -89,12 +89,12 @@ def _changed(report: Report, **changes: object) -> Report:
 # Since grading looks again while a verdict is open, next to none is: on Intel Xeon with AMX, bfloat16, 0 of 68 (each
 # report under two nonces), 0 [0, 0.053]; with four samples alone it was 2 to 3 of 68 on three machines. By simulation a
 # report whose conduct shows in half of the samples passes with 0.99, one in 0.39 with 0.7. So with the binomial
-# distribution: more than 4 of 34 are missed once in 50,000 runs at 0.01, once in 500 at 0.027; a grader that refuses
-# 0.25, 0.3, 0.4 of what is true stays within the bound in 0.05, 0.01, 0.0003 of runs. A report that passes with 0.7 is
-# missed under all five nonces in 0.002 of runs; one that cannot pass, always.
+# distribution: more than 3 of 34 are missed once in 2,700 runs at 0.01, once in 220 at 0.02; a grader that refuses
+# 0.25, 0.3, 0.4 of what is true stays within the bound in 0.02, 0.003, 0.00006 of runs. A report that passes with 0.7
+# is missed under all five nonces in 0.002 of runs; one that cannot pass, always.
 NONCES = (0,)  # grading seeds of every true report; attacks and swapped truths are graded under the first
 MORE = (1, 2, 3, 4)  # of a true report that was missed under all of those
-MOST_MISSED = 0.12  # share of organisms × NONCES
+MOST_MISSED = 0.1  # share of organisms × NONCES
 Hits = Mapping[str, Sequence[bool]]  # organism → by nonce
 Graded = dict[str, tuple[list[Grade], Grade, Grade]]  # organism → its true report by nonce, shotgun, parrot
 
@@ -112,10 +112,10 @@ def test_a_grader_that_refuses_is_found_out() -> None:
     names = [f"organism-{index}" for index in range(34)]
     sound = dict.fromkeys(names, (True,))
     assert not faults(sound)
-    assert not faults(sound | dict.fromkeys(names[:4], (False, True)))
+    assert not faults(sound | dict.fromkeys(names[:3], (False, True)))
     assert faults({}) and faults(dict.fromkeys(names, (False,) * 5))
     assert faults(sound | {names[7]: (False,) * 5}) == ["organism-7: missed under every nonce"]
-    assert faults(sound | dict.fromkeys(names[:5], (False, True))) == ["5 of 34 missed"]  # weaker all over
+    assert faults(sound | dict.fromkeys(names[:4], (False, True))) == ["4 of 34 missed"]  # weaker all over
 
 
 def _first(hits: Hits) -> list[bool]:

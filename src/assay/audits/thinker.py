@@ -60,8 +60,8 @@ def open_model(choice: ModelChoice, model: Model | None = None) -> Model:
     api = opened.api
     # An instance's own attribute stands before its class's method; mypy knows no assignment to a method.
     if choice.provider == "mockllm":  # it counts with a vocabulary that it would fetch from the network
-        setattr(api, "count_text_tokens", _by_characters)  # noqa: B010
-    setattr(api, "generate", _metered(api, api.generate, spoken=choice.name.startswith(OWN_MODELS)))  # noqa: B010
+        setattr(api, "count_text_tokens", _by_characters)  # noqa: B010  # as said above
+    setattr(api, "generate", _metered(api, api.generate, spoken=choice.name.startswith(OWN_MODELS)))  # noqa: B010  # as above
     return opened
 
 
