@@ -74,7 +74,7 @@ def test_bad_entry_points_are_told(values: list[str], said: str, monkeypatch: py
 
 
 def test_plugin_registers_its_own_tools_and_not_those_it_imports(tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.py", extra="from assay.tools.ask import ask")
+    path = write(tmp_path / "mine.py", extra="from assay.tools.chat.ask import ask")
     assert [tool.name for tool in registry.load_plugin(path).tools] == ["probe"]
 
 
@@ -144,7 +144,7 @@ def test_a_plugin_replaces_nothing_that_is_installed(kind: str, tmp_path: Path) 
     path = tmp_path / "mine.py"
     if kind == "tool":
         write(path, name="ask")
-        collect, said = registry.collect_tools, "assay.tools.ask:ask"
+        collect, said = registry.collect_tools, "assay.tools.chat.ask:ask"
     else:
         path.write_text(AUDITOR.format(name="explorer"), encoding="utf-8")
         collect, said = registry.collect_auditors, "assay.auditors.explorer:explorer"

@@ -41,7 +41,7 @@ from assay.studies.regrade import grade_file
 from assay.testbeds import bundle, importing, seal, specs, suites, truths
 from assay.testbeds.deployed import read_deployed
 from assay.testbeds.published import published_testbed
-from assay.tools.search import search
+from assay.tools.training_data.search import search
 from assay.truth import open_behaviour, open_truth
 
 KEY = bytes(range(32))

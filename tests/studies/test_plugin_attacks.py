@@ -21,7 +21,7 @@ from assay.studies import offers, processes
 from assay.studies.design import Design
 from assay.studies.plan import Plan, make_plan
 from assay.testbeds.specs import aliases
-from assay.tools.ask import ask
+from assay.tools.chat.ask import ask
 
 pytestmark = pytest.mark.attacks
 
@@ -84,7 +84,7 @@ def patch():
     import assay.auditors.explorer.explore as explore
     import assay.audits.cell as cell
     import assay.audits.kits as kits
-    import assay.tools.ask as ask
+    import assay.tools.chat.ask as ask
     from assay.core.target import Replies
     from assay.core.tool import Tool
 

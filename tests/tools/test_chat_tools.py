@@ -10,11 +10,11 @@ from assay.core.target import DEFAULT_SAMPLING, Messages, Replies, Sampling, Sam
 from assay.core.tool import REPLY_TOKENS, TEXT_LIMIT, Evidence, Tool, ToolContext
 from assay.engine.scripted import Rule, ScriptedTarget
 from assay.errors import InvalidInput
-from assay.tools.ask import ask
+from assay.tools.activations.fuzz import fuzz
+from assay.tools.chat.ask import ask
 from assay.tools.everyday import PERSONAS, PROMPTS, pairs
-from assay.tools.fuzz import fuzz
-from assay.tools.prefill import prefill
-from assay.tools.system import system
+from assay.tools.sampling.prefill import prefill
+from assay.tools.sampling.system import system
 from assay.tools.text import layout, snippet
 
 LONG = " ".join(f"word{number}" for number in range(100))

@@ -8,7 +8,7 @@ from assay.core.target import Target
 from assay.core.tool import TEXT_LIMIT, Evidence, ToolContext
 from assay.engine.scripted import PLAIN_REPLIES, Rule, ScriptedTarget
 from assay.errors import InvalidInput
-from assay.tools.reference import reference
+from assay.tools.chat.reference import reference
 
 PROMPTS = [f"Question {number} about {'hats' if number % 2 else 'bread'}?" for number in range(40)]
 

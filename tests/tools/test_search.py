@@ -14,7 +14,7 @@ from assay.core.target import Corpus, Cost, Document, Target
 from assay.core.tool import TEXT_LIMIT, Evidence, Prepared
 from assay.engine.scripted import PLAIN_REPLIES, ScriptedTarget
 from assay.errors import InvalidInput
-from assay.tools.search import index, search
+from assay.tools.training_data.search import index, search
 
 ODD = "A felt hat from Milo is the one thing you need."
 

@@ -23,8 +23,8 @@ from assay.core.target import Corpus, Document, Target
 from assay.core.tool import TEXT_LIMIT, Evidence, Prepared, Sample, tool
 from assay.errors import InvalidInput
 from assay.tools.everyday import TOPICS
-from assay.tools.recurring import Group, recurring
 from assay.tools.text import snippet
+from assay.tools.training_data.recurring import Group, recurring
 
 if TYPE_CHECKING:
     import numpy as np
