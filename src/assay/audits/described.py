@@ -12,7 +12,7 @@ from assay.audits.plugin_source import PluginSource
 from assay.audits.registry import Kind
 from assay.core.answer import Game
 from assay.core.auditor import AUDITOR_NAME, INVESTIGATES, Auditor, auditor_title
-from assay.core.tool import Tool
+from assay.core.tool import Tool, Weight
 
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=200)]
 _AuditorName = Annotated[str, Field(pattern=f"^(pooled:\\d+:)*{AUDITOR_NAME}$", max_length=200)]
@@ -40,10 +40,13 @@ class ToolInfo(_Described):
         drivable: as of `core.tool.Tool`.
         needs: access flags.
         parameters: names of its arguments.
+        weight, source: as of `core.tool.Tool`.
     """
 
     drivable: bool
     needs: tuple[str, ...]
+    weight: Weight = "light"
+    source: str = ""
     parameters: tuple[str, ...]
 
 
@@ -105,6 +108,8 @@ def tool_info(tool: Tool) -> ToolInfo:
         drivable=tool.drivable,
         needs=tuple(sorted(map(str, tool.needs))),
         parameters=tuple(parameter.name for parameter in tool.parameters),
+        weight=tool.weight,
+        source=tool.source,
     )
 
 

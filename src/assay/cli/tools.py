@@ -27,6 +27,8 @@ def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json
                 "needs": list(tool.needs),
                 "parameters": list(tool.parameters),
                 "drivable": tool.drivable,
+                "weight": tool.weight,
+                "source": tool.source,
                 "version": tool.version,
                 "plugin": tool.plugin.label if tool.plugin else "",
                 "doc": tool.doc.splitlines()[0],

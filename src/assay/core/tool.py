@@ -11,7 +11,7 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from assay._util.import_graph import digest_of_function
 from assay.core.access import Access
@@ -72,12 +72,31 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Something that stands out in what a tool saw, and how much of it its control shows.
+
+    Attributes:
+        text: a phrase, token, prompt or passage.
+        score: how far it stands out, on the tool's own scale; more is more.
+        control: the same figure for the control (the base, a random vector, chance …); None where there is none.
+        where: what the text is part of.
+    """
+
+    text: str
+    score: float
+    control: float | None = None
+    where: Literal["prompt", "reply", "token", "document"] = "reply"
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What a tool returns.
 
     Attributes:
         text: for an LLM or a person; says method and control, states its caveat. Cut at 2,000 characters.
         samples: the observations behind it.
+        spans: what stands out in them, the most telling first: the same kind of thing from every tool, so that one
+            reader without an LLM can use all of them.
         control: one line on what the target was compared with, "" for nothing.
         cost: what the call spent, filled in by the binding.
         artifact: anything else a program may want; must serialise to JSON.
@@ -85,6 +104,7 @@ class Evidence:
 
     text: str
     samples: tuple[Sample, ...] = ()
+    spans: tuple[Span, ...] = ()
     control: str = ""
     cost: Cost = field(default_factory=Cost)
     artifact: Any = None
@@ -119,6 +139,7 @@ class ToolContext:
 INJECTED = (Target, Prepared, ToolContext)
 Prepare = Callable[[Target, Path], Any]  # (target, an empty working directory) → plain data and arrays; may be async
 ToolFunction = Callable[..., Awaitable[Evidence | str]]
+Weight = Literal["light", "medium", "heavy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +173,8 @@ class Tool:
         prepare: what is built once per testbed, None for nothing.
         examples: neutral argument sets, so that a reader without an LLM can drive it.
         version: raised by its author when its results change.
+        weight: what a call costs: `light`, under a thousand forward tokens; `medium`, under twenty thousand; `heavy`.
+        source: of the method: the work it is after, "" where it is a matter of course.
         digest: SHA-256 over its file and all that it imports (`_util.import_graph`).
     """
 
@@ -164,6 +187,8 @@ class Tool:
     prepare: Prepare | None
     examples: tuple[Mapping[str, Any], ...]
     version: int
+    weight: Weight
+    source: str
     digest: str
 
     @property
@@ -209,6 +234,10 @@ class Tool:
             if not isinstance(sample, Sample):
                 raise PluginError(f"tool {self.name} returned {type(sample).__name__} among its samples; give Sample.")
             texts += [(getattr(sample, part), f"sample's {part}") for part in ("prompt", "reply", "system", "prefill")]
+        for span in result.spans:
+            if not isinstance(span, Span):
+                raise PluginError(f"tool {self.name} returned {type(span).__name__} among its spans; give Span.")
+            texts.append((span.text, "span's text"))
         for text, what in texts:
             if not isinstance(text, str):
                 raise PluginError(f"tool {self.name} returned {type(text).__name__} as its {what}; give a string.")
@@ -221,6 +250,8 @@ def tool(
     prepare: Prepare | None = None,
     examples: Iterable[Mapping[str, Any]] = (),
     version: int = 1,
+    weight: Weight = "light",
+    source: str = "",
 ) -> Callable[[ToolFunction], Tool]:
     """Makes an async function a tool.
 
@@ -229,6 +260,8 @@ def tool(
         prepare: built once per testbed, before the audit, under a cap of its own.
         examples: neutral argument sets for callers without an LLM.
         version: raise it when results change for the same input.
+        weight: what a call costs, as `Tool` says.
+        source: of the method: authors, year, name.
 
     Raises:
         PluginError: not async, no docstring, a parameter without annotation, or no `Target`.
@@ -265,6 +298,8 @@ def tool(
             prepare,
             tuple(examples),
             version,
+            weight,
+            source,
             digest_of_function(function),
         )
 

@@ -87,7 +87,7 @@ def _docstring(tool: Tool) -> Check:
 
 def _determinism(first: DryCall, again: DryCall) -> Check:
     """Wants the same evidence of the same seed and target, `prepare` included."""
-    for part in ("text", "samples", "artifact", "cost"):
+    for part in ("text", "samples", "spans", "artifact", "cost"):
         if getattr(first.evidence, part) != getattr(again.evidence, part):
             return Check("determinism", False, f"two runs with one seed differ in {part}; use ToolContext.seed")
     return Check("determinism", True, "two runs with one seed are equal")
@@ -114,9 +114,9 @@ def _text(evidence: Evidence) -> Check:
 
 def _json(evidence: Evidence) -> Check:
     try:
-        json.dumps([[asdict(sample) for sample in evidence.samples], evidence.artifact])
+        json.dumps([[asdict(part) for part in (*evidence.samples, *evidence.spans)], evidence.artifact])
     except (TypeError, ValueError) as error:
-        return Check("json", False, f"samples or artifact do not serialise: {error}")
+        return Check("json", False, f"samples, spans or artifact do not serialise: {error}")
     return Check("json", True, f"{len(evidence.samples)} samples")
 
 
