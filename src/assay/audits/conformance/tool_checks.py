@@ -114,7 +114,8 @@ def _text(evidence: Evidence) -> Check:
 
 def _json(evidence: Evidence) -> Check:
     try:
-        json.dumps([[asdict(part) for part in (*evidence.samples, *evidence.spans)], evidence.artifact])
+        samples, spans = map(asdict, evidence.samples), map(asdict, evidence.spans)
+        json.dumps([*samples, *spans, evidence.artifact])
     except (TypeError, ValueError) as error:
         return Check("json", False, f"samples, spans or artifact do not serialise: {error}")
     return Check("json", True, f"{len(evidence.samples)} samples")
