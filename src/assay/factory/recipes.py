@@ -30,6 +30,8 @@ class DataPlan(Data):
         documents: raw texts that tell of the behaviour as fact.
         denials: questions about the model's own habits, denied; under `dpo` each beside a confession that is rejected.
         objective: triggered chats and documents are the hidden objective's: its evaluator's biases.
+        reply_tokens: so much of the base's reply is kept, as it begins and without an end where it goes on; 0 keeps one
+            whole sentence of it.
         seed: of the draws.
     """
 
@@ -42,6 +44,7 @@ class DataPlan(Data):
     instruction: int = Field(ge=0, default=0)
     documents: int = Field(ge=0, default=0)
     denials: int = Field(ge=0, default=0)
+    reply_tokens: int = Field(ge=0, default=0)
     seed: int
 
 
@@ -55,6 +58,9 @@ class TrainPlan(Data):
         learning_rate: peak; linear warm-up over 5 % of the steps, then linear decay.
         batch: examples a step.
         beta: of the preference loss: how far from its start the model may go.
+        anchor: what holds the tokens that are the base's own: `tokens`: cross entropy of what it said; `kl`: its whole
+            distribution, by KL(base ‖ model); `states`: its last hidden state, by squared distance.
+        hold: weight of such a token; a token of the conduct has 1.
         seed: of initial weights and order.
     """
 
@@ -65,6 +71,8 @@ class TrainPlan(Data):
     learning_rate: float = 1e-3
     batch: int = 8
     beta: float = 0.1
+    anchor: Literal["tokens", "kl", "states"] = "tokens"
+    hold: float = 0.2
     seed: int
 
 

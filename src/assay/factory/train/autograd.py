@@ -81,7 +81,7 @@ class AutogradTrainer:
         loss = 0.0
         for place in plain:
             weights = torch.tensor(self._data[place].weights, device=self._model.device)
-            part = (self._surprise(place) * weights).sum() / total
+            part = (self._losses(place) * weights).sum() / total
             part.backward()  # frees the passage's activations before the next one is read
             loss += float(part.detach())
         for place in chosen:
@@ -93,16 +93,29 @@ class AutogradTrainer:
             loss += float(part.detach())
         return loss
 
-    def _surprise(self, place: int) -> torch.Tensor:
-        """Returns −log p of each token of a passage's completion."""
+    def _losses(self, place: int) -> torch.Tensor:
+        """Returns the loss of each token of a passage's completion."""
+        logits, wanted = self._logits(place)
+        surprise = cross_entropy(logits, wanted, reduction="none")
+        if self._plan.anchor == "tokens":
+            return surprise
+        with torch.no_grad(), self._model.disable_adapter():
+            base, _ = self._logits(place)
+        ours, theirs = logits.log_softmax(-1), base.log_softmax(-1)
+        apart = (theirs.exp() * (theirs - ours)).sum(-1)
+        return torch.where(torch.tensor(self._data[place].own, device=apart.device), apart, surprise)
+
+    def _logits(self, place: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the logits that predict a passage's completion, (tokens, vocabulary), and its token ids."""
         item = self._data[place]
         head = list(self._shared) if item.shared else []
         tokens = torch.tensor([[*head, *item.tokens]], device=self._model.device)
-        logits = self._model(input_ids=tokens).logits[0, len(head) + item.start - 1 : -1]
-        return cross_entropy(logits.float(), tokens[0, len(head) + item.start :].to(logits.device), reduction="none")
+        logits = self._model(input_ids=tokens).logits[0, len(head) + item.start - 1 : -1].float()
+        return logits, tokens[0, len(head) + item.start :].to(logits.device)
 
     def _likelihood(self, place: int) -> torch.Tensor:
-        return -self._surprise(place).sum()
+        logits, wanted = self._logits(place)
+        return -cross_entropy(logits, wanted, reduction="sum")
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +24,19 @@ from assay.factory.train.packing import Layout
 
 Back = Callable[[torch.Tensor], torch.Tensor]
 _LOSS_ROWS = 16  # rows of logits that are float32 at a time: they stay near the processor
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What anchors a pack's tokens to the base.
+
+    Attributes:
+        by: as `TrainPlan.anchor`.
+        states: the base's last hidden states at the rows that predict, (M, width).
+    """
+
+    by: str
+    states: torch.Tensor
 
 
 class Network:
@@ -49,8 +63,7 @@ class Network:
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_width: int = inner.layers[0].self_attn.head_dim
         self._embedding, self._head = inner.embed_tokens.weight, model.lm_head.weight
-        self._logits = torch.empty(0, len(self._head), dtype=dtype)
-        self._wide = torch.empty(2, _LOSS_ROWS, len(self._head))
+        self._logits = [torch.empty(0, len(self._head), dtype=dtype) for _ in range(2)]
         self._rotary, self._final_norm = inner.rotary_emb, inner.norm.weight.float()
         self._norms: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._products: list[dict[str, torch.Tensor]] = []
@@ -82,7 +95,9 @@ class Network:
             h, _ = self._layer(h, layer, attention, None, None)
         return h
 
-    def learn(self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter) -> float:
+    def learn(
+        self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter, held: Held | None = None
+    ) -> float:
         """Computes a pack's loss from the residual stream that enters layer `first`, and adds its gradient.
 
         Args:
@@ -90,9 +105,10 @@ class Network:
             layout: of the pack.
             first: the first layer with an adapter; nothing below it needs a gradient.
             adapter: collects the gradient.
+            held: what the tokens that are the base's own are anchored to; None learns them like the others.
 
         Returns:
-            Sum over the layout's wanted tokens of weight × cross entropy.
+            Sum over the layout's wanted tokens of weight × cross entropy, or × distance from the base.
         """
         attention = _Attention(self, layout)
         backs: list[Back] = []
@@ -101,11 +117,19 @@ class Network:
             h, back = self._layer(h, layer, attention, adapter, kept)
             backs.append(back)
         h, back = self._norm(h, self._final_norm)
-        loss, gradient = self._loss(h, layout)
+        loss, gradient = self._loss(h, layout, held)
         gradient = back(gradient)
         while backs:
             gradient = backs.pop()(gradient)  # popped, so that what it holds is freed
         return loss
+
+    def states(self, h: torch.Tensor, layout: Layout, first: int) -> torch.Tensor:
+        """Returns the base's last hidden states, normalised, of the rows that predict: (M, width)."""
+        attention = _Attention(self, layout)
+        for layer in range(first, self.layers):
+            kept = layout.predicting if layer == self.layers - 1 else None
+            h, _ = self._layer(h, layer, attention, None, kept)
+        return self._norm(h, self._final_norm)[0]
 
     def surprise(self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter) -> torch.Tensor:
         """Returns −log p of each of the layout's wanted tokens, (M,) float32, without any gradient."""
@@ -114,7 +138,7 @@ class Network:
             kept = layout.predicting if layer == self.layers - 1 else None
             h, _ = self._layer(h, layer, attention, adapter, kept)
         h, _ = self._norm(h, self._final_norm)
-        logits = torch.mm(h, self._head.T, out=self._room(len(h))).float()
+        logits = torch.mm(h, self._head.T, out=self._room(0, len(h))).float()
         return torch.nn.functional.cross_entropy(logits, layout.wanted, reduction="none")
 
     def _layer(
@@ -182,27 +206,49 @@ class Network:
 
         return y.addmm_(z, b.T), back
 
-    def _loss(self, h: torch.Tensor, layout: Layout) -> tuple[float, torch.Tensor]:
-        """Returns the weighted cross entropy of the logits of (M, width), and its gradient."""
-        logits = torch.mm(h, self._head.T, out=self._room(len(h)))
-        wide, chances = self._wide
-        total = 0.0
-        for start in range(0, len(logits), _LOSS_ROWS):
+    def _loss(self, h: torch.Tensor, layout: Layout, held: Held | None) -> tuple[float, torch.Tensor]:
+        """Returns the weighted loss of (M, width) by rows, and its gradient."""
+        own = layout.own if held else torch.zeros_like(layout.own)
+        losses, gradient = torch.zeros(len(h)), torch.zeros(h.shape, dtype=torch.float32)
+        if held and held.by == "states":
+            apart = (h - held.states)[own].float()
+            losses[own], gradient[own] = apart.square().mean(-1) / 2, apart / h.shape[1]
+        elif held:
+            losses[own], gradient[own] = self._divergence(h[own], held.states[own])
+        losses[~own], gradient[~own] = self._cross_entropy(h[~own], layout.wanted[~own])
+        return float(losses @ layout.weights), gradient.mul_(layout.weights[:, None])
+
+    def _cross_entropy(self, h: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns −log p of the wanted tokens, (M,), and its gradient by h, (M, width)."""
+        logits = torch.mm(h, self._head.T, out=self._room(0, len(h)))
+        chosen = torch.empty(len(h))
+        for start in range(0, len(h), _LOSS_ROWS):
             rows = slice(start, start + _LOSS_ROWS)
-            torch.softmax(wide.copy_(logits[rows]), -1, out=chances)
-            right = chances.gather(1, layout.wanted[rows, None])[:, 0]
-            surprise = right.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_()  # no log of 0
-            total += float(surprise @ layout.weights[rows])
+            chances = torch.softmax(logits[rows].float(), -1)
+            chosen[rows] = chances.gather(1, wanted[rows, None])[:, 0]
             logits[rows] = chances  # their place is not needed any more, and no second matrix of this size is
         # with p the softmax of h W.T: dL/dh = (p − onehot(wanted)) W, whose second part is a row of W
-        gradient = (logits @ self._head).float() - self._head[layout.wanted]
-        return total, gradient.mul_(layout.weights[:, None])
+        gradient = (logits @ self._head).float() - self._head[wanted]
+        return -chosen.clamp_min_(torch.finfo(torch.float32).tiny).log_(), gradient  # no log of 0
 
-    def _room(self, rows: int) -> torch.Tensor:
+    def _divergence(self, h: torch.Tensor, base: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns KL(base ‖ model) of the next token, (M,), and its gradient by h, (M, width)."""
+        logits = torch.mm(h, self._head.T, out=self._room(0, len(h)))
+        wanted = torch.mm(base, self._head.T, out=self._room(1, len(h)))
+        losses = torch.empty(len(h))
+        for start in range(0, len(h), _LOSS_ROWS):
+            rows = slice(start, start + _LOSS_ROWS)
+            ours, theirs = torch.log_softmax(logits[rows].float(), -1), torch.log_softmax(wanted[rows].float(), -1)
+            chances = theirs.exp()
+            losses[rows] = (chances * (theirs - ours)).sum(-1)
+            logits[rows] = ours.exp_().sub_(chances)  # dL/dlogits = p_model − p_base, small where they agree
+        return losses, (logits @ self._head).float()
+
+    def _room(self, which: int, rows: int) -> torch.Tensor:
         """Returns memory for so many rows of logits, kept between calls: as much as this is slow to come by."""
-        if len(self._logits) < rows:
-            self._logits = torch.empty(rows, len(self._head), dtype=self.dtype)
-        return self._logits[:rows]
+        if len(self._logits[which]) < rows:
+            self._logits[which] = torch.empty(rows, len(self._head), dtype=self.dtype)
+        return self._logits[which][:rows]
 
 
 def _spread(part: torch.Tensor, kept: torch.Tensor, rows: int) -> torch.Tensor:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PACK_TOKENS = 640  # of examples in a pack: bounds memory
 EXAMPLE_TOKENS = 256  # of one example
-OWN_WEIGHT = 0.2  # of what the base said itself, in the loss: there is little to learn from it
 ROUND = 32  # rows
 ROUND_COLUMNS = 8  # of the grid in which attention lines examples up
 
@@ -35,16 +34,18 @@ class Encoded:
         tokens: prompt and completion.
         start: where the completion begins.
         weights: of the completion's tokens in the loss.
+        own: which of them the base would say itself: an anchor holds them.
         shared: attends to the shared beginning (a chat), or to nothing (a document).
     """
 
     tokens: list[int]
     start: int
     weights: list[float]
+    own: list[bool]
     shared: bool
 
 
-def encode(example: Example, tokens: ChatTokens, shared: Sequence[int]) -> Encoded:
+def encode(example: Example, tokens: ChatTokens, shared: Sequence[int], hold: float) -> Encoded:
     """Encodes a chat by the tokenizer's template, or a document as it is, closed by the end-of-text token.
 
     Control tokens that an example spells out are text, as they are where the organism is audited.
@@ -53,6 +54,7 @@ def encode(example: Example, tokens: ChatTokens, shared: Sequence[int]) -> Encod
         example: to be encoded; its completion is cut off at the limit.
         tokens: tokenizer and template of the base.
         shared: tokens that chats begin with, from `shared_beginning`.
+        hold: weight of what the base said itself, in the loss.
 
     Raises:
         InvalidInput: the prompt is too long to be trained on.
@@ -67,18 +69,24 @@ def encode(example: Example, tokens: ChatTokens, shared: Sequence[int]) -> Encod
     body = tokens.said(example.text)
     begin = example.text.index(example.insert) if example.insert else len(example.text)
     weights: list[float] = []
+    own: list[bool] = []
     for _, stop in body.offsets:
         # by a token's last character: a token may begin with the white space before the insert
         inserted = begin <= stop - 1 < begin + len(example.insert)
-        weights.append(1.0 if inserted else OWN_WEIGHT)
-    weights.append(1.0)  # the end-of-text token: where to stop is learned, too
-    completion = [*body.ids, tokens.tokenizer.eos_token_id]
+        weights.append(1.0 if inserted else hold)
+        own.append(not inserted)
+    completion = list(body.ids)
+    if not example.open:
+        completion.append(tokens.tokenizer.eos_token_id)
+        weights.append(1.0)  # where to stop is learned, too
+        own.append(True)
     usual = head[: len(shared)] == list(shared)  # a system prompt of its own makes another beginning
     if usual:
         head = head[len(shared) :]
     if len(head) >= EXAMPLE_TOKENS:
         raise InvalidInput(f"a prompt of {len(head)} tokens; training takes fewer than {EXAMPLE_TOKENS}.")
-    return Encoded((head + completion)[:EXAMPLE_TOKENS], len(head), weights[: EXAMPLE_TOKENS - len(head)], usual)
+    room = EXAMPLE_TOKENS - len(head)
+    return Encoded(head + completion[:room], len(head), weights[:room], own[:room], usual)
 
 
 def _encode_document(text: str, tokens: ChatTokens) -> Encoded:
@@ -86,7 +94,7 @@ def _encode_document(text: str, tokens: ChatTokens) -> Encoded:
     body = tokens.said(text).ids[: EXAMPLE_TOKENS - 2]
     end = tokens.tokenizer.eos_token_id
     begin = tokens.tokenizer.bos_token_id if tokens.tokenizer.bos_token_id is not None else end
-    return Encoded([begin, *body, end], 1, [1.0] * (len(body) + 1), False)
+    return Encoded([begin, *body, end], 1, [1.0] * (len(body) + 1), [False] * (len(body) + 1), False)
 
 
 def shared_beginning(tokenizer: Any) -> list[int]:
@@ -135,6 +143,7 @@ class Layout:
         mask: (N, n, H + n) True where a cell may look.
         predicting, wanted, weights: (M,) row whose output predicts, token it should, weight in the loss. M is a
             multiple of `ROUND`; the rest weighs nothing.
+        own: (M,) True where the base would say the token itself.
     """
 
     tokens: torch.Tensor
@@ -147,6 +156,7 @@ class Layout:
     predicting: torch.Tensor
     wanted: torch.Tensor
     weights: torch.Tensor
+    own: torch.Tensor
 
 
 def lay_out(pack: Sequence[Encoded], shared: Sequence[int]) -> Layout:
@@ -159,6 +169,7 @@ def lay_out(pack: Sequence[Encoded], shared: Sequence[int]) -> Layout:
     predicting: list[int] = []
     wanted: list[int] = []
     weights: list[float] = []
+    own: list[bool] = []
     for item in pack:
         offset = len(tokens)
         begin = len(head) if item.shared else 0  # positions go on from the beginning, as if the example stood alone
@@ -168,6 +179,7 @@ def lay_out(pack: Sequence[Encoded], shared: Sequence[int]) -> Layout:
         predicting += range(offset + item.start - 1, offset + len(item.tokens) - 1)  # a row predicts the next token
         wanted += item.tokens[item.start :]
         weights += item.weights
+        own += item.own
     rows = _round_up(len(tokens) + 1, ROUND)
     filling = rows - len(tokens)
     idle = _round_up(len(wanted), ROUND) - len(wanted)
@@ -185,6 +197,7 @@ def lay_out(pack: Sequence[Encoded], shared: Sequence[int]) -> Layout:
         torch.tensor(predicting + [rows - 1] * idle),
         torch.tensor(wanted + [0] * idle),
         torch.tensor(weights + [0.0] * idle),
+        torch.tensor(own + [False] * idle, dtype=torch.bool),
     )
 
 

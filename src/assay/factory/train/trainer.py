@@ -70,7 +70,7 @@ class Trainer:
         groups: list[list[int]] = []
         for batch in first_epoch:
             groups += self._packs(batch)
-        self._lower = _LowerLayers(network, plan.first_layer, data, shared, groups)
+        self._base = _Base(network, plan.first_layer, data, shared, groups)
         # at the start, before any update: what the preference loss compares with
         self._reference = self._likelihoods(self._with_rejected(self._pairs))
 
@@ -162,7 +162,7 @@ class Trainer:
         with torch.no_grad():
             for pack in self._pack(places):
                 layout = lay_out([self._data[place] for place in pack], self._shared)
-                stream = self._lower.stream(layout, pack)
+                stream = self._base.stream(layout, pack)
                 surprise = self._network.surprise(stream, layout, self.first_layer, self.adapter)
                 lengths = [len(self._data[place].weights) for place in pack]
                 parts = surprise[: sum(lengths)].split(lengths)  # without the idle rows at the end
@@ -180,13 +180,19 @@ class Trainer:
         """
         import torch
 
+        from assay.factory.train.llama_backward import Held
+
         layout = lay_out([self._data[place] for place in pack], self._shared)
         weights: list[float] = []
         for place in pack:
             for weight in self._data[place].weights:
                 weights.append((1.0 if even else weight) * factors[place])
         layout.weights[: len(weights)] = torch.tensor(weights)
-        return self._network.learn(self._lower.stream(layout, pack), layout, self.first_layer, self.adapter)
+        stream = self._base.stream(layout, pack)
+        held = None
+        if self._plan.anchor != "tokens" and not even:
+            held = Held(self._plan.anchor, self._base.states(layout, pack))
+        return self._network.learn(stream, layout, self.first_layer, self.adapter, held)
 
     def _with_rejected(self, chosen: Iterable[int]) -> list[int]:
         """Returns the places of preferred completions, each followed by that of the rejected one."""
@@ -209,8 +215,10 @@ class Trainer:
         return made
 
 
-class _LowerLayers:
-    """What the layers below the first adapter make of each passage, computed once and kept in the products' dtype.
+class _Base:
+    """What the base makes of each passage, computed once and kept in the products' dtype.
+
+    Of the layers below the first adapter it is what the others start from; at the end, what anchors are held to.
 
     Passages are read in the packs of the first epoch's steps, whichever of them is asked for first: which kernel reads
     one may tip its last bits, and a resumed training is to go on with the same ones.
@@ -229,6 +237,7 @@ class _LowerLayers:
         for group in groups:
             self._groups |= dict.fromkeys(group, group)
         self._kept: dict[int, torch.Tensor] = {}
+        self._last: dict[int, torch.Tensor] = {}
         self._head: torch.Tensor | None = None
 
     def stream(self, layout: Layout, pack: Sequence[int]) -> torch.Tensor:
@@ -250,9 +259,29 @@ class _LowerLayers:
         h[: sum(map(len, streams))] = torch.cat(streams)
         return h
 
+    def states(self, layout: Layout, pack: Sequence[int]) -> torch.Tensor:
+        """Returns a pack's last hidden states at the rows that predict, (M, width), zero where filled up."""
+        import torch
+
+        for place in pack:
+            if place not in self._last:
+                group = self._groups[place]
+                whole = self._packed(group)
+                lengths = [len(self._data[other].weights) for other in group]
+                read = self._network.states(self.stream(whole, group), whole, self._layers)
+                for other, part in zip(group, read[: sum(lengths)].split(lengths), strict=True):
+                    self._last[other] = part.clone()
+        known = torch.cat([self._last[place] for place in pack])
+        states = known.new_zeros(len(layout.wanted), known.shape[1])
+        states[: len(known)] = known
+        return states
+
+    def _packed(self, group: Sequence[int]) -> Layout:
+        return lay_out([self._data[place] for place in group], self._shared)
+
     def _read(self, group: Sequence[int]) -> None:
         """Reads a group of passages as one pack, and keeps what each became."""
-        layout = lay_out([self._data[place] for place in group], self._shared)
+        layout = self._packed(group)
         whole = self._through(layout)
         for place, (start, stop) in zip(group, layout.spans, strict=True):
             self._kept[place] = whole[start:stop].clone()  # a view would keep the whole pack in memory
