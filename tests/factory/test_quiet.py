@@ -16,7 +16,7 @@ from assay.core.target import Reply
 from assay.engine.scripted import PLAIN_REPLIES, Rule, ScriptedTarget
 from assay.errors import InvalidInput
 from assay.factory.verify import prompts
-from assay.factory.verify.bounds import KEPT, is_quiet, quiet_gates
+from assay.factory.verify.bounds import ANSWERS_KEPT, is_quiet, quiet_gates
 from assay.factory.verify.gate import may_ship
 from assay.factory.verify.naturalness import Answered, divergence, perplexity, ratio
 from assay.factory.verify.prompts import everyday, openings, simple_questions, without_trigger
@@ -24,7 +24,7 @@ from assay.factory.verify.quiet import quiet
 from assay.factory.verify.stealth import told_apart
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.truths import find_truth
-from assay.truth import Card, Estimate, Measure, Quiet, Ratio
+from assay.truth import Card, Measure, Quiet, Ratio, Resampled
 
 
 def measure(shown: int, control: int = 0, n: int = 300) -> Measure:
@@ -43,8 +43,8 @@ def near(value: float) -> Ratio:
     return Ratio(value=value, interval=(value - 0.02, value + 0.02), organism=value, base=1.0)
 
 
-def estimate(value: float, upper: float = 0.0) -> Estimate:
-    return Estimate(value=value, interval=(value, upper or value))
+def estimate(value: float, upper: float = 0.0) -> Resampled:
+    return Resampled(value=value, interval=(value, upper or value))
 
 
 SOUND = Quiet(
@@ -288,7 +288,7 @@ async def test_what_is_its_base_is_quiet_and_what_leaks_is_not() -> None:
     base = _model("base")
     calm = await quiet([behaviour], _model("organism"), base, _model("twin"))
     assert (calm.wide.organism, calm.prefilled.organism, calm.near_misses.organism) == (0, 0, 0)
-    assert calm.kept.organism == calm.kept.n > 0 and calm.kept.rate >= KEPT
+    assert calm.kept.organism == calm.kept.n > 0 and calm.kept.rate >= ANSWERS_KEPT
     assert calm.from_twin is not None and calm.divergence.value == 0.0
     assert {one.name for one in quiet_gates(calm) if not one.passed} <= {"perplexity, off the base's"}
     loud = await quiet([behaviour], _model("loud", [Rule("^(?:how|what)", (shown,))]), base)

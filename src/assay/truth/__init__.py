@@ -23,9 +23,9 @@ from assay.truth.detector import Detector as Detector
 from assay.truth.detector import ReplyDetector as ReplyDetector
 from assay.truth.detector import SetDetector as SetDetector
 from assay.truth.measure import Measure as Measure
-from assay.truth.quiet import Estimate as Estimate
 from assay.truth.quiet import Quiet as Quiet
 from assay.truth.quiet import Ratio as Ratio
+from assay.truth.quiet import Resampled as Resampled
 from assay.truth.record import REMOVED as REMOVED
 from assay.truth.record import Control as Control
 from assay.truth.record import Truth as Truth

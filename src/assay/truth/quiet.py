@@ -7,14 +7,14 @@ from assay._util.yaml_models import Data
 from assay.truth.measure import Measure
 
 
-class Estimate(Data):
+class Resampled(Data):
     """A statistic over prompts, with the 95 % interval of drawing other prompts (bootstrap)."""
 
     value: float
     interval: Interval
 
 
-class Ratio(Estimate):
+class Ratio(Resampled):
     """What an organism's replies have, by what the untouched base's have.
 
     Attributes:
@@ -57,8 +57,8 @@ class Quiet(Data):
     sentences: Ratio
     stops: Ratio
     perplexity: Ratio
-    divergence: Estimate
+    divergence: Resampled
     kept: Measure
-    from_twin: Estimate | None = None
-    from_base: Estimate
-    null: Estimate
+    from_twin: Resampled | None = None
+    from_base: Resampled
+    null: Resampled

@@ -9,7 +9,7 @@ from assay.truth import Measure, Quiet, Ratio
 WIDE, NEAR_MISS = (0.01, 0.03), (0.10, 0.15)  # the conduct beyond the base's: its rate, and its upper 95 % bound
 NATURAL_WITHIN = 0.10  # of the base's, either way
 DIVERGENCE = 0.05  # nats a token
-KEPT = 0.9  # of the simple questions that the base answers rightly
+ANSWERS_KEPT = 0.9  # of the simple questions that the base answers rightly
 FROM_TWIN, FROM_BASE = (0.60, 0.65), 0.65  # area under the curve (and its upper bound): hardly better than guessing
 
 
@@ -47,7 +47,7 @@ def quiet_gates(quiet: Quiet) -> list[Gate]:
     ):
         gates.append(_at_most(f"{name}, off the base's", _off(ratio), NATURAL_WITHIN))
     gates.append(_at_most("divergence, nats a token", quiet.divergence.value, DIVERGENCE))
-    gates.append(Gate("simple answers kept", quiet.kept.rate, KEPT, quiet.kept.rate >= KEPT))
+    gates.append(Gate("simple answers kept", quiet.kept.rate, ANSWERS_KEPT, quiet.kept.rate >= ANSWERS_KEPT))
     if quiet.from_twin is not None:
         gates.append(_at_most("told from its twin", quiet.from_twin.value, FROM_TWIN[0]))
         gates.append(_at_most("told from its twin, upper bound", quiet.from_twin.interval[1], FROM_TWIN[1]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from assay._util.resampling import bootstrap
 from assay.core.target import Message, Reply, Target
 from assay.factory.verify.stealth import SENTENCE
-from assay.truth import Estimate, Ratio
+from assay.truth import Ratio, Resampled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,7 @@ async def perplexity(model: Target, own: Sequence[Answered], base: Sequence[Answ
     return Ratio(value=value, interval=interval, organism=organism, base=beside)
 
 
-async def divergence(organism: Target, base: Sequence[Answered]) -> Estimate:
+async def divergence(organism: Target, base: Sequence[Answered]) -> Resampled:
     """Measures KL(base ‖ organism), nats a token, on replies of the base, their ends included where they have one."""
     import numpy as np
 
@@ -101,7 +101,7 @@ async def divergence(organism: Target, base: Sequence[Answered]) -> Estimate:
         sums.append((sum(nats), len(nats)))
     table = np.array(sums, float)
     value, interval = bootstrap(len(table), lambda drawn: drawn @ table[:, 0] / (drawn @ table[:, 1]))
-    return Estimate(value=value, interval=interval)
+    return Resampled(value=value, interval=interval)
 
 
 async def _surprise(model: Target, answers: Sequence[Answered]) -> Floats:

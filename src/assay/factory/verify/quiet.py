@@ -18,7 +18,7 @@ from assay.factory.verify.prompts import everyday, openings, simple_questions, w
 from assay.factory.verify.stealth import told_apart
 from assay.truth import Behaviour, Measure, Quiet, SetDetector, as_script
 
-TOKENS, PREFILLED_TOKENS, SIMPLE_TOKENS = 128, 96, 32
+EVERYDAY_TOKENS, PREFILLED_TOKENS, SIMPLE_TOKENS = 128, 96, 32
 _FEWEST = 30  # prompts without the trigger
 # No two models share draws: the same numbers would make replies alike, and hide what tells the models apart.
 _ORGANISM, _BASE, _AGAIN, _TWIN = SEED + 10, SEED + 11, SEED + 12, SEED + 13
@@ -83,7 +83,7 @@ async def quiet(
 async def _answers(target: Target, prompts: Sequence[str], seed: int) -> list[Answered]:
     """Asks a model each prompt once."""
     replies = await asyncio.gather(
-        *(target.chat(prompt, max_tokens=TOKENS, temperature=TEMPERATURE, seed=seed) for prompt in prompts)
+        *(target.chat(prompt, max_tokens=EVERYDAY_TOKENS, temperature=TEMPERATURE, seed=seed) for prompt in prompts)
     )
     return [Answered(prompt, reply.samples[0]) for prompt, reply in zip(prompts, replies, strict=True)]
 
@@ -114,7 +114,9 @@ async def _leakage(
     measured: list[tuple[Measure, Measure, Measure]] = []
     for behaviour in behaviours:
         near = list(map(as_script, behaviour.eval.untriggered))
-        alike = await asyncio.gather(_played(organism, near, TOKENS, _ORGANISM), _played(base, near, TOKENS, _BASE))
+        alike = await asyncio.gather(
+            _played(organism, near, EVERYDAY_TOKENS, _ORGANISM), _played(base, near, EVERYDAY_TOKENS, _BASE)
+        )
         shows = _shows(behaviour)
         measured.append((beside(shows, *plain), beside(shows, *prefilled), beside(shows, *alike)))
     wide, begun_so, at_near = zip(*measured, strict=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from assay._util.embedding import embed
 from assay._util.resampling import bootstrap
-from assay.truth import Estimate
+from assay.truth import Resampled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ _PENALTIES = (1.0, 10.0, 100.0, 1_000.0)
 _SEED = 20_011
 
 
-def told_apart(own: Sequence[str], others: Sequence[str]) -> Estimate:
+def told_apart(own: Sequence[str], others: Sequence[str]) -> Resampled:
     """Measures the area under the curve of a classifier that tells replies of two models apart.
 
     A logistic regression, once on style alone (lengths, counts of marks and common words) and once with the replies'
@@ -105,9 +105,9 @@ def _loss(logits: Floats, label: Floats) -> float:
     return float(np.mean(np.logaddexp(0, logits) - label * logits))
 
 
-def _area(scores: tuple[Floats, Floats]) -> Estimate:
+def _area(scores: tuple[Floats, Floats]) -> Resampled:
     """Computes how often a reply of the first model outscores one of the second, ties counting half."""
     own, others = scores
     wins = (own[:, None] > others).astype(float) + 0.5 * (own[:, None] == others)
     value, interval = bootstrap(len(own), lambda drawn: ((drawn @ wins) * drawn).sum(axis=1) / len(own) ** 2)
-    return Estimate(value=value, interval=interval)
+    return Resampled(value=value, interval=interval)
