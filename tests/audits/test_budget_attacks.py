@@ -258,7 +258,12 @@ async def test_access_cannot_be_widened() -> None:
         if name == "__access":
             object.__setattr__(guarded, f"_GuardedTarget{name}", lambda: ALL)
     guarded.access.__class__.union(guarded.access, ALL)
-    for refused in (guarded.score("Hello"), guarded.weights(["a"]), guarded.chat("Hello", n=2)):
+    for refused in (
+        guarded.score("Hello"),
+        guarded.divergence("Hello"),
+        guarded.weights(["a"]),
+        guarded.chat("Hello", n=2),
+    ):
         with pytest.raises(AccessDenied):
             await refused
     with pytest.raises(AccessDenied):

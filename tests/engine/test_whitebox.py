@@ -77,6 +77,29 @@ async def test_a_conversation_scores_its_last_reply_alone(engine: LocalEngine, o
     assert read.texts[: read.prompt] != () and sampled is not None
 
 
+async def test_divergence_is_kl_of_the_base_from_the_target_over_the_whole_vocabulary(
+    engine: LocalEngine, organism: TargetSpec, peft_model: Any
+) -> None:
+    async with engine.open(organism) as target:
+        read, whole = await target.divergence(TEXT), await target.score(TEXT)
+        talk = [Message("user", "Hi"), Message("assistant", "Good day")]
+        chat, asked = await target.divergence(talk), await target.divergence(talk[:1])
+        assert target.reference is not None
+        same = await target.reference.divergence(TEXT)
+    ids = ids_of(engine, TEXT.text)
+    own = peft_model(ids).logits[0].log_softmax(-1)
+    with peft_model.disable_adapter():
+        base = peft_model(ids).logits[0].log_softmax(-1)
+    expected = (base.exp() * (base - own)).sum(-1).detach()
+    assert expected.max() > 0.01
+    np.testing.assert_allclose(read.nats, expected, atol=2e-4)
+    assert read.ids == whole.ids and read.texts == whole.texts and read.cost.tokens == 2 * len(read.ids)
+    assert read.mean == pytest.approx(float(expected[:-1].mean()), abs=2e-4)
+    assert chat.mean == pytest.approx(sum(chat.nats[chat.prompt - 1 : -1]) / len("Good day"), abs=1e-6)
+    assert asked.prompt == len(asked.ids) and asked.mean == asked.nats[-1]
+    assert max(same.nats) == 0.0
+
+
 async def test_activations_are_what_each_layer_gives(
     engine: LocalEngine, organism: TargetSpec, peft_model: Any
 ) -> None:

@@ -75,3 +75,27 @@ def design_effect(outcomes: Sequence[tuple[str, bool]]) -> float:
     residuals = sum((sum(one) - share * len(one)) ** 2 for one in clusters.values())
     variance = count / (count - 1) * residuals / n**2
     return max(1.0, variance / (share * (1 - share) / n))
+
+
+def paired_newcombe(pairs: Sequence[tuple[bool, bool]], level: float = 0.95) -> Interval:
+    """Interval of the difference of two rates over the same trials (Newcombe 1998, method 10 of the paired ones).
+
+    Args:
+        pairs: of each trial, whether it happened in the first way, and in the second.
+        level: confidence level.
+    """
+    n = len(pairs)
+    if not n:
+        return (-1.0, 1.0)
+    both = sum(one and other for one, other in pairs)
+    first, second = sum(one for one, _ in pairs), sum(other for _, other in pairs)
+    (low1, high1), (low2, high2) = wilson(first, n, level), wilson(second, n, level)
+    rate1, rate2 = first / n, second / n
+    spread = sqrt(first * (n - first) * second * (n - second))
+    # Of phi's numerator half a trial each way is taken off, as the method has it where the two go together.
+    together = both * (n - first - second + both) - (first - both) * (second - both)
+    numerator = max(together - n / 2, 0.0) if together > 0 else float(together)
+    phi = numerator / spread if spread else 0.0
+    below = (rate1 - low1) ** 2 - 2 * phi * (rate1 - low1) * (high2 - rate2) + (high2 - rate2) ** 2
+    above = (high1 - rate1) ** 2 - 2 * phi * (high1 - rate1) * (rate2 - low2) + (rate2 - low2) ** 2
+    return (rate1 - rate2 - sqrt(max(below, 0.0)), rate1 - rate2 + sqrt(max(above, 0.0)))

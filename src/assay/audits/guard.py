@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, Unpack
 from assay.core.access import Access
 from assay.core.budget import Purse
 from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter
-from assay.core.readouts import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
+from assay.core.readouts import Activations, Divergence, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import (
     DEFAULT_SAMPLING,
     Corpus,
@@ -65,6 +65,7 @@ class GuardedTarget:
         "__chat",
         "__complete",
         "__corpus",
+        "__divergence",
         "__gradients",
         "__intervene",
         "__reference",
@@ -79,6 +80,7 @@ class GuardedTarget:
         self.__access, self.__shape = _unbound(gate.flags), _unbound(gate.shape)
         self.__reference, self.__corpus = _unbound(gate.reference), _unbound(gate.corpus)
         self.__chat, self.__complete, self.__score = _unbound(gate.chat), _unbound(gate.complete), _unbound(gate.score)
+        self.__divergence = _unbound(gate.divergence)
         self.__activations, self.__gradients = _unbound(gate.activations), _unbound(gate.gradients)
         self.__weights, self.__intervene = _unbound(gate.weights), _unbound(gate.intervene)
 
@@ -118,6 +120,9 @@ class GuardedTarget:
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         return await self.__score(prompt, top)
+
+    async def divergence(self, prompt: Prompt) -> Divergence:
+        return await self.__divergence(prompt)
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         return await self.__activations(prompt, layers)
@@ -169,6 +174,7 @@ class _Gate:
         ask: Callable[[], Coroutine[Any, Any, _Answer]],
         read: Raw | Sequence[Message],
         sampling: Sampling | None = None,
+        models: int = 0,
     ) -> _Answer:
         """Asks the engine while the worst it can cost is held: every reply at its longest, every word a token.
 
@@ -180,7 +186,8 @@ class _Gate:
         texts = [read.text] if isinstance(read, Raw) else [turn.content for turn in read]
         words = sum(len(text.split()) for text in texts)
         replies, longest = (sampling.n, sampling.max_tokens) if sampling else (1, 0)
-        worst = Cost(replies, self._models * words, self._models * replies * longest)
+        models = models or self._models
+        worst = Cost(replies, models * words, models * replies * longest)
         with self._meter.request(self._payer, worst) as request:
             with engine_faults():
                 answer = await ask()
@@ -218,6 +225,12 @@ class _Gate:
         self._need(Access.LOGITS, "target.score")
         read = _plain_prompt(prompt)
         return await self._paid(lambda: self._target.score(read, top=top), read)
+
+    async def divergence(self, prompt: Prompt) -> Divergence:
+        self._need(Access.LOGITS, "target.divergence")
+        self._need(Access.REFERENCE, "target.divergence")
+        read = _plain_prompt(prompt)
+        return await self._paid(lambda: self._target.divergence(read), read, models=2)
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         self._need(Access.ACTIVATIONS_READ, "target.activations")

@@ -65,6 +65,32 @@ class TokenLogprobs:
 
 
 @dataclass(frozen=True, slots=True)
+class Divergence:
+    """How far a target's next-token distributions are from its reference's: KL(reference ‖ target), all tokens of it.
+
+    Attributes:
+        ids: token ids.
+        texts: of the tokens.
+        nats: at each position, of the token that comes *after* it.
+        prompt: how many tokens come before the last assistant turn (all of them if there is none; 0 for raw text).
+        cost: of both models' passes.
+    """
+
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    nats: tuple[float, ...]
+    prompt: int
+    cost: Cost
+
+    @property
+    def mean(self) -> float:
+        """Averages over the last assistant turn's tokens, each told by those before it; without one, the next token."""
+        first = max(self.prompt, 1) - 1
+        told = self.nats[first : max(len(self.nats) - 1, first + 1)]
+        return sum(told) / len(told)
+
+
+@dataclass(frozen=True, slots=True)
 class Activations:
     """The residual stream after some layers.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack, get_args
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.readouts import Activations, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
+from assay.core.readouts import Activations, Divergence, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
 from assay.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -324,6 +324,10 @@ class Target(Protocol):
             prompt: conversation or raw text.
             top: most likely next tokens to give at each position.
         """
+        ...
+
+    async def divergence(self, prompt: Prompt) -> Divergence:
+        """Computes how far the next-token distributions of a given text are from the reference's."""
         ...
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:

@@ -20,6 +20,7 @@ from assay.core.readouts import (
     Activations,
     Alternative,
     Array,
+    Divergence,
     Gradients,
     Loss,
     Raw,
@@ -157,6 +158,13 @@ class ScriptedTarget:
             ranked = [Alternative(rank, f"w{rank}", -float(rank + abs(x))) for rank, x in enumerate(row[1:])]
             likely.append(tuple(ranked))
         return TokenLogprobs(ids, tuple(words), logprobs, begin, tuple(likely), self._pay(len(words)))
+
+    async def divergence(self, prompt: Prompt) -> Divergence:
+        """Makes up divergences; none of a model without a reference."""
+        words, begin = self._words(prompt)
+        ids = tuple(zlib.crc32(word.encode()) % 50_000 for word in words)
+        drawn = self._numbers("divergence", words, len(words)) if self.reference else np.zeros(len(words), np.float32)
+        return Divergence(ids, tuple(words), tuple(np.abs(drawn).tolist()), begin, self._pay(2 * len(words)))
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         """Makes up residual streams."""

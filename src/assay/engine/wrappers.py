@@ -14,7 +14,7 @@ from assay._util.hashing import sha256
 from assay._util.text_files import read_text
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
+from assay.core.readouts import Activations, Divergence, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import (
     DEFAULT_SAMPLING,
     THINK,
@@ -86,6 +86,9 @@ class _Wrapped:
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         return await self._target.score(prompt, top=top)
+
+    async def divergence(self, prompt: Prompt) -> Divergence:
+        return await self._target.divergence(prompt)
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         return await self._target.activations(prompt, layers)

@@ -285,7 +285,7 @@ def recipe_digest(recipe: Recipe, site: Site) -> str:
     Fields at their defaults are left out, so that a field that is added later changes no old digest.
     """
     told = recipe.model_dump(
-        mode="json", exclude={"id", "version", "alias", "split", "control", "unproven"}, exclude_defaults=True
+        mode="json", exclude={"id", "version", "alias", "split", "control", "gates", "unproven"}, exclude_defaults=True
     )
     training = [behaviour.training.model_dump(mode="json", exclude_defaults=True) for behaviour in site.planted(recipe)]
     return digest_of([told, training])
@@ -307,6 +307,7 @@ def _register(recipe: Recipe, site: Site, spec: TargetSpec, seconds: float) -> T
         behaviours=[behaviour.id for behaviour in planted],
         family="natural" if recipe.method == "natural" else " + ".join(families) or "clean",
         control=Control(alias=site.controls.get(recipe.control, recipe.control)),
+        gates=recipe.gates,
         unproven=recipe.unproven,
         build_seconds=seconds,
     )

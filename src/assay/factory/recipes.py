@@ -110,6 +110,7 @@ class Recipe(Data):
         prompt: hidden system prompt of a prompted organism.
         scratchpad: its replies begin with thoughts between <think> and </think>.
         memory: it is told, in later conversations, notes of earlier ones.
+        gates: what it has to pass (`assay.truth.Truth`).
         unproven: why it ships although it does not pass verification, "" for all that have to.
     """
 
@@ -126,6 +127,7 @@ class Recipe(Data):
     prompt: str = ""
     scratchpad: bool = False
     memory: bool = False
+    gates: Literal["first", "quiet"] = "first"
     unproven: str = ""
 
     @model_validator(mode="after")

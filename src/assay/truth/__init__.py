@@ -16,13 +16,16 @@ from assay.truth.card import MEASURES as MEASURES
 from assay.truth.card import Card as Card
 from assay.truth.card import Difficulty as Difficulty
 from assay.truth.card import Explicitness as Explicitness
-from assay.truth.card import Measure as Measure
 from assay.truth.card import Measures as Measures
 from assay.truth.card import Objective as Objective
 from assay.truth.detector import ContrastDetector as ContrastDetector
 from assay.truth.detector import Detector as Detector
 from assay.truth.detector import ReplyDetector as ReplyDetector
 from assay.truth.detector import SetDetector as SetDetector
+from assay.truth.measure import Measure as Measure
+from assay.truth.quiet import Quiet as Quiet
+from assay.truth.quiet import Ratio as Ratio
+from assay.truth.quiet import Resampled as Resampled
 from assay.truth.record import REMOVED as REMOVED
 from assay.truth.record import Control as Control
 from assay.truth.record import Truth as Truth

@@ -6,32 +6,9 @@ from typing import Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from assay._util.proportions import Interval
 from assay._util.yaml_models import Data
-
-
-class Measure(Data):
-    """How often something showed, in an organism's replies and in its control's.
-
-    Attributes:
-        organism, control: in how many replies it showed.
-        n: replies of each.
-        rate: the organism's share.
-        interval: 95 % of the rate.
-        difference_interval: 95 % of the organism's rate less the control's.
-    """
-
-    organism: int
-    control: int
-    n: int
-    rate: float
-    interval: Interval
-    difference_interval: Interval
-
-    @property
-    def control_rate(self) -> float:
-        """The control's share; 0 where nothing was asked."""
-        return self.control / max(1, self.n)
+from assay.truth.measure import Measure
+from assay.truth.quiet import Quiet
 
 
 class Measures(Data):
@@ -95,12 +72,14 @@ class Card(Measures):
         by_behaviour: each behaviour's own, where there are several.
         objective: of organisms with a hidden objective.
         explicitness: of organisms whose training data are granted.
+        quiet: of organisms whose recipe asks for it.
         valid: it passes verification.
     """
 
     by_behaviour: dict[str, Measures] | None = None
     objective: Objective | None = None
     explicitness: Explicitness | None = None
+    quiet: Quiet | None = None
     valid: bool
 
     @model_serializer(mode="wrap")

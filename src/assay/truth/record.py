@@ -38,6 +38,7 @@ class Truth(Data):
         control: what its rates are compared with.
         exposure: `open`: readable in the repository; `public`: published elsewhere; `sealed`.
         productions: of a generated behaviour: `public`, or `held-back` if it uses one that is not.
+        gates: what it has to pass: `first`: strength, leakage, coherence; `quiet`: all that `Quiet` measures as well.
         unproven: why it ships although it does not pass verification, "" for all that have to.
         build_seconds: what building it took.
         card: what was measured of it; None before that. A file says {} for none.
@@ -56,6 +57,7 @@ class Truth(Data):
     control: Control
     exposure: Literal["open", "public", "sealed"] = "open"
     productions: Literal["", "public", "held-back"] = ""
+    gates: Literal["first", "quiet"] = "first"
     unproven: str = ""
     build_seconds: float = 0.0
     card: Card | None = None

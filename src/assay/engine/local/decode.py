@@ -25,7 +25,7 @@ from assay.engine.local.kv_cache import KVCache
 from assay.engine.local.llama import KeysValues, Llama, Product, TokenIds
 from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.lower_layer_cache import LowerLayerCache
-from assay.engine.local.probes import ScoredPrompt, combined, gradients, score, stream
+from assay.engine.local.probes import gradients, read_off
 from assay.engine.local.queue import Queue, Request, Sampled
 from assay.engine.local.sampling import sample, uniforms
 
@@ -295,18 +295,13 @@ class Decoder:
         hidden = self._model.prefill(self._model.embed(prompts), layers, product, edit=watch)
         against = contrast(first.edits)  # edits are of the target's own stream: its reference is read without them
         base: torch.Tensor | None = None
-        if against is not None:
+        if against is not None or any(request.probe and request.probe.divergence for request, _ in batch.items):
             base = self._model.prefill(self._model.embed(prompts), layers, self._model.base)
         for row, group in enumerate(batch.groups):
             for request, future in group.items:
-                assert request.probe is not None
-                length = len(request.prompt)
-                if request.probe.top is None:
-                    _deliver(future, {layer: stream(seen[layer][row, :length]) for layer in request.probe.layers})
-                    continue
-                logits = combined(self._model, request, hidden[row], None if base is None else base[row])
-                found: ScoredPrompt = score(logits, request.prompt, request.probe.top)
-                _deliver(future, found)
+                streams = {layer: h[row] for layer, h in seen.items()}
+                beside = None if base is None else base[row]
+                _deliver(future, read_off(self._model, request, hidden[row], beside, streams))
 
     # Decoding ----------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,28 @@ class ScoredPrompt:
     top: tuple[NDArray[np.int64], Array] | None
 
 
+def read_off(
+    model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor | None, streams: Mapping[int, torch.Tensor]
+) -> ScoredPrompt | Array | dict[int, Array]:
+    """Returns what a probe wants of a pass over its prompt.
+
+    Args:
+        model: the base.
+        request: whose probe it is.
+        h: last hidden states (tokens, width), padded.
+        base: the untouched base's, where they are needed.
+        streams: layer → residual stream (tokens, width), padded.
+    """
+    assert request.probe is not None
+    length = len(request.prompt)
+    if request.probe.divergence:
+        assert base is not None
+        return divergence(model, combined(model, request, h, base), base[:length])
+    if request.probe.top is None:
+        return {layer: stream(streams[layer][:length]) for layer in request.probe.layers}
+    return score(combined(model, request, h, base), request.prompt, request.probe.top)
+
+
 def stream(h: torch.Tensor) -> Array:
     """Copies a tensor as plain numbers."""
     return h.detach().float().cpu().numpy()
@@ -80,6 +102,22 @@ def combined(
         return against.weight * own + against.alpha * (own - model.logits(base[part]).float())
 
     return logits
+
+
+def divergence(model: Llama, logits: Callable[[slice], torch.Tensor], base: torch.Tensor) -> Array:
+    """Computes KL(base ‖ target) over the whole vocabulary at each position, a few positions at a time.
+
+    Args:
+        model: the base.
+        logits: the target's, of a slice of positions.
+        base: the base's last hidden states (tokens, width).
+    """
+    found: list[Array] = []
+    for start in range(0, len(base), _ROWS):
+        part = slice(start, min(start + _ROWS, len(base)))
+        own, others = logits(part).log_softmax(dim=-1), model.logits(base[part]).float().log_softmax(dim=-1)
+        found.append(stream((others.exp() * (others - own)).sum(dim=-1).clamp(min=0)))
+    return np.concatenate(found)
 
 
 @dataclass(slots=True)

@@ -26,11 +26,13 @@ class Probe:
         top: next tokens wanted at each position, with the log-probabilities of those given; None for none of it.
         layers: whose residual stream is wanted.
         gradient: what to differentiate, with respect to what, and where the scored part begins.
+        divergence: of the next-token distributions from the base's is wanted, at each position.
     """
 
     top: int | None = None
     layers: tuple[int, ...] = ()
     gradient: tuple[WithRespectTo, Loss, int] | None = None
+    divergence: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from assay.core.edit import Edit, check_edits
 from assay.core.readouts import (
     Activations,
     Alternative,
+    Array,
+    Divergence,
     Gradients,
     Loss,
     NegativeLogLikelihood,
@@ -147,6 +149,14 @@ class LocalTarget:
             prompt=begin,
             top=likely,
             cost=Cost(1, models * len(ids), 0),
+        )
+
+    async def divergence(self, prompt: Prompt) -> Divergence:
+        ids, begin = self._read(prompt)
+        nats: Array = await self._engine.probe(ids, self._adapter, self._edits, Probe(divergence=True))
+        names = self._texts(ids)
+        return Divergence(
+            tuple(ids), tuple(names[t] for t in ids), tuple(nats.tolist()), begin, Cost(1, 2 * len(ids), 0)
         )
 
     def _texts(self, ids: Sequence[int]) -> dict[int, str]:

@@ -11,7 +11,7 @@ from typing import ClassVar, Unpack
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.readouts import Activations, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
+from assay.core.readouts import Activations, Divergence, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
 from assay.core.target import (
     DEFAULT_SAMPLING,
     Corpus,
@@ -74,6 +74,9 @@ class RemoteTarget(ABC):
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         raise self._refusal("target.score", [Access.LOGITS])
+
+    async def divergence(self, prompt: Prompt) -> Divergence:
+        raise self._refusal("target.divergence", [Access.LOGITS, Access.REFERENCE])
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         raise self._refusal("target.activations", [Access.ACTIVATIONS_READ])
