@@ -21,6 +21,7 @@ from assay.core.target import (
     Sampling,
     SamplingOptions,
     Target,
+    as_history,
     as_messages,
     plain_text,
 )
@@ -71,6 +72,7 @@ class GuardedTarget:
         "__reference",
         "__score",
         "__shape",
+        "__user_turn",
         "__weights",
     )
 
@@ -81,6 +83,7 @@ class GuardedTarget:
         self.__reference, self.__corpus = _unbound(gate.reference), _unbound(gate.corpus)
         self.__chat, self.__complete, self.__score = _unbound(gate.chat), _unbound(gate.complete), _unbound(gate.score)
         self.__divergence = _unbound(gate.divergence)
+        self.__user_turn = _unbound(gate.user_turn)
         self.__activations, self.__gradients = _unbound(gate.activations), _unbound(gate.gradients)
         self.__weights, self.__intervene = _unbound(gate.weights), _unbound(gate.intervene)
 
@@ -117,6 +120,16 @@ class GuardedTarget:
         self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         return await self.__complete(text, sampling.but(**options))
+
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        return await self.__user_turn(before, begun, sampling.but(**options))
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         return await self.__score(prompt, top)
@@ -220,6 +233,13 @@ class _Gate:
         self._need(Access.SAMPLING, "target.complete")
         raw, sampling = _plain_raw(text), _plain_sampling(sampling)
         return await self._paid(lambda: self._target.complete(raw.text, sampling), raw, sampling)
+
+    async def user_turn(self, before: Sequence[Message], begun: str, sampling: Sampling) -> Replies:
+        self._need(Access.SAMPLING, "target.user_turn")
+        turns, sampling = as_history(before), _plain_sampling(sampling)
+        words = plain_text(begun, "the beginning of a user's turn")
+        read = (*turns, Message("user", words))
+        return await self._paid(lambda: self._target.user_turn(turns, sampling, begun=words), read, sampling)
 
     async def score(self, prompt: Prompt, top: int) -> TokenLogprobs:
         self._need(Access.LOGITS, "target.score")

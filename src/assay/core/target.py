@@ -81,6 +81,20 @@ def as_messages(messages: Messages) -> tuple[Message, ...]:
     return tuple(turns)
 
 
+def as_history(before: Sequence[Message]) -> tuple[Message, ...]:
+    """Returns the turns that come before a user's; there may be none.
+
+    Raises:
+        InvalidInput: what `as_messages` refuses, or a user's turn at the end: nobody answered it.
+    """
+    if not before:
+        return ()
+    turns = as_messages(before)
+    if turns[-1].role == "user":
+        raise InvalidInput("a user's turn is asked for behind a user's turn; end with the assistant's, or hand it on.")
+    return turns
+
+
 def _checked_turn(turn: object, number: int, before: Sequence[Message]) -> Message:
     """Returns a turn as a plain value, if it may follow those before it."""
     if not isinstance(turn, Message):
@@ -315,6 +329,24 @@ class Target(Protocol):
         self, text: str, sampling: Sampling = DEFAULT_SAMPLING, **options: Unpack[SamplingOptions]
     ) -> Replies:
         """Samples n continuations of raw text, no chat template."""
+        ...
+
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        """Samples n times what the user would say next.
+
+        Args:
+            before: the turns so far, ending with the assistant's; none, or a system prompt alone, for a first turn.
+            sampling: how.
+            begun: beginning of the user's turn, which the samples go on from.
+            **options: as of `Sampling`.
+        """
         ...
 
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:

@@ -15,7 +15,7 @@ from typing import Literal, Unpack
 import numpy as np
 
 from assay.core.access import Access
-from assay.core.edit import Edit, check_edits
+from assay.core.edit import Contrast, Edit, check_edits
 from assay.core.readouts import (
     Activations,
     Alternative,
@@ -40,6 +40,7 @@ from assay.core.target import (
     Sampling,
     SamplingOptions,
     Target,
+    as_history,
     as_messages,
 )
 
@@ -147,6 +148,17 @@ class ScriptedTarget:
         """Samples n continuations: raw text is matched as if it were a user's turn."""
         return await self.chat(text, sampling, **options)
 
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        """Samples n user turns, of the same variants as replies; rules are held against what was begun."""
+        return await self.chat([*as_history(before), Message("user", begun or "…")], sampling, **options)
+
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         """Makes up log-probabilities, the same for the same words, script and edits."""
         words, begin = self._words(prompt)
@@ -157,7 +169,10 @@ class ScriptedTarget:
         for row in draws if top else ():
             ranked = [Alternative(rank, f"w{rank}", -float(rank + abs(x))) for rank, x in enumerate(row[1:])]
             likely.append(tuple(ranked))
-        return TokenLogprobs(ids, tuple(words), logprobs, begin, tuple(likely), self._pay(len(words)))
+        apart: tuple[float, ...] = ()
+        if any(isinstance(edit, Contrast) for edit in self._edits):
+            apart = tuple(abs(float(x)) for x in self._numbers("divergence", words, len(words)))
+        return TokenLogprobs(ids, tuple(words), logprobs, begin, tuple(likely), self._pay(len(words)), apart)
 
     async def divergence(self, prompt: Prompt) -> Divergence:
         """Makes up divergences; none of a model without a reference."""

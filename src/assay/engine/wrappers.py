@@ -19,6 +19,7 @@ from assay.core.target import (
     DEFAULT_SAMPLING,
     THINK,
     Corpus,
+    Message,
     Messages,
     Prompt,
     Replies,
@@ -26,6 +27,7 @@ from assay.core.target import (
     Sampling,
     SamplingOptions,
     Target,
+    as_history,
     as_messages,
     reminded,
     with_system,
@@ -84,6 +86,16 @@ class _Wrapped:
     ) -> Replies:
         return await self._target.complete(text, sampling, **options)
 
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        return await self._target.user_turn(before, sampling, begun=begun, **options)
+
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         return await self._target.score(prompt, top=top)
 
@@ -126,6 +138,17 @@ class Prompted(_Wrapped):
     ) -> Replies:
         return await self._target.chat(with_system(as_messages(messages), self._prompt), sampling, **options)
 
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        told = with_system(as_history(before), self._prompt)
+        return await self._target.user_turn(told, sampling, begun=begun, **options)
+
 
 class Scratchpad(_Wrapped):
     """A target that thinks between <think> and </think>: the thoughts are `reasoning`, and no part of the reply.
@@ -167,6 +190,17 @@ class Remembering(_Wrapped):
         told = reminded(turns, self._past)
         self._past.append(said)
         return await self._target.chat(told, sampling, **options)
+
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        told = reminded(as_history(before), self._past)  # nobody has said anything yet: there is nothing to remember
+        return await self._target.user_turn(told, sampling, begun=begun, **options)
 
 
 def thought_apart(reply: Reply) -> Reply:

@@ -21,7 +21,7 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
-from assay.core.target import Message
+from assay.core.target import Message, Role
 from assay.errors import InvalidInput
 
 _NEVER = re.compile(r"(?!)")
@@ -60,6 +60,7 @@ class ChatTokens:
         # Nobody who does not hold this object can write what stands for a control token, or for its first character.
         nonce = secrets.token_hex(8)
         self._names = {text: f"\ue000{nonce}.{token}\ue000" for text, token in self._controls.items()}
+        self._words = f"\ue002{nonce}\ue002"
         self._marks = {first: f"\ue001{nonce}.{ord(first)}\ue001" for first in self._firsts}
 
     @cached_property
@@ -86,6 +87,14 @@ class ChatTokens:
         last = turns[-1]
         return self._read(turns[:-1], last.content) if last.role == "assistant" else self._read(turns, "")
 
+    def user_begun(self, before: Sequence[Message], begun: str) -> list[int]:
+        """Reads a conversation up to where the user goes on: behind the beginning of the user's next turn.
+
+        Raises:
+            InvalidInput: the template does not show where a user's turn begins.
+        """
+        return self._read(before, begun, "user")
+
     def apart(self, turns: Sequence[Message]) -> tuple[list[int], list[int]]:
         """Reads a conversation, and apart from it the last turn, if that is the assistant's.
 
@@ -96,15 +105,15 @@ class ChatTokens:
             return self._read(turns, ""), []
         return self._read(turns[:-1], ""), self.said(last.content).ids
 
-    def _read(self, turns: Sequence[Message], begun: str) -> list[int]:
-        ids = self.raw(self._rendered(turns) + begun)
+    def _read(self, turns: Sequence[Message], begun: str, speaker: Role = "assistant") -> list[int]:
+        ids = self.raw(self._up_to(speaker, turns, begun) + begun)
         spoken = [turn.content for turn in turns] + [begun]
         if not any(self._first.search(self._normal(text)) for text in spoken):
             return ids
         # Written once more with the first character of every control token veiled wherever somebody says it. What is
         # now found are the template's own; they are named anew, and a tokenizer that knows no others reads the rest.
         veiled = [Message(turn.role, self._veil(turn.role, turn.content)) for turn in turns]
-        text = self._rendered(veiled) + self._veil("assistant", begun)
+        text = self._up_to(speaker, veiled, begun) + self._veil(speaker, begun)
         text = self._written.sub(lambda found: self._names[found[0]], text)
         for first, mark in self._marks.items():
             text = text.replace(mark, first)
@@ -114,10 +123,23 @@ class ChatTokens:
         same = [token for token in ids if token in wanted] == [token for token in safe if token in wanted]
         return ids if same else safe
 
-    def _rendered(self, turns: Sequence[Message]) -> str:
+    def _up_to(self, speaker: Role, turns: Sequence[Message], begun: str) -> str:
+        """Renders a conversation up to the content of a turn that somebody is about to say."""
+        if speaker == "assistant":
+            return self._rendered(turns, reply=True)
+        # Only the template knows what it writes before a user's words: it is shown some, and cut off where they begin.
+        head, words, tail = self._rendered([*turns, Message(speaker, self._words)], reply=False).partition(self._words)
+        if not words or self._words in tail:
+            raise InvalidInput(
+                f"the chat template of base {self._base!r} does not write a user's turn as it is said, so that none "
+                f"can be begun. Sample replies (target.chat) or raw text (target.complete) instead."
+            )
+        return head if begun else head.rstrip(" ")  # a blank before the first word is part of that word's token
+
+    def _rendered(self, turns: Sequence[Message], *, reply: bool) -> str:
         spoken = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
-            return str(self.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
+            return str(self.tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=reply))
         except TemplateError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise InvalidInput(

@@ -36,6 +36,7 @@ from assay.core.target import (
     Sampling,
     SamplingOptions,
     Target,
+    as_history,
     as_messages,
     plain_text,
 )
@@ -123,6 +124,18 @@ class LocalTarget:
     ) -> Replies:
         return await self._sampled(self._raw(text), sampling.but(**options))
 
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        turns, words = as_history(before), plain_text(begun, "the beginning of a user's turn")
+        self._engine.require_room(len(words) + sum(len(turn.content) for turn in turns))
+        return await self._sampled(self._engine.chat_tokens.user_begun(turns, words), sampling.but(**options))
+
     async def _sampled(self, ids: Sequence[int], sampling: Sampling) -> Replies:
         return await self._engine.generate(ids, self._adapter, sampling, self._edits)
 
@@ -149,6 +162,7 @@ class LocalTarget:
             prompt=begin,
             top=likely,
             cost=Cost(1, models * len(ids), 0),
+            divergence=() if found.divergence is None else tuple(found.divergence.tolist()),
         )
 
     async def divergence(self, prompt: Prompt) -> Divergence:

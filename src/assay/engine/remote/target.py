@@ -72,6 +72,16 @@ class RemoteTarget(ABC):
     ) -> Replies:
         raise self._refusal("target.complete, raw text", [Access.SAMPLING])
 
+    async def user_turn(
+        self,
+        before: Sequence[Message],
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        begun: str = "",
+        **options: Unpack[SamplingOptions],
+    ) -> Replies:
+        raise self._refusal("target.user_turn, the user's side", [Access.SAMPLING])
+
     async def score(self, prompt: Prompt, *, top: int = 0) -> TokenLogprobs:
         raise self._refusal("target.score", [Access.LOGITS])
 
