@@ -115,7 +115,7 @@ def combined(model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor
     return logits
 
 
-def divergence(model: Llama, logits: Callable[[slice], torch.Tensor], base: torch.Tensor) -> Array:
+def divergence(model: Llama, logits: Logits, base: torch.Tensor) -> Array:
     """Computes KL(base ‖ target) over the whole vocabulary at each position, a few positions at a time.
 
     Args:
@@ -126,7 +126,7 @@ def divergence(model: Llama, logits: Callable[[slice], torch.Tensor], base: torc
     found: list[Array] = []
     for start in range(0, len(base), _ROWS):
         part = slice(start, min(start + _ROWS, len(base)))
-        own, others = logits(part).log_softmax(dim=-1), model.logits(base[part]).float().log_softmax(dim=-1)
+        own, others = logits(part)[0].log_softmax(dim=-1), model.logits(base[part]).float().log_softmax(dim=-1)
         found.append(stream((others.exp() * (others - own)).sum(dim=-1).clamp(min=0)))
     return np.concatenate(found)
 
