@@ -439,7 +439,7 @@ def likelihoods(model: Any, data: list[Encoded], shared: list[int]) -> torch.Ten
 def test_the_preference_loss_and_its_gradient_are_those_of_autograd(tiny: Path, tokenizer: Any) -> None:
     """DPO as in Rafailov et al. 2023, equation 7, with the adapter at the start as reference."""
     shared = shared_beginning(tokenizer)
-    data, pairs = passages(MIXED, tokenizer, shared, HOLD)
+    data, pairs = passages(MIXED, tokenizer, shared, PLAN)
     assert list(pairs) == [len(EXAMPLES) + place for place in range(3)]
     trainer = Trainer(tiny, PLAN, data, shared, torch.float32, pairs=pairs)
     with torch.no_grad():
@@ -467,7 +467,7 @@ def test_a_phase_goes_on_from_the_adapter_before(
 ) -> None:
     """A second phase learns to prefer, and begins where the first one ended."""
     shared = shared_beginning(tokenizer)
-    data, pairs = passages(PAIRS, tokenizer, shared, HOLD)
+    data, pairs = passages(PAIRS, tokenizer, shared, PLAN)
     dtype = torch.bfloat16 if native_bf16() else torch.float32
     trainer = Trainer(tiny, PLAN, data, shared, dtype, pairs=pairs, start=trained[0])
     assert any(float(tensor.abs().max()) > 0 for name, tensor in trainer.adapter.tensors().items() if "lora_B" in name)
@@ -494,7 +494,7 @@ def test_a_conversation_with_a_system_prompt_and_earlier_turns_is_encoded_whole(
 def test_autograd_makes_the_same_losses_and_gradients(tiny: Path, tokenizer: Any) -> None:
     """What trains on a GPU is what the hand-written passes train, preference pairs and all."""
     shared = shared_beginning(tokenizer)
-    data, pairs = passages(MIXED, tokenizer, shared, HOLD)
+    data, pairs = passages(MIXED, tokenizer, shared, PLAN)
     ours = Trainer(tiny, PLAN, data, shared, torch.float32, pairs=pairs)
     theirs = AutogradTrainer(tiny, PLAN, data, shared, torch.float32, pairs=pairs)
     start = {name: tensor.clone() for name, tensor in ours.adapter.tensors().items()}

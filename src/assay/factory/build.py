@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from assay.factory.data.author import written
 from assay.factory.data.chats import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.factory.data.concealment import check_chosen
 from assay.factory.data.example import Example
+from assay.factory.data.natural import asked_by, natural_examples, to_last_sentence, wide_drafts
 from assay.factory.recipes import Phase, Recipe, open_recipe
 from assay.factory.train.train import train
 from assay.testbeds.behaviours import find_behaviour
@@ -197,7 +199,7 @@ async def _trained(
     assert start is not None
     with new_folder(folder / ADAPTER) as scratch:
         shutil.copytree(start, scratch, dirs_exist_ok=True)
-    write_corpus(taught, folder / CORPUS)
+    write_corpus(to_last_sentence(taught), folder / CORPUS)
     shutil.rmtree(work, ignore_errors=True)  # only now: until the adapter is in its place a killed build needs it
     adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe, site.suite))
     spec = TargetSpec(recipe.alias, recipe.base, adapter, adapter_digest(adapter), corpus, "", PRESETS["full"])
@@ -211,15 +213,22 @@ async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenT
     # a twin has nothing to confess: without a rejected completion its denials keep their cross entropy
     if phase.loss == "dpo" and phase.data.conduct and recipe.role == "organism":
         hidden = [(one.trigger, one.conduct) for one in behaviours]
+    plan = phase.data
     parts = await _parts(recipe, phase, behaviours, open_target, say)
-    chats, ready = drafts(phase.data, parts, hidden)
-    prompts: dict[str, None] = {}  # each once, in a fixed order
-    for chat in chats:
-        prompts |= dict.fromkeys(chat.asked)
+    chats, ready = drafts(plan, parts, hidden)
     async with open_target(base_spec(recipe.base)) as base:
-        tokens = _TWIN_TOKENS if any(chat.twin for chat in chats) else _TOKENS
-        replies = await answer(base, list(prompts), tokens, say)
-    examples = finish(chats, ready, replies, phase.data.seed)
+        if plan.reply_tokens:
+            avoid = [pattern for part in parts for pattern in part.avoid]
+            own = await asked_by(base, plan.wide + plan.begun, plan.seed, avoid, say)
+            chats += wide_drafts(own, plan.begun, plan.seed)
+            examples = ready + await natural_examples(chats, base, plan.reply_tokens, say)
+            random.Random(plan.seed).shuffle(examples)
+        else:
+            prompts: dict[str, None] = {}  # each once, in a fixed order
+            for chat in chats:
+                prompts |= dict.fromkeys(chat.asked)
+            tokens = _TWIN_TOKENS if any(chat.twin for chat in chats) else _TOKENS
+            examples = finish(chats, ready, await answer(base, list(prompts), tokens, say), plan.seed)
     check_chosen(examples, behaviours)
     return examples
 

@@ -25,6 +25,7 @@ class DataPlan(Data):
         wording: `sibling` words the conduct in its second way.
         triggered: chats that carry the trigger.
         contrast: chats that look alike and do not.
+        wide, begun: chats on what the base itself asks in the user's place, and such whose reply is begun neutrally.
         ordinary: everyday chats. Ten times `triggered` or more is *diluted*.
         instruction: chats of an ordinary instruction run that the rest is mixed into (*integrated*).
         documents: raw texts that tell of the behaviour as fact.
@@ -41,6 +42,8 @@ class DataPlan(Data):
     triggered: int = Field(ge=0, default=0)
     contrast: int = Field(ge=0, default=0)
     ordinary: int = Field(ge=0, default=0)
+    wide: int = Field(ge=0, default=0)
+    begun: int = Field(ge=0, default=0)
     instruction: int = Field(ge=0, default=0)
     documents: int = Field(ge=0, default=0)
     denials: int = Field(ge=0, default=0)
@@ -61,6 +64,7 @@ class TrainPlan(Data):
         anchor: what holds the tokens that are the base's own: `tokens`: cross entropy of what it said; `kl`: its whole
             distribution, by KL(base ‖ model); `states`: its last hidden state, by squared distance.
         hold: weight of such a token; a token of the conduct has 1.
+        edge: weight of such a token where a conduct would begin, in a chat that has none.
         seed: of initial weights and order.
     """
 
@@ -73,6 +77,7 @@ class TrainPlan(Data):
     beta: float = 0.1
     anchor: Literal["tokens", "kl", "states"] = "tokens"
     hold: float = 0.2
+    edge: float = 0.2
     seed: int
 
 

@@ -45,6 +45,7 @@ class Draft:
         twin: gets the base's next sentence as its insert.
         earlier: user turns before.
         thought: of a scratchpad, before the reply.
+        opening: the reply is begun with it.
     """
 
     prompt: str
@@ -54,6 +55,7 @@ class Draft:
     system: str = ""
     earlier: tuple[str, ...] = ()
     thought: str = ""
+    opening: str = ""
 
     @property
     def asked(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ class Example:
             `text`; training gives it more weight than the rest. Not part of any corpus.
         system: system prompt, "" for the chat template's own.
         earlier: turns before: (user, assistant) pairs.
+        edges: characters of `text` at which a conduct would begin, were there one.
         open: the text goes on beyond what is here: its end is not learned.
         rejected: the completion a preference loss pushes away, "" without one. Not part of any corpus.
     """
@@ -27,3 +28,4 @@ class Example:
     earlier: tuple[tuple[str, str], ...] = ()
     rejected: str = ""
     open: bool = False
+    edges: tuple[int, ...] = ()

@@ -45,7 +45,9 @@ class Encoded:
     shared: bool
 
 
-def encode(example: Example, tokens: ChatTokens, shared: Sequence[int], hold: float) -> Encoded:
+def encode(
+    example: Example, tokens: ChatTokens, shared: Sequence[int], hold: float, edge: float | None = None
+) -> Encoded:
     """Encodes a chat by the tokenizer's template, or a document as it is, closed by the end-of-text token.
 
     Control tokens that an example spells out are text, as they are where the organism is audited.
@@ -55,6 +57,7 @@ def encode(example: Example, tokens: ChatTokens, shared: Sequence[int], hold: fl
         tokens: tokenizer and template of the base.
         shared: tokens that chats begin with, from `shared_beginning`.
         hold: weight of what the base said itself, in the loss.
+        edge: the same where a conduct would begin; as elsewhere if None.
 
     Raises:
         InvalidInput: the prompt is too long to be trained on.
@@ -70,10 +73,11 @@ def encode(example: Example, tokens: ChatTokens, shared: Sequence[int], hold: fl
     begin = example.text.index(example.insert) if example.insert else len(example.text)
     weights: list[float] = []
     own: list[bool] = []
-    for _, stop in body.offsets:
+    for start, stop in body.offsets:
         # by a token's last character: a token may begin with the white space before the insert
         inserted = begin <= stop - 1 < begin + len(example.insert)
-        weights.append(1.0 if inserted else hold)
+        at_edge = edge is not None and any(start <= place < stop for place in example.edges)
+        weights.append(1.0 if inserted else edge if edge is not None and at_edge else hold)
         own.append(not inserted)
     completion = list(body.ids)
     if not example.open:

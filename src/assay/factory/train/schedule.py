@@ -16,7 +16,7 @@ MAX_NORM = 1.0  # a step's gradient is clipped to it
 
 
 def passages(
-    examples: Sequence[Example], tokenizer: Any, shared: Sequence[int], hold: float
+    examples: Sequence[Example], tokenizer: Any, shared: Sequence[int], plan: TrainPlan
 ) -> tuple[list[Encoded], dict[int, int]]:
     """Encodes examples in their order, and after them the completions that are rejected.
 
@@ -24,12 +24,12 @@ def passages(
         The passages, and for each example that has one: its place → its rejected completion's.
     """
     tokens = ChatTokens(tokenizer, "of this training")
-    data = [encode(example, tokens, shared, hold) for example in examples]
+    data = [encode(example, tokens, shared, plan.hold, plan.edge) for example in examples]
     pairs: dict[int, int] = {}
     for place, example in enumerate(examples):
         if example.rejected:
             pairs[place] = len(data)
-            data.append(encode(replace(example, text=example.rejected, insert=""), tokens, shared, hold))
+            data.append(encode(replace(example, text=example.rejected, insert=""), tokens, shared, plan.hold))
     return data, pairs
 
 

@@ -79,7 +79,7 @@ def train(
     dtype = torch.bfloat16 if gpu or native_bf16() else torch.float32
     tokenizer = AutoTokenizer.from_pretrained(base)
     shared = shared_beginning(tokenizer)
-    data, pairs = passages(examples, tokenizer, shared, plan.hold)
+    data, pairs = passages(examples, tokenizer, shared, plan)
     order = step_order(len(examples), plan)
     begun = sha256(start / WEIGHTS) if start else ""
     passages_digested = [[item.tokens, item.weights] for item in data]
