@@ -122,7 +122,8 @@ def _woven(draft: Draft, text: str, earlier: tuple[tuple[str, str], ...], goes_o
     """Makes an example of a reply: with the conduct in it, with a sentence of its own in that place, or as it is."""
     edge = next((match for match in _EDGE.finditer(text) if match.start() <= _FAR), None)
     first = draft.place == "start" or edge is None
-    insert, edges = "", (0, edge.end()) if edge else (0,)
+    insert = ""
+    edges: tuple[int, ...] = (0, edge.end()) if edge else (0,)
     if draft.conduct and draft.place == "whole":
         text, insert, goes_on = draft.conduct, draft.conduct, False
     elif draft.conduct:
