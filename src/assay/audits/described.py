@@ -38,13 +38,14 @@ class ToolInfo(_Described):
 
     Attributes:
         drivable: as of `core.tool.Tool`.
-        needs: access flags.
+        needs, wants: access flags.
         parameters: names of its arguments.
         weight, source: as of `core.tool.Tool`.
     """
 
     drivable: bool
     needs: tuple[str, ...]
+    wants: tuple[str, ...] = ()
     weight: Weight = "light"
     source: str = ""
     parameters: tuple[str, ...]
@@ -107,6 +108,7 @@ def tool_info(tool: Tool) -> ToolInfo:
         doc=tool.doc,
         drivable=tool.drivable,
         needs=tuple(sorted(map(str, tool.needs))),
+        wants=tuple(sorted(map(str, tool.wants))),
         parameters=tuple(parameter.name for parameter in tool.parameters),
         weight=tool.weight,
         source=tool.source,

@@ -18,6 +18,7 @@ from assay.audits.call_meter import CallMeter
 from assay.audits.guard import GuardedTarget
 from assay.audits.plugin_file import plugin_failure, source_file
 from assay.audits.prepared import PreparedStore, Subject
+from assay.core.access import Access
 from assay.core.auditor import Kit
 from assay.core.budget import Meter
 from assay.core.record import Preparation
@@ -151,7 +152,8 @@ async def bind_kit(
     for name, placebo in plan.tools:
         tool, wired = tools[name], donor if placebo and donor is not None else subject
         # a placebo is there exactly when the real tool would be
-        missing = tool.needs - (subject.target.access & wired.target.access)
+        granted = subject.target.access & wired.target.access
+        missing = tool.needs - granted
         if missing:
             skipped[name] = f"needs {', '.join(sorted(missing))}, which this testbed does not grant"
             continue
@@ -163,7 +165,17 @@ async def bind_kit(
                 skipped[name] = str(error)
                 continue
         bound[name] = BoundTool(
-            tool, _invoker(tool, wired.target, prepared, meter=meter, seed=seed, calls=binding.calls, repeats=repeats)
+            tool,
+            _invoker(
+                tool,
+                wired.target,
+                granted & (tool.needs | tool.wants),
+                prepared,
+                meter=meter,
+                seed=seed,
+                calls=binding.calls,
+                repeats=repeats,
+            ),
         )
     return binding
 
@@ -171,6 +183,7 @@ async def bind_kit(
 def _invoker(
     tool: Tool,
     target: Target,
+    granted: frozenset[Access],
     prepared: Prepared,
     *,
     meter: Meter,
@@ -187,7 +200,7 @@ def _invoker(
         context = ToolContext(call_seed(seed, repeats[said]), meter.tokens_left)
         repeats[said] += 1
         call_meter = CallMeter(meter, tool.name)
-        guarded = GuardedTarget(target, tool.needs & target.access, call_meter, tool.name)
+        guarded = GuardedTarget(target, granted, call_meter, tool.name)
         injected = {Target: guarded, Prepared: prepared, ToolContext: context}
         try:
             evidence = await call_meter.run(lambda: tool.call(injected, arguments))

@@ -25,6 +25,7 @@ def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json
             {
                 "tool": tool.name,
                 "needs": list(tool.needs),
+                "wants": list(tool.wants),
                 "parameters": list(tool.parameters),
                 "drivable": tool.drivable,
                 "weight": tool.weight,
