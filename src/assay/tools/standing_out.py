@@ -14,8 +14,8 @@ from assay.core.tool import Evidence, Sample, Span
 from assay.tools.text import layout, snippet
 
 _LEAST_TEXTS = 3  # texts that a sentence is in: of fewer nothing can be told from chance
-_LEVEL = 0.01  # of the chance that anything is flagged where nothing differs
-_SENTENCES, _KINDS, _SHOWN = 8, 5, 150  # lines, lines, characters
+_LEVEL = 0.05  # of the chance that anything is flagged where nothing differs
+_SENTENCES, _KINDS, _SHOWN = 8, 8, 150  # lines, lines, characters
 NO_REFERENCE = "none: this testbed grants no reference model"
 
 

@@ -79,7 +79,7 @@ async def scaffolded_user(target: Target, context: ToolContext, hint: str, n: in
     ours, theirs = await asyncio.gather(
         _talked(target, inputs, context.sampling), _talked(reference or target, beside, context.sampling, control=True)
     )
-    users = recurrences([one.prompt for one in ours], [one.prompt for one in theirs])
+    users = recurrences(_said(ours, inputs), _said(theirs, beside))
     return evidence_of(
         f"{n} user turns about “{hint}”, sampled from the model and replied to:",
         ours,
@@ -133,6 +133,11 @@ async def _completed(
 ) -> list[Sample]:
     answers = await asyncio.gather(*(model.complete(text, sampling) for text in inputs))
     return [Sample.of(text, replies, control=control) for text, replies in zip(inputs, answers, strict=True)]
+
+
+def _said(talks: Sequence[Sample], inputs: Sequence[str]) -> list[str]:
+    """Returns what the model itself added to each begun user turn."""
+    return [talk.prompt[len(begun) :] for talk, begun in zip(talks, inputs, strict=True)]
 
 
 async def _talked(model: Target, inputs: Sequence[str], sampling: Sampling, *, control: bool = False) -> list[Sample]:
