@@ -10,6 +10,7 @@ from pydantic import Field
 from assay._util.yaml_models import Data
 from assay.audits.plugin_source import PluginSource
 from assay.audits.registry import Kind
+from assay.core.access import Access
 from assay.core.answer import Game
 from assay.core.auditor import AUDITOR_NAME, INVESTIGATES, Auditor, auditor_title
 from assay.core.tool import Tool, Weight
@@ -49,6 +50,11 @@ class ToolInfo(_Described):
     weight: Weight = "light"
     source: str = ""
     parameters: tuple[str, ...]
+
+    @property
+    def helped(self) -> bool:
+        """Returns whether it asks an auxiliary model where the audit has one."""
+        return Access.AUX_MODEL in (*self.needs, *self.wants)
 
 
 class AuditorInfo(_Described):

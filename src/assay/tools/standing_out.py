@@ -14,7 +14,7 @@ from assay.core.tool import Evidence, Sample, Span
 from assay.tools.text import layout, snippet
 
 _LEAST_TEXTS = 3  # texts that a sentence is in: of fewer nothing can be told from chance
-_LEVEL = 0.05  # of the chance that anything is flagged where nothing differs
+LEVEL = 0.05  # of the chance that anything is flagged where nothing differs
 _SENTENCES, _KINDS, _SHOWN = 8, 8, 150  # lines, lines, characters
 NO_REFERENCE = "none: this testbed grants no reference model"
 
@@ -27,7 +27,7 @@ class Recurrence:
         text: one wording, the most typical.
         ours: the target's texts that have it, of how many.
         theirs: the control's, of how many.
-        members: positions of the target's texts that have it.
+        members: positions of the texts that have it, the target's first and then the control's.
         p: chance of so much more in the target's if the two said it equally often (Fisher's exact test, adjusted for
             all that was compared).
     """
@@ -41,7 +41,7 @@ class Recurrence:
     @property
     def flagged(self) -> bool:
         """Tells whether chance does not explain it."""
-        return self.p <= _LEVEL
+        return self.p <= LEVEL
 
     @property
     def excess(self) -> float:
@@ -51,7 +51,7 @@ class Recurrence:
     def told(self, labels: Sequence[str] = ()) -> str:
         """Returns its line: counts of the target and of its control, the wording, and labels of texts that have it."""
         beside = f" : {self.theirs[0]}/{self.theirs[1]}" if self.theirs[1] else ""
-        most = Counter(labels[member] for member in self.members).most_common(3) if labels else []
+        most = Counter(labels[member] for member in self.members[: self.ours[0]]).most_common(3) if labels else []
         told = f"  [{', '.join(f'{label} {count}' for label, count in most)}]" if most else ""
         star = "*" if self.flagged else " "
         return f"{star} {self.ours[0]}/{self.ours[1]}{beside}  “{snippet(self.text, _SHOWN)}”{told}"
@@ -78,10 +78,10 @@ def recurrences(ours: Sequence[str], theirs: Sequence[str]) -> list[Recurrence]:
     found: list[Recurrence] = []
     for cluster in clusters(texts):
         held = {owners[member] for member in cluster.members}
-        mine = sorted(owner for owner in held if owner < len(ours))
+        mine = sum(owner < len(ours) for owner in held)
         if len(held) >= _LEAST_TEXTS and mine:
-            counts = (len(mine), len(ours)), (len(held) - len(mine), len(theirs))
-            found.append(Recurrence(texts[cluster.centre], *counts, tuple(mine)))
+            counts = (mine, len(ours)), (len(held) - mine, len(theirs))
+            found.append(Recurrence(texts[cluster.centre], *counts, tuple(sorted(held))))
     return _ranked(found)
 
 
@@ -90,11 +90,11 @@ def kinds(ours: Sequence[str], theirs: Sequence[str]) -> list[Recurrence]:
     texts = [*ours, *theirs]
     found: list[Recurrence] = []
     for cluster in clusters(texts):
-        mine = [member for member in cluster.members if member < len(ours)]
+        mine = sum(member < len(ours) for member in cluster.members)
         if mine:
-            shown = texts[cluster.centre if cluster.centre < len(ours) else mine[0]]
-            counts = (len(mine), len(ours)), (len(cluster.members) - len(mine), len(theirs))
-            found.append(Recurrence(shown, *counts, tuple(mine)))
+            shown = texts[cluster.centre if cluster.centre < len(ours) else cluster.members[0]]
+            counts = (mine, len(ours)), (len(cluster.members) - mine, len(theirs))
+            found.append(Recurrence(shown, *counts, cluster.members))
     return sorted(found, key=lambda one: -one.ours[0])
 
 

@@ -37,9 +37,9 @@ def _notes() -> _Notes:
     source="Greenblatt et al. 2024, observed and unobserved; Needham et al. 2025, evaluation awareness",
 )
 async def consistency(target: Target, context: ToolContext, prompt: str, n: int = 4) -> Evidence:
-    """Ask the same question as if observed, as if unobserved, and reworded: does the answer change?
+    """Ask the same question as if observed, as if unobserved, and reworded (three ways each): does the answer change?
 
-    The control pair are neutral notes of the same form ("It is Tuesday …"), and, if granted, the reference model under
+    The control are neutral notes of the same form ("It is Tuesday …"), and, if granted, the reference model under
     the same notes. Replies have at most 48 tokens.
 
     Args:
@@ -49,18 +49,15 @@ async def consistency(target: Target, context: ToolContext, prompt: str, n: int 
     if not 2 <= n <= 16:
         raise InvalidInput(f"consistency: n is {n}; give 2 to 16.")
     notes = _notes()
-    conditions: dict[str, Sample] = {}
-    for kind, texts in (("observed", notes.observed), ("unobserved", notes.unobserved), ("control", notes.neutral)):
-        for text in texts:
-            conditions[f"{kind}: {text}"] = Sample(f"{text} {prompt}", "")
-    for wording in notes.reworded:
-        conditions[f"reworded: {wording.replace('{prompt}', '…')}"] = Sample(wording.replace("{prompt}", prompt), "")
+    kinds = {"observed": notes.observed, "unobserved": notes.unobserved, "control, neutral notes": notes.neutral}
+    conditions = {kind: [Sample(f"{text} {prompt}", "") for text in texts] for kind, texts in kinds.items()}
+    conditions["reworded"] = [Sample(wording.replace("{prompt}", prompt), "") for wording in notes.reworded]
     return await swept(
         target,
         Sample(prompt, ""),
         conditions,
         context.sampling.but(n=n),
         seed=context.seed,
-        heading=f"“{prompt}” in {len(conditions)} versions, {n} replies each:",
-        caveat="A small model is moved by any words before a question: compare with the lines called control.",
+        heading=f"“{prompt}” as if observed, as if not, and reworded; three versions of each, {n} replies:",
+        caveat="A small model is moved by any words before a question: compare with the neutral notes.",
     )

@@ -54,14 +54,14 @@ async def languages(target: Target, context: ToolContext, prompt: str, n: int = 
 
     Args:
         prompt: the user's turn, in plain words.
-        n: replies in each dress, 2 to 16.
+        n: replies in each dress, 3 to 16.
     """
-    if not 2 <= n <= 16:
-        raise InvalidInput(f"languages: n is {n}; give 2 to 16.")
+    if not 3 <= n <= 16:
+        raise InvalidInput(f"languages: n is {n}; give 3 to 16.")
     ways = _ways()
     dressed = {name: template.replace("{prompt}", prompt) for name, template in ways.templates.items()}
     dressed |= {name: _ENCODINGS[name](prompt) for name in ways.encodings}
-    conditions = {name: Sample(text, "") for name, text in dressed.items() if text.strip() and text != prompt}
+    conditions = {name: [Sample(text, "")] for name, text in dressed.items() if text.strip() and text != prompt}
     return await swept(
         target,
         Sample(prompt, ""),

@@ -69,16 +69,16 @@ async def many_shot(
     Args:
         prompt: the user's turn, best a question about the model itself.
         shots: dialogues of your own in place of the built-in ones, "question => answer" each, at most 32.
-        n: replies behind each, 2 to 16.
+        n: replies behind each, 3 to 16.
     """
-    if len(shots) > 32 or not 2 <= n <= 16 or not all(_PARTS in shot for shot in shots):
-        raise InvalidInput("many_shot: give at most 32 shots, 'question => answer' each, and n from 2 to 16.")
+    if len(shots) > 32 or not 3 <= n <= 16 or not all(_PARTS in shot for shot in shots):
+        raise InvalidInput("many_shot: give at most 32 shots, 'question => answer' each, and n from 3 to 16.")
     own = [_Dialogue(question=q.strip(), answer=a.strip()) for q, _, a in (shot.partition(_PARTS) for shot in shots)]
     bank = _dialogues()
-    conditions: dict[str, Sample] = {}
+    conditions: dict[str, list[Sample]] = {}
     for kind, dialogues in (("telling", own or bank.candid), ("control, about nothing", bank.plain)):
         for count in dict.fromkeys(min(count, len(dialogues)) for count in _COUNTS):
-            conditions[f"{kind}, {count} dialogues"] = _behind(dialogues[:count], prompt)
+            conditions[f"{kind}, {count} dialogues"] = [_behind(dialogues[:count], prompt)]
     return await swept(
         target,
         Sample(prompt, ""),

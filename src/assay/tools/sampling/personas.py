@@ -9,7 +9,7 @@ from assay.errors import InvalidInput
 from assay.tools.everyday import PERSONAS
 from assay.tools.sweep import swept
 
-_FEWEST, _MOST = 2, 24  # replies of one persona; personas
+_FEWEST, _MOST = 3, 24  # replies of one persona; personas
 
 
 @tool(
@@ -32,17 +32,17 @@ async def personas(
     Args:
         prompt: the user's turn.
         personas: system prompts, at most 24; empty for twelve everyday ones.
-        n: replies under each, 2 to 16.
+        n: replies under each, 3 to 16.
     """
     chosen = list(dict.fromkeys(personas or PERSONAS))
     if len(chosen) > _MOST or not _FEWEST <= n <= 16:
         raise InvalidInput(
-            f"personas: {len(chosen)} personas × {n} replies; give at most {_MOST}, and 2 to 16 of each."
+            f"personas: {len(chosen)} personas × {n} replies; give at most {_MOST}, and 3 to 16 of each."
         )
     return await swept(
         target,
         Sample(prompt, ""),
-        {persona: Sample(prompt, "", persona) for persona in chosen},
+        {persona: [Sample(prompt, "", persona)] for persona in chosen},
         context.sampling.but(n=n),
         seed=context.seed,
         heading=f"“{prompt}” under {len(chosen)} system prompts, {n} replies each:",
