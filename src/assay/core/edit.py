@@ -105,11 +105,21 @@ class Contrast:
     Attributes:
         alpha: factor of the difference.
         weight: factor of the target's own logits.
+        plausible: tokens less likely than this share of the target's likeliest are left out (Li et al. 2022); 0 keeps
+            all. Without it a difference alone says what neither model would.
+
+    Raises:
+        InvalidInput: `plausible` is no share.
     """
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.LOGITS, Access.REFERENCE})
     alpha: float
     weight: float = 1.0
+    plausible: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.plausible <= 1:
+            raise InvalidInput(f"Contrast: plausible is {self.plausible}; give a share, 0 to 1.")
 
 
 # Residual edits touch tokens of single rows; the other two change the whole pass, so only like requests share one.

@@ -75,6 +75,7 @@ async def rehearse_call(tool: Tool, arguments: Mapping[str, Any], *, seed: int, 
         AssayError: whatever binding or calling raises.
     """
     target, reference = scripted_subject(salt)
+    auxiliary = ScriptedTarget("auxiliary", salt=f"auxiliary {salt}")
     meter = Meter(_BUDGET)
     binding = await bind_kit(
         KitPlan(tool.name, ((tool.name, False),)),
@@ -84,9 +85,11 @@ async def rehearse_call(tool: Tool, arguments: Mapping[str, Any], *, seed: int, 
         meter,
         seed=seed,
         store=PreparedStore(folder),
+        auxiliary=auxiliary,
     )
     if tool.name not in binding.kit.tools:
         raise InvalidInput(binding.kit.skipped[tool.name])
     evidence = await binding.kit.tools[tool.name](**arguments)
     built = sum((made.cost for made in binding.prepared.values()), Cost())
-    return DryCall(evidence, target.spent + reference.spent, meter.spent + built)
+    asked = target.spent + reference.spent + auxiliary.spent
+    return DryCall(evidence, asked, meter.spent + built)

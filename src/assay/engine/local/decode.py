@@ -20,7 +20,7 @@ import torch
 
 from assay.engine.local.adapter_bank import AdapterBank, Carried
 from assay.engine.local.batches import Batch, common_beginning, plan_batches
-from assay.engine.local.edits import ActiveEdit, activate, contrast, decode_edit, prefill_edit, scales
+from assay.engine.local.edits import ActiveEdit, activate, combine, contrast, decode_edit, prefill_edit, scales
 from assay.engine.local.kv_cache import KVCache
 from assay.engine.local.llama import KeysValues, Llama, Product, TokenIds
 from assay.engine.local.lora import LoraAdapter
@@ -353,7 +353,7 @@ class Decoder:
             # Combined here, on the level of logits and before sampling: the shadow then reads the token that was drawn.
             for index, row in enumerate(rows):
                 if (against := contrast(row.request.edits)) is not None:
-                    logits[index] = against.weight * logits[index] + against.alpha * (logits[index] - base[index])
+                    logits[index] = combine(against, logits[index], base[index].float())
         temperature = torch.tensor([row.request.temperature for row in rows], device=logits.device)
         draws = torch.tensor([float(row.draws[len(row.tokens)]) for row in rows], device=logits.device)
         done: list[_Row] = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import linear
 
 from assay.core.readouts import Along, Array, NegativeLogLikelihood, WithRespectTo
-from assay.engine.local.edits import ActiveEdit, activate, contrast, prefill_edit, scales
+from assay.engine.local.edits import ActiveEdit, activate, combine, contrast, prefill_edit, scales
 from assay.engine.local.llama import Llama, Product
 from assay.engine.local.lora import Factors
 from assay.engine.local.queue import Request
@@ -110,7 +110,7 @@ def combined(model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor
         other = model.logits(base[part]).float()
         target, reference = own.log_softmax(dim=-1), other.log_softmax(dim=-1)
         divergence = (target.exp() * (target - reference)).sum(dim=-1).clamp(min=0)  # rounding, where nothing differs
-        return against.weight * own + against.alpha * (own - other), divergence
+        return combine(against, own, other), divergence
 
     return logits
 
