@@ -12,7 +12,7 @@ from assay.audits.plugin_source import PluginSource
 from assay.audits.registry import Kind
 from assay.core.answer import Game
 from assay.core.auditor import AUDITOR_NAME, INVESTIGATES, Auditor, auditor_title
-from assay.core.tool import Tool, Weight
+from assay.core.tool import Tool, ToolFamily, Weight
 
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=200)]
 _AuditorName = Annotated[str, Field(pattern=f"^(pooled:\\d+:)*{AUDITOR_NAME}$", max_length=200)]
@@ -40,13 +40,14 @@ class ToolInfo(_Described):
         drivable: as of `core.tool.Tool`.
         needs: access flags.
         parameters: names of its arguments.
-        weight, source: as of `core.tool.Tool`.
+        weight, source, families: as of `core.tool.Tool`.
     """
 
     drivable: bool
     needs: tuple[str, ...]
     weight: Weight = "light"
     source: str = ""
+    families: tuple[ToolFamily, ...] = ()
     parameters: tuple[str, ...]
 
 
@@ -110,6 +111,7 @@ def tool_info(tool: Tool) -> ToolInfo:
         parameters=tuple(parameter.name for parameter in tool.parameters),
         weight=tool.weight,
         source=tool.source,
+        families=tuple(sorted(tool.families)),
     )
 
 
