@@ -10,6 +10,7 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from assay._util.atomic import write_bytes
@@ -102,11 +103,14 @@ def _prepared_by(tool: Tool) -> tuple[str, ...]:
     tool's own.
     """
     prepare = tool.prepare
-    if inspect.isfunction(prepare):
-        found = getattr(sys.modules.get(prepare.__module__), prepare.__name__, None)
-        if found is prepare:
-            return (prepare.__name__, digest_of_function(prepare))
+    if inspect.isfunction(prepare) and _under_its_name(prepare):
+        return (prepare.__name__, digest_of_function(prepare))
     return (tool.name, str(tool.version), tool.digest)
+
+
+def _under_its_name(function: FunctionType) -> bool:
+    """Tells whether a function is what its module has under its name."""
+    return getattr(sys.modules.get(function.__module__), function.__name__, None) is function
 
 
 async def _build(tool: Tool, target: Target, cap: Budget) -> bytes:
