@@ -142,23 +142,24 @@ BUILT: list[str] = []
 
 
 async def _measure(target: Target, workdir: Path) -> dict[str, Any]:
-    BUILT.append(target.alias)
+    reply = (await target.chat("calibrate")).text
+    BUILT.append(reply)
     assert workdir.is_dir() and not list(workdir.iterdir())
     await asyncio.sleep(0)
-    return {"alias": target.alias, "reply": (await target.chat("calibrate")).text}
+    return {"alias": target.alias, "reply": reply}
 
 
 @tool(needs={Access.CHAT}, prepare=_measure)
 async def prepared(target: Target, data: Prepared) -> str:
     """Tell what was prepared for this target."""
-    return f"{target.alias}: {data.value['alias']}"
+    return f"{data.value['alias']}: {data.value['reply']}"
 
 
 TOOLS: dict[str, Tool] = {one.name: one for one in (talk, sneak, crash, shout, prepared)}
 
 
 async def bind(kit: str, folder: Path, meter: Meter | None = None, **options: Any) -> Binding:
-    subject = Subject(options.pop("target", ScriptedTarget("a")), "digest-a")
+    subject = Subject(options.pop("target", ScriptedTarget("a", rules=[Rule("calibrate", ("From a.",))])), "digest-a")
     donor = Subject(ScriptedTarget("b", rules=[Rule("", ("From b.",))]), "digest-b")
     return await bind_kit(
         parse_kit(kit, TOOLS),
@@ -239,17 +240,17 @@ async def test_prepare_runs_once_per_target_and_apart_from_the_budget(tmp_path: 
     assert all(binding.prepared["prepared"].cost.queries == 1 for binding in bindings)
     assert meter.spent.queries == 0
     store = PreparedStore(tmp_path / "shared")
-    subject = Subject(ScriptedTarget("a"), "digest-a")
+    subject = Subject(ScriptedTarget("a", replies=["From a."]), "digest-a")
     BUILT.clear()
     await asyncio.gather(*(store.get(prepared, subject) for _ in range(4)))
-    assert BUILT == ["a"]
+    assert BUILT == ["From a."]
 
 
 @pytest.mark.attacks
 async def test_prepare_without_room_costs_no_audit(tmp_path: Path) -> None:
     (tmp_path / "full").write_text("a file where the folder should be")
     binding = await bind("prepared", tmp_path / "full")
-    assert (await binding.kit.tools["prepared"]()).text == "a: a"
+    assert (await binding.kit.tools["prepared"]()).text == "target: From a."
     assert binding.prepared["prepared"].cost.queries == 1
 
 
@@ -270,8 +271,25 @@ async def test_prepare_failing_is_a_plugin_error(tmp_path: Path) -> None:
 async def test_placebo_is_wired_to_the_donor_and_nobody_can_tell(tmp_path: Path) -> None:
     binding = await bind("~prepared+~talk", tmp_path)
     assert binding.kit.name == "prepared+talk"
-    assert (await binding.kit.tools["prepared"]()).text == "b: b"
+    assert (await binding.kit.tools["prepared"]()).text == "target: From b."
     assert (await binding.kit.tools["talk"](prompt="p")).text == "From b."
+
+
+@pytest.mark.attacks
+async def test_no_tool_learns_the_alias_of_what_it_is_bound_to(tmp_path: Path) -> None:
+    known = ScriptedTarget("tb-2b37c56e", reference=ScriptedTarget("tb-48cf288b"))
+
+    @tool(needs=set(Access))
+    async def recognise(target: Target) -> str:
+        """Look for a name that a table could hold."""
+        async with target.intervene() as view:
+            return " ".join((target.alias, view.alias, target.reference.alias if target.reference else ""))
+
+    subject = Subject(known, "digest")
+    plan = parse_kit("recognise", ["recognise"])
+    store = PreparedStore(tmp_path)
+    found = await bind_kit(plan, {"recognise": recognise}, subject, None, Meter(Budget()), seed=0, store=store)
+    assert "tb-" not in (await found.kit.tools["recognise"]()).text
 
 
 async def test_placebo_needs_another_testbed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import EngineWords, Json, PluginFiles, Testbed, say, show, tell
+from assay.cli.show import EngineWords, Json, PluginFiles, Testbed, console, say, show, tell
 
 tools = typer.Typer(invoke_without_command=True)
 
@@ -78,3 +78,53 @@ def tools_run(
     else:
         tell(evidence.text)
         say(f"[{evidence.cost.queries} queries, {evidence.cost.tokens} tokens]")
+
+
+@tools.command("score")
+def tools_score(
+    tool: Annotated[
+        list[str] | None, typer.Option("--tools", help="Name; repeatable; all that need no LLM if none.")
+    ] = None,
+    testbed: Annotated[
+        list[str] | None, typer.Option("--testbed", help="Id or alias; repeatable; those of suite and split if none.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="Whose testbeds; see assay suites.")] = "embedded",
+    split: Annotated[str, typer.Option(help="reported, tuning or test; all if not given.")] = "",
+    study: Annotated[
+        Path | None, typer.Option(help="--out of a sweep, whose effects are put beside: the tool-to-agent gap.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; one under ASSAY_HOME if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the calls.")] = 0,
+    plugin: PluginFiles = None,
+    engine: EngineWords = "",
+    as_json: Json = False,
+) -> None:
+    """Static value, without an agent: is the evidence in what a tool shows, and not in what it shows of the controls?
+
+    Outputs are kept: the same command goes on where it was stopped.
+
+    Example: assay tools score --tools reference --tools search --split tuning
+    """
+    from assay.studies.static.files import keep, scores_folder
+    from assay.studies.static.score import ScoreDesign, score_tools
+    from assay.studies.static.terminal import value_tables
+
+    design = ScoreDesign(
+        tools=tuple(tool or ()),
+        testbeds=tuple(testbed or ()),
+        suite=suite,
+        split=split,
+        plugins=tuple(plugin or ()),
+        out=out or scores_folder(),
+        study=study,
+        seed=seed,
+        engine=engine,
+    )
+    value = score_tools(design, say)
+    places = keep(value, design.out)
+    if as_json:
+        show(value.model_dump(mode="json"), True)
+    else:
+        console().print(value_tables(value))
+        for place in places:
+            tell(str(place))
