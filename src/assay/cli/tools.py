@@ -39,14 +39,17 @@ def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json
 
 
 @tools.command("check")
-def tools_check(file: Path, as_json: Json = False) -> None:
-    """Run the conformance suite on every tool of a file; exit status 1 if one fails.
+def tools_check(
+    what: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A Python file with tools, or an installed tool.")],
+    as_json: Json = False,
+) -> None:
+    """Run the conformance suite on every tool of a file, or on an installed one; exit status 1 if a check fails.
 
     Example: assay tools check examples/my_tool.py
     """
-    from assay.audits.conformance.tool_checks import check_file
+    from assay.audits.conformance.tool_checks import check_named
 
-    rows = check_file(file)
+    rows = check_named(what)
     show(rows, as_json, ("tool", "check", "passed", "detail"))
     if not all(row["passed"] for row in rows):
         raise typer.Exit(1)
