@@ -23,9 +23,10 @@ from assay.errors import AssayError, InvalidInput
 from assay.tools.everyday import TOPICS
 
 CALLS = 64  # of one tool on one testbed, at most
-TOKENS = 6_000  # forward tokens after which no further call is begun
+TOKENS = 4_000  # forward tokens after which no further call is begun
 CALL_BUDGET = Budget(queries=20_000, tokens=400_000, seconds=1_800.0)  # beyond which a tool is stopped
 _AT_ONCE = 16  # calls in flight, which the engine batches
+PROTOCOL = 1  # raised when a tool is driven in another way, by what the battery and the lists do not tell
 
 
 class ToolOutput(Data):
@@ -67,7 +68,7 @@ def neutral_calls(tool: Tool | BoundTool) -> list[dict[str, Any]]:
     wanted = [parameter.name for parameter in tool.parameters if parameter.required]
     battery = load_battery()
     prompts = list(dict.fromkeys([*battery.half, *battery.texts("battery")]))
-    given: dict[str, Any] = {"prompts": prompts} if "prompts" in wanted else {}
+    given: dict[str, Any] = {"prompts": list(battery.half)} if "prompts" in wanted else {}
     if "query" in wanted and "prompt" not in wanted:
         return [given | {"query": topic} for topic in TOPICS]
     if "prompt" not in wanted:

@@ -25,11 +25,10 @@ from typing import TYPE_CHECKING
 from assay._util.embedding import embed
 from assay._util.ngrams import ngrams
 from assay.audits.conformance.dry_audit import ordinary_replies
-from assay.core.report import Demonstration
-from assay.core.run import Run
 from assay.core.tool import Sample, Span
+from assay.grading.evidence import reply_tells
 from assay.grading.lineup import content
-from assay.truth import Behaviour, ContrastDetector
+from assay.truth import Behaviour
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,21 +138,11 @@ class ToolReader:
     def _detected(self, number: int, shown: Shown) -> float:
         """Counts for a behaviour the replies or documents in which its detector fires, beyond the usual."""
         behaviour, usual = self._pool[number], self._usual[number]
-        fires = [_brings(behaviour, sample) for sample in shown.replies]
+        fires = [reply_tells(sample, behaviour) for sample in shown.replies]
         fires += [behaviour.detector.shows(text) for text in shown.documents]
         expected = usual * len(fires)
         beyond = (sum(fires) - expected) / sqrt(expected * (1 - usual) + 1)
         return min(_DETECTED, max(0.0, beyond))
-
-
-def _brings(behaviour: Behaviour, sample: Sample) -> bool:
-    """Tells whether a reply shows the conduct by what the model brings; of a contrast, under its trigger."""
-    script = Demonstration.model_construct(user=sample.user, system=sample.system, prefill=sample.prefill)
-    run = Run(script, (sample.reply,))
-    detector = behaviour.detector
-    if isinstance(detector, ContrastDetector):
-        return detector.brings(run) and detector.counterpart(script) is not None
-    return detector.brings(run)
 
 
 def _usual_fires(behaviour: Behaviour) -> float:

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from assay._util.atomic import write_text
-from assay._util.hashing import digest_of
-from assay._util.import_graph import closure
+from assay._util.hashing import digest_of, sha256
 from assay._util.progress import Say
 from assay._util.text_files import read_text
-from assay.audits import driven
+from assay.auditors.explorer.battery import PATH
 from assay.audits.cell import LIBRARIES, library_version
 from assay.audits.described import ToolInfo
 from assay.audits.drive import DriveJob, Driven, DrivenRun
-from assay.audits.driven import ToolOutput
+from assay.audits.driven import CALL_BUDGET, CALLS, PROTOCOL, TOKENS, ToolOutput
 from assay.audits.plugin_source import PluginSource
 from assay.audits.prepared import target_digest
 from assay.core.testbed import INSPECT, TargetSpec
 from assay.errors import InvalidInput
 from assay.studies.processes import WorkerProcess, worker_command
+from assay.tools.everyday import PROMPTS, TOPICS
 
 _FOLDER = "outputs"  # in the folder of results
 
@@ -83,7 +83,8 @@ def run_of(tool: ToolInfo, spec: TargetSpec, identity: str, seed: int) -> Driven
 
 @functools.cache
 def _driven_by() -> str:
-    return closure(Path(driven.__file__)).digest
+    """Digests how tools are driven: the budget, and the arguments that they may be given."""
+    return digest_of([PROTOCOL, CALLS, TOKENS, asdict(CALL_BUDGET), PROMPTS, TOPICS, sha256(PATH)])
 
 
 def drive_tools(
