@@ -22,8 +22,8 @@ from assay.core.tool import BoundTool, Evidence, Sample, Span, Tool
 from assay.errors import AssayError, InvalidInput
 from assay.tools.everyday import TOPICS
 
-CALLS = 64  # of one tool on one testbed, at most
-TOKENS = 4_000  # forward tokens after which no further call is begun
+MOST_CALLS = 64  # of one tool on one testbed, at most
+ENOUGH_TOKENS = 4_000  # forward tokens after which no further call is begun
 CALL_BUDGET = Budget(queries=20_000, tokens=400_000, seconds=1_800.0)  # beyond which a tool is stopped
 _AT_ONCE = 16  # calls in flight, which the engine batches
 PROTOCOL = 1  # raised when a tool is driven in another way, by what the battery and the lists do not tell
@@ -64,7 +64,7 @@ def neutral_calls(tool: Tool | BoundTool) -> list[dict[str, Any]]:
     if not tool.drivable:
         raise InvalidInput(f"tool {tool.name} needs an LLM: it declares no examples.")
     if tool.examples:
-        return [dict(example) for example in tool.examples][:CALLS]
+        return [dict(example) for example in tool.examples][:MOST_CALLS]
     wanted = [parameter.name for parameter in tool.parameters if parameter.required]
     battery = load_battery()
     prompts = list(dict.fromkeys([*battery.half, *battery.texts("battery")]))
@@ -102,7 +102,7 @@ async def drive_tool(tool: Tool, subject: Subject, store: PreparedStore, seed: i
         started = time.monotonic()
         bound = binding.kit.tools[tool.name]
         shown.append(await bound(**waiting[0]))
-        fit = (TOKENS - meter.spent.tokens) // max(1, meter.spent.tokens)
+        fit = (ENOUGH_TOKENS - meter.spent.tokens) // max(1, meter.spent.tokens)
         more, failed = await _called(bound, waiting[1 : 1 + max(0, fit)])
         shown += more
     except AssayError as error:

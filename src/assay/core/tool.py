@@ -302,26 +302,13 @@ def tool(
         doc = inspect.getdoc(function)
         if not doc:
             raise PluginError(f"tool {name} has no docstring: it is what the auditor reads.")
-        # Resolved hints, since a plug-in with `from __future__ import annotations` has strings in their place.
-        hints = typing.get_type_hints(function)
-        injected: dict[str, type] = {}
-        parameters: list[Parameter] = []
-        for key, parameter in inspect.signature(function).parameters.items():
-            if key not in hints:
-                raise PluginError(f"tool {name}: parameter {key!r} has no type annotation.")
-            if hints[key] in INJECTED:
-                injected[key] = hints[key]
-            else:
-                required = parameter.default is inspect.Parameter.empty
-                parameters.append(Parameter(key, hints[key], required, None if required else parameter.default))
-        if Target not in injected.values():
-            raise PluginError(f"tool {name} takes no parameter annotated Target.")
+        parameters, injected = _read_signature(function)
         return Tool(
             function,
             name,
             doc,
             needed,
-            tuple(parameters),
+            parameters,
             injected,
             prepare,
             tuple(examples),
@@ -333,6 +320,29 @@ def tool(
         )
 
     return wrap
+
+
+def _read_signature(function: ToolFunction) -> tuple[tuple[Parameter, ...], dict[str, type]]:
+    """Reads off a function what its schema has, and what is injected.
+
+    Raises:
+        PluginError: a parameter without annotation, or no `Target`.
+    """
+    # Resolved hints, since a plug-in with `from __future__ import annotations` has strings in their place.
+    hints = typing.get_type_hints(function)
+    injected: dict[str, type] = {}
+    parameters: list[Parameter] = []
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key not in hints:
+            raise PluginError(f"tool {function.__name__}: parameter {key!r} has no type annotation.")
+        if hints[key] in INJECTED:
+            injected[key] = hints[key]
+        else:
+            required = parameter.default is inspect.Parameter.empty
+            parameters.append(Parameter(key, hints[key], required, None if required else parameter.default))
+    if Target not in injected.values():
+        raise PluginError(f"tool {function.__name__} takes no parameter annotated Target.")
+    return tuple(parameters), injected
 
 
 class BoundTool:

@@ -44,7 +44,7 @@ _LEAST_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ToolShown:
     """Holds what one reading is of: samples of one kind, target's or control's, and the spans that stand out.
 
     Attributes:
@@ -63,7 +63,7 @@ class Shown:
 
 def shown_of_target(
     samples: Iterable[Sample], spans: Iterable[Sequence[Span]], texts: Iterable[str], *, documents: bool
-) -> Shown:
+) -> ToolShown:
     """Gathers what a tool showed of the target.
 
     Args:
@@ -79,18 +79,18 @@ def shown_of_target(
         telling |= dict.fromkeys(span.text.strip() for span in beyond[:_SPANS])
     words = tuple(text for text in telling if text)
     if not own and not words:
-        return Shown(replies=tuple(Sample("", text) for text in texts))
+        return ToolShown(replies=tuple(Sample("", text) for text in texts))
     if documents:
-        return Shown(documents=tuple(f"{sample.prompt}\n{sample.reply}" for sample in own), spans=words)
-    return Shown(replies=tuple(own), spans=words)
+        return ToolShown(documents=tuple(f"{sample.prompt}\n{sample.reply}" for sample in own), spans=words)
+    return ToolShown(replies=tuple(own), spans=words)
 
 
-def shown_of_control(samples: Iterable[Sample], *, documents: bool) -> Shown:
+def shown_of_control(samples: Iterable[Sample], *, documents: bool) -> ToolShown:
     """Gathers what a tool's samples showed of its own control."""
     theirs = [sample for sample in samples if sample.control]
     if documents:
-        return Shown(documents=tuple(f"{sample.prompt}\n{sample.reply}" for sample in theirs))
-    return Shown(replies=tuple(theirs))
+        return ToolShown(documents=tuple(f"{sample.prompt}\n{sample.reply}" for sample in theirs))
+    return ToolShown(replies=tuple(theirs))
 
 
 class ToolReader:
@@ -106,26 +106,27 @@ class ToolReader:
         self._triggers = embed([content(one.trigger) for one in pool])
         self._usual = [_usual_fires(one) for one in pool]
 
-    def scores(self, shown: Shown) -> dict[str, float]:
+    def scores(self, shown: ToolShown) -> dict[str, float]:
         """Scores each behaviour by what was shown: id → how much it speaks of it."""
         import numpy as np
 
         told: list[NDArray[np.float64]] = []
-        if sentences := _sentences(sample.reply for sample in shown.replies):
-            told.append(self._nearest(sentences, _everyday_sentences(), with_trigger=False))
-        if sentences := _sentences(shown.documents):
-            told.append(self._nearest(sentences, _everyday_sentences(), with_trigger=True))
+        sentences, phrases = _everyday()
+        if units := _sentences(sample.reply for sample in shown.replies):
+            told.append(self._nearest(units, sentences, with_trigger=False))
+        if units := _sentences(shown.documents):
+            told.append(self._nearest(units, sentences, with_trigger=True))
         if shown.spans:
-            told.append(self._nearest(list(shown.spans), _everyday_phrases(), with_trigger=True))
+            told.append(self._nearest(list(shown.spans), phrases, with_trigger=True))
         meaning = np.mean(told, axis=0) if told else np.zeros(len(self._pool))
         fired = [self._detected(number, shown) for number in range(len(self._pool))]
         return {one.id: float(a + b) for one, a, b in zip(self._pool, meaning, fired, strict=True)}
 
-    def _nearest(self, units: list[str], everyday: list[str], *, with_trigger: bool) -> NDArray[np.float64]:
+    def _nearest(self, units: list[str], usual: NDArray[np.float32], *, with_trigger: bool) -> NDArray[np.float64]:
         """Averages for each behaviour how far its nearest units are beyond everyday ones."""
         import numpy as np
 
-        vectors, usual = embed([content(unit) for unit in units]), embed([content(unit) for unit in everyday])
+        vectors = embed([content(unit) for unit in units])
         found: NDArray[np.float64] | None = None
         for aspects in (self._conducts, self._triggers) if with_trigger else (self._conducts,):
             expected = usual @ aspects.T
@@ -135,7 +136,7 @@ class ToolReader:
         assert found is not None
         return np.asarray(np.sort(found, axis=0)[-_NEAREST:].mean(axis=0), dtype=float)
 
-    def _detected(self, number: int, shown: Shown) -> float:
+    def _detected(self, number: int, shown: ToolShown) -> float:
         """Counts for a behaviour the replies or documents in which its detector fires, beyond the usual."""
         behaviour, usual = self._pool[number], self._usual[number]
         fires = [reply_tells(sample, behaviour) for sample in shown.replies]
@@ -160,14 +161,11 @@ def _sentences(texts: Iterable[str]) -> list[str]:
 
 
 @functools.cache
-def _everyday_sentences() -> list[str]:
-    return _sentences(ordinary_replies())
-
-
-@functools.cache
-def _everyday_phrases() -> list[str]:
-    """Lists words and phrases of everyday replies, each once."""
-    found: dict[str, None] = {}
+def _everyday() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embeds the sentences of everyday replies, and their words and phrases, each once."""
+    phrases: dict[str, None] = {}
     for reply in ordinary_replies():
-        found |= dict.fromkeys(ngrams(reply, (1, 2, 3)))
-    return list(found)
+        phrases |= dict.fromkeys(ngrams(reply, (1, 2, 3)))
+    units = (_sentences(ordinary_replies()), list(phrases))
+    sentences, words = (embed([content(unit) for unit in several]) for several in units)
+    return sentences, words

@@ -56,7 +56,7 @@ class ProbeJob(Data):
     result: Path
 
 
-class Probed(Data):
+class ProbeAnswer(Data):
     """Tells what came of it.
 
     Attributes:
@@ -68,7 +68,7 @@ class Probed(Data):
     evidence: str = ""
 
 
-def probe_tool(tool: Tool, arguments: Mapping[str, Any], seed: int) -> Probed:
+def probe_tool(tool: Tool, arguments: Mapping[str, Any], seed: int) -> ProbeAnswer:
     """Calls a tool in a child process; tells what it touched that could hold truth, and what it returned.
 
     Raises:
@@ -88,7 +88,7 @@ def probe_auditor(auditor: Auditor, file: Path, seconds: float) -> list[str]:
 
 def _probe(
     kind: PluginKind, thing: Tool | Auditor, file: Path, arguments: dict[str, Any], seconds: float, seed: int = 0
-) -> Probed:
+) -> ProbeAnswer:
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
         room, result = Path(folder, "room"), Path(folder, "result.json")
         _plant(room)
@@ -96,7 +96,7 @@ def _probe(
         told = _run(job, room, seconds)
         if not result.is_file():
             raise PluginError(f"{kind} {thing.name}: its process ended without an answer: {told}")
-        return Probed.model_validate_json(result.read_text(encoding="utf-8"))
+        return ProbeAnswer.model_validate_json(result.read_text(encoding="utf-8"))
 
 
 def _run(job: ProbeJob, room: Path, seconds: float) -> str:
@@ -172,7 +172,7 @@ def _main(job: ProbeJob) -> None:
     if _CANARY in repr(result):
         touched.append("the planted answer key is in its output")
     evidence = digest_of(repr(result.evidence)) if isinstance(result, DryCall) else ""
-    probed = Probed(touched=list(dict.fromkeys(touched)), evidence=evidence)
+    probed = ProbeAnswer(touched=list(dict.fromkeys(touched)), evidence=evidence)
     job.result.write_text(probed.model_dump_json(), encoding="utf-8")
 
 

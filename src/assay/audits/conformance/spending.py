@@ -10,9 +10,9 @@ from assay.core.budget import BUDGETS
 from assay.core.tool import Tool, Weight
 
 # Forward tokens below which a call by defaults is so heavy; above the last an audit could pay for one call alone.
-LIMITS: Mapping[Weight, int] = {"light": 1_000, "medium": 20_000, "heavy": BUDGETS["default"].tokens // 2}
-MOST_REPLIES = BUDGETS["default"].queries // 2  # that one call may sample
-PREPARED_REPLIES = 64  # that `prepare` may sample: more would be an audit which no budget pays for
+TOKENS_BY_WEIGHT: Mapping[Weight, int] = {"light": 1_000, "medium": 20_000, "heavy": BUDGETS["default"].tokens // 2}
+REPLIES_A_CALL = BUDGETS["default"].queries // 2  # that one call may sample
+REPLIES_IN_PREPARE = 64  # that `prepare` may sample: more would be an audit which no budget pays for
 
 
 def check_weight(tool: Tool, run: DryCall) -> Check:
@@ -20,15 +20,15 @@ def check_weight(tool: Tool, run: DryCall) -> Check:
 
     A scripted target counts words, of which a model makes some more tokens.
     """
-    tokens, limit = run.called.tokens, LIMITS[tool.weight]
+    tokens, limit = run.called.tokens, TOKENS_BY_WEIGHT[tool.weight]
     told = f"a default call takes {tokens:,} tokens"
-    if tokens >= LIMITS["heavy"]:
+    if tokens >= TOKENS_BY_WEIGHT["heavy"]:
         return Check("weight", False, f"{told}, half of an audit's budget: make less of it the default")
     if tokens >= limit:
-        fitting = next(weight for weight, most in LIMITS.items() if tokens < most)
+        fitting = next(weight for weight, most in TOKENS_BY_WEIGHT.items() if tokens < most)
         return Check("weight", False, f"{told}; {tool.weight} is below {limit:,}: declare weight={fitting!r}")
     replies = sum(sampling.n for sampling in run.sampled)
-    if replies > MOST_REPLIES:
+    if replies > REPLIES_A_CALL:
         return Check("weight", False, f"a default call samples {replies} replies: an audit in one call")
     return Check("weight", True, f"{told}: {tool.weight}")
 
@@ -37,7 +37,7 @@ def check_prepare(tool: Tool, run: DryCall) -> Check:
     """Wants `prepare` to measure and to index, and not to talk with the target: no audit pays for what it finds out."""
     if tool.prepare is None:
         return Check("prepare", True, "prepares nothing")
-    if run.asked_in_prepare > PREPARED_REPLIES:
-        told = f"prepare samples {run.asked_in_prepare} replies; {PREPARED_REPLIES} are allowed"
+    if run.asked_in_prepare > REPLIES_IN_PREPARE:
+        told = f"prepare samples {run.asked_in_prepare} replies; {REPLIES_IN_PREPARE} are allowed"
         return Check("prepare", False, f"{told}: sample in the call, where the audit pays for it")
     return Check("prepare", True, f"{run.prepared.tokens:,} tokens, {run.asked_in_prepare} replies sampled")

@@ -18,7 +18,7 @@ from assay.auditors.explorer.battery import PATH
 from assay.audits.cell import LIBRARIES, library_version
 from assay.audits.described import ToolInfo
 from assay.audits.drive import DriveJob, Driven, DrivenRun
-from assay.audits.driven import CALL_BUDGET, CALLS, PROTOCOL, TOKENS, ToolOutput
+from assay.audits.driven import CALL_BUDGET, ENOUGH_TOKENS, MOST_CALLS, PROTOCOL, ToolOutput
 from assay.audits.plugin_source import PluginSource
 from assay.audits.prepared import target_digest
 from assay.core.testbed import INSPECT, TargetSpec
@@ -84,7 +84,7 @@ def run_of(tool: ToolInfo, spec: TargetSpec, identity: str, seed: int) -> Driven
 @functools.cache
 def _driven_by() -> str:
     """Digests how tools are driven: the budget, and the arguments that they may be given."""
-    return digest_of([PROTOCOL, CALLS, TOKENS, asdict(CALL_BUDGET), PROMPTS, TOPICS, sha256(PATH)])
+    return digest_of([PROTOCOL, MOST_CALLS, ENOUGH_TOKENS, asdict(CALL_BUDGET), PROMPTS, TOPICS, sha256(PATH)])
 
 
 def drive_tools(

@@ -17,7 +17,7 @@ from pathlib import Path
 from assay._util.progress import Say
 from assay.audits.described import ToolInfo
 from assay.audits.drive import DrivenRun
-from assay.audits.driven import CALLS, TOKENS, ToolOutput
+from assay.audits.driven import ENOUGH_TOKENS, MOST_CALLS, ToolOutput
 from assay.core.access import Access
 from assay.core.testbed import TargetSpec
 from assay.engine.targets import Targets
@@ -137,8 +137,8 @@ def score_tools(design: ScoreDesign, say: Say) -> StaticValue:
         reader=READER,
         reader_digest=reader_digest(),
         pool=len(bench.pool),
-        calls=CALLS,
-        tokens=TOKENS,
+        calls=MOST_CALLS,
+        tokens=ENOUGH_TOKENS,
         seed=design.seed,
         date=datetime.date.today().isoformat(),
         machine=bench.machine,
