@@ -14,7 +14,7 @@ tools = typer.Typer(invoke_without_command=True)
 
 @tools.callback()
 def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json = False) -> None:
-    """List the tools, check a plug-in, try a tool by hand.
+    """List the tools, show one's page, try one by hand, check it, score what its output holds.
 
     Example: assay tools --json
     """
@@ -28,6 +28,7 @@ def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json
                 "parameters": list(tool.parameters),
                 "drivable": tool.drivable,
                 "weight": tool.weight,
+                "families": list(tool.families),
                 "source": tool.source,
                 "version": tool.version,
                 "plugin": tool.plugin.label if tool.plugin else "",
@@ -35,7 +36,37 @@ def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json
             }
             for _, tool in sorted(find_offers(plugin or ()).tools.items())
         ]
-        show(rows, as_json, ("tool", "needs", "parameters", "doc"))
+        show(rows, as_json, ("tool", "needs", "weight", "source", "doc"))
+
+
+@tools.command("show")
+def tools_show(
+    name: str,
+    study: Annotated[
+        list[Path] | None,
+        typer.Option(help="--out of a sweep whose effects are told; repeatable; runs if it is one."),
+    ] = None,
+    plugin: PluginFiles = None,
+    as_json: Json = False,
+) -> None:
+    """Show a tool's page: what it does, source, access, cost, static value, effects, when it hurts.
+
+    Example: assay tools show search
+    """
+    from assay._util.paths import SUMMARY
+    from assay.errors import UnknownId
+    from assay.studies.offers import find_offers
+    from assay.studies.static.tool_page import told_page, tool_page
+
+    known = find_offers(plugin or ()).tools
+    if name not in known:
+        raise UnknownId("tool", name, known)
+    usual = [Path("runs")] if Path("runs", SUMMARY).is_file() else []
+    page = tool_page(known[name], study or usual)
+    if as_json:
+        show(page.model_dump(mode="json"), True)
+    else:
+        tell(told_page(page))
 
 
 @tools.command("check")

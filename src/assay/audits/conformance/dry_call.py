@@ -128,7 +128,9 @@ async def rehearse_call(
         arguments: of the call.
         seed: of the audit.
         folder: of prepared values.
-        salt, talkative, corpus: of `scripted_subject`.
+        salt: of the draws.
+        talkative: replies and documents are long.
+        corpus: digest that the training data goes by; its own if "".
 
     Raises:
         AssayError: whatever binding or calling raises.
