@@ -182,6 +182,7 @@ OWN_WORDS = {  # what Assay's own processes or files say: where, and what
     "studies/costs.py": "a table of ours under ASSAY_HOME, held against its model",
     "studies/evidence.py": "a file of a sweep's folder",
     "studies/journals.py": "a journal of the desk's",
+    "studies/static/outputs.py": "what our own process found, in a folder of results",
 }
 
 

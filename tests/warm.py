@@ -114,10 +114,10 @@ class Warm:
     def take_over(self, patch: pytest.MonkeyPatch) -> None:
         """Puts itself in the place of what starts a worker."""
         from assay._util.environment import environment_of_worker
-        from assay.studies.processes import WorkerProcess, _worker
+        from assay.studies.processes import WorkerProcess, worker_command
 
         start = WorkerProcess._start
-        warm = {_worker(module): module for module in WORKERS}
+        warm = {worker_command(module): module for module in WORKERS}
 
         def started(process: WorkerProcess) -> Any:
             module = warm.get(process.command)  # another command is a test's own

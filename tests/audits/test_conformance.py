@@ -99,10 +99,15 @@ async def test_the_example_conforms() -> None:
         "docstring",
         "access",
         "determinism",
+        "seed",
         "cost",
+        "weight",
+        "prepare",
         "text",
+        "bounds",
         "json",
         "truth",
+        "recognition",
         "nulls",
     ]
 

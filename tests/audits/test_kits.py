@@ -1,19 +1,31 @@
 """Kit names, and what binding promises: access, metering, seeds, caps, placebos, said reasons."""
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from assay.audits import registry
-from assay.audits.kits import CUT, NAMED_KITS, Binding, bind_kit, parse_kit
+from assay.audits import kits, registry
+from assay.audits.kits import CUT, Binding, bind_kit, parse_kit
+from assay.audits.named_kits import NAMED_KITS
 from assay.audits.prepared import PreparedStore, Subject
-from assay.core.access import Access
+from assay.core.access import PRESETS, Access
 from assay.core.budget import Budget, Meter
 from assay.core.target import Target
-from assay.core.tool import TEXT_LIMIT, Evidence, Prepared, Tool, ToolContext, tool
+from assay.core.tool import (
+    TEXT_LIMIT,
+    Evidence,
+    Prepared,
+    Tool,
+    ToolContext,
+    ToolFamily,
+    families_of,
+    tool,
+)
 from assay.engine.scripted import Rule, ScriptedTarget
 from assay.errors import AccessDenied, BudgetExceeded, InvalidInput, PluginError, UnknownId
 
@@ -56,8 +68,49 @@ def test_bad_kit_names_are_told(text: str, error: type[Exception], said: str) ->
         parse_kit(text, KNOWN)
 
 
-def test_all_is_every_built_in_tool_but_the_one_that_wants_a_partner() -> None:
-    assert sorted([*NAMED_KITS["all"], "converse"]) == registry.tools()
+def test_kits_of_presets_and_families_are_those_that_the_tools_say() -> None:
+    built_in = [name for name in registry.tools() if registry.entry_point("tool", name).module.startswith("assay.")]
+    drivable = [tool for tool in map(registry.get_tool, built_in) if tool.drivable]
+    derived = {name: tuple(tool.name for tool in drivable if tool.needs <= flags) for name, flags in PRESETS.items()}
+    for family in get_args(ToolFamily):
+        derived[family] = tuple(
+            tool.name for tool in drivable if family in tool.families and tool.needs <= PRESETS["full"]
+        )
+    kept = {name: NAMED_KITS.get(name) for name in derived}
+    assert kept == derived, f"write into audits/named_kits.py:\n{derived}"
+    for name in ("chat", "all"):
+        assert set(NAMED_KITS[name]) <= set(registry.tools())
+
+
+def test_a_tool_is_of_the_families_it_says_or_else_of_those_that_its_needs_tell() -> None:
+    assert families_of({Access.CHAT, Access.LOGITS}) == {"blackbox"}
+    assert families_of({Access.CHAT, Access.REFERENCE}) == {"diffing"}
+    assert families_of({Access.GRADIENTS, Access.ACTIVATIONS_READ}) == {"interp", "latent"}
+
+    async def amplify(target: Target) -> str:
+        """Say what the adapter does at twice its strength."""
+        return ""
+
+    assert tool(needs={Access.WEIGHTS}, families=["diffing"])(amplify).families == {"diffing"}
+    with pytest.raises(PluginError, match="'difing' is no family of tools"):
+        tool(needs={Access.WEIGHTS}, families=["difing"])(amplify)  # type: ignore[list-item]
+
+
+def test_named_kits_that_overlap_have_one_name_however_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"chat": ("ask", "system"), "one": ("a", "b", "c"), "two": ("c", "d"), "single": ("d",)}
+    monkeypatch.setattr(kits, "NAMED_KITS", named)
+    known = ("ask", "system", "a", "b", "c", "d")
+    assert parse_kit("two+one+chat", known).name == "chat+one+two"
+    assert parse_kit("system+a+ask+b+d+c", known).name == "chat+one+two"
+    assert parse_kit("single+chat", known).name == "chat+d"
+    assert parse_kit("~two+chat", known).name == "chat+~two"
+
+
+def test_reading_a_kit_loads_no_tool() -> None:
+    code = "from assay.audits.kits import parse_kit; parse_kit('white+data', ['ask']); import sys; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" not in told
+    assert not [name for name in told if name.startswith("assay.tools.")]
 
 
 @tool(needs={Access.CHAT})
@@ -89,23 +142,24 @@ BUILT: list[str] = []
 
 
 async def _measure(target: Target, workdir: Path) -> dict[str, Any]:
-    BUILT.append(target.alias)
+    reply = (await target.chat("calibrate")).text
+    BUILT.append(reply)
     assert workdir.is_dir() and not list(workdir.iterdir())
     await asyncio.sleep(0)
-    return {"alias": target.alias, "reply": (await target.chat("calibrate")).text}
+    return {"alias": target.alias, "reply": reply}
 
 
 @tool(needs={Access.CHAT}, prepare=_measure)
 async def prepared(target: Target, data: Prepared) -> str:
     """Tell what was prepared for this target."""
-    return f"{target.alias}: {data.value['alias']}"
+    return f"{data.value['alias']}: {data.value['reply']}"
 
 
 TOOLS: dict[str, Tool] = {one.name: one for one in (talk, sneak, crash, shout, prepared)}
 
 
 async def bind(kit: str, folder: Path, meter: Meter | None = None, **options: Any) -> Binding:
-    subject = Subject(options.pop("target", ScriptedTarget("a")), "digest-a")
+    subject = Subject(options.pop("target", ScriptedTarget("a", rules=[Rule("calibrate", ("From a.",))])), "digest-a")
     donor = Subject(ScriptedTarget("b", rules=[Rule("", ("From b.",))]), "digest-b")
     return await bind_kit(
         parse_kit(kit, TOOLS),
@@ -186,17 +240,17 @@ async def test_prepare_runs_once_per_target_and_apart_from_the_budget(tmp_path: 
     assert all(binding.prepared["prepared"].cost.queries == 1 for binding in bindings)
     assert meter.spent.queries == 0
     store = PreparedStore(tmp_path / "shared")
-    subject = Subject(ScriptedTarget("a"), "digest-a")
+    subject = Subject(ScriptedTarget("a", replies=["From a."]), "digest-a")
     BUILT.clear()
     await asyncio.gather(*(store.get(prepared, subject) for _ in range(4)))
-    assert BUILT == ["a"]
+    assert BUILT == ["From a."]
 
 
 @pytest.mark.attacks
 async def test_prepare_without_room_costs_no_audit(tmp_path: Path) -> None:
     (tmp_path / "full").write_text("a file where the folder should be")
     binding = await bind("prepared", tmp_path / "full")
-    assert (await binding.kit.tools["prepared"]()).text == "a: a"
+    assert (await binding.kit.tools["prepared"]()).text == "target: From a."
     assert binding.prepared["prepared"].cost.queries == 1
 
 
@@ -217,8 +271,25 @@ async def test_prepare_failing_is_a_plugin_error(tmp_path: Path) -> None:
 async def test_placebo_is_wired_to_the_donor_and_nobody_can_tell(tmp_path: Path) -> None:
     binding = await bind("~prepared+~talk", tmp_path)
     assert binding.kit.name == "prepared+talk"
-    assert (await binding.kit.tools["prepared"]()).text == "b: b"
+    assert (await binding.kit.tools["prepared"]()).text == "target: From b."
     assert (await binding.kit.tools["talk"](prompt="p")).text == "From b."
+
+
+@pytest.mark.attacks
+async def test_no_tool_learns_the_alias_of_what_it_is_bound_to(tmp_path: Path) -> None:
+    known = ScriptedTarget("tb-2b37c56e", reference=ScriptedTarget("tb-48cf288b"))
+
+    @tool(needs=set(Access))
+    async def recognise(target: Target) -> str:
+        """Look for a name that a table could hold."""
+        async with target.intervene() as view:
+            return " ".join((target.alias, view.alias, target.reference.alias if target.reference else ""))
+
+    subject = Subject(known, "digest")
+    plan = parse_kit("recognise", ["recognise"])
+    store = PreparedStore(tmp_path)
+    found = await bind_kit(plan, {"recognise": recognise}, subject, None, Meter(Budget()), seed=0, store=store)
+    assert "tb-" not in (await found.kit.tools["recognise"]()).text
 
 
 async def test_placebo_needs_another_testbed(tmp_path: Path) -> None:

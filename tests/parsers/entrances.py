@@ -20,7 +20,8 @@ from assay._util.strict_json import read_json, read_json_lines
 from assay._util.strict_yaml import read_yaml
 from assay.auditors.explorer import battery, calibration
 from assay.audits import prepared
-from assay.audits.kits import NAMED_KITS, parse_kit
+from assay.audits.kits import parse_kit
+from assay.audits.named_kits import NAMED_KITS
 from assay.audits.registry import load_plugin
 from assay.audits.run_tool import parse_arguments
 from assay.core.access import parse_access

@@ -120,7 +120,7 @@ def cell_key(
         "auditor": [auditor.name, auditor.version, auditor.digest],
         # A kit without them too: until plug-ins are shut in, what they did to it cannot be known.
         "plugins": sorted(plugin.digest for plugin in plugins),
-        "libraries": [[name, _version(name)] for name in LIBRARIES],
+        "libraries": [[name, library_version(name)] for name in LIBRARIES],
         "brief": brief_text(game, about),
         "budget": [budget.queries, budget.tokens, budget.seconds],
         "seed": seed,
@@ -134,7 +134,8 @@ def cell_key(
 
 
 @functools.cache  # asked for once a cell
-def _version(library: str) -> str:
+def library_version(library: str) -> str:
+    """Returns the version of a library that is installed, "" of one that is not."""
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:

@@ -13,7 +13,7 @@ from assay.audits.registry import Kind
 from assay.core.access import Access
 from assay.core.answer import Game
 from assay.core.auditor import AUDITOR_NAME, INVESTIGATES, Auditor, auditor_title
-from assay.core.tool import Tool, Weight
+from assay.core.tool import Tool, ToolFamily, Weight
 
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=200)]
 _AuditorName = Annotated[str, Field(pattern=f"^(pooled:\\d+:)*{AUDITOR_NAME}$", max_length=200)]
@@ -41,7 +41,7 @@ class ToolInfo(_Described):
         drivable: as of `core.tool.Tool`.
         needs, wants: access flags.
         parameters: names of its arguments.
-        weight, source: as of `core.tool.Tool`.
+        weight, source, families: as of `core.tool.Tool`.
     """
 
     drivable: bool
@@ -49,6 +49,7 @@ class ToolInfo(_Described):
     wants: tuple[str, ...] = ()
     weight: Weight = "light"
     source: str = ""
+    families: tuple[ToolFamily, ...] = ()
     parameters: tuple[str, ...]
 
     @property
@@ -118,6 +119,7 @@ def tool_info(tool: Tool) -> ToolInfo:
         parameters=tuple(parameter.name for parameter in tool.parameters),
         weight=tool.weight,
         source=tool.source,
+        families=tuple(sorted(tool.families)),
     )
 
 

@@ -39,6 +39,8 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 _Answer = TypeVar("_Answer", bound=_Costed)
 
+ANONYMOUS = "target"  # what a tool knows each of them by: by an alias it could know a testbed again
+
 _NEEDS: Mapping[type[Edit], frozenset[Access]] = {
     kind: kind.needs for kind in (Noise, AddVector, ProjectOut, ScaleAdapter, Contrast)
 }
@@ -211,7 +213,7 @@ class _Gate:
         return self._granted
 
     def shape(self) -> tuple[str, int, int]:
-        return self._target.alias, self._target.layers, self._target.width
+        return ANONYMOUS, self._target.layers, self._target.width
 
     def reference(self) -> Target | None:
         self._need(Access.REFERENCE, "target.reference")

@@ -16,6 +16,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerati
 from assay._util.storable import storable
 from assay.audits.call_meter import CallMeter
 from assay.audits.guard import GuardedTarget
+from assay.audits.named_kits import NAMED_KITS
 from assay.audits.plugin_file import plugin_failure, source_file
 from assay.audits.prepared import PreparedStore, Subject
 from assay.core.access import PRESETS, Access
@@ -26,12 +27,6 @@ from assay.core.target import Target
 from assay.core.tool import TEXT_LIMIT, BoundTool, Evidence, Prepared, Tool, ToolContext
 from assay.errors import AssayError, BudgetExceeded, InvalidInput, PluginError, TooLong, UnknownId
 
-NAMED_KITS: Mapping[str, tuple[str, ...]] = {
-    "prior-only": (),
-    "chat": ("ask", "system"),
-    # without `converse`: who does not think has nothing to say in a second turn
-    "all": ("ask", "system", "prefill", "search", "reference", "fuzz"),
-}
 PLACEBO = "~"
 CUT = "… [cut]"
 
@@ -98,15 +93,22 @@ def parse_kit(text: str, known_tools: Iterable[str]) -> KitPlan:
 
 
 def _canonical(wired: Mapping[str, bool]) -> str:
-    """Largest named kit that fits first, then the remaining tools by name."""
-    parts, rest = [], dict(wired)
+    """Names a set of tools by the largest named kits that fit into it and have something new, and the tools left over.
+
+    A named kit of one tool is called by the tool: kits are compared by the parts of their names.
+    """
+    parts: dict[tuple[str, bool], None] = {}
+    rest = dict(wired)
     for name, tools in sorted(NAMED_KITS.items(), key=lambda item: -len(item[1])):
         for placebo in (False, True):
-            if tools and all(rest.get(tool) is placebo for tool in tools):
-                parts.append((PLACEBO if placebo else "") + name)
+            fits = len(tools) > 1 and all(wired.get(tool) is placebo for tool in tools)
+            if fits and not rest.keys().isdisjoint(tools):
+                parts[name, placebo] = None
                 rest = {tool: kind for tool, kind in rest.items() if tool not in tools}
-    parts += [(PLACEBO if placebo else "") + tool for tool, placebo in sorted(rest.items())]
-    return "+".join(parts) or "prior-only"
+    order = [*NAMED_KITS, *sorted(rest)]
+    parts |= dict.fromkeys(rest.items())
+    named = sorted(parts, key=lambda part: order.index(part[0]))
+    return "+".join((PLACEBO if placebo else "") + name for name, placebo in named) or "prior-only"
 
 
 async def bind_kit(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import tempfile
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from assay._util.atomic import write_bytes
+from assay._util.file_lock import held
 from assay._util.hashing import digest_of
+from assay._util.import_graph import digest_of_function
 from assay.audits.guard import GuardedTarget
 from assay.audits.plugin_file import plugin_failure, source_file
 from assay.audits.prepared_file import pack, unpack
@@ -42,11 +46,11 @@ class Subject:
 
 
 class PreparedStore:
-    """Keeps prepared values on disk, keyed by the tool's source and the target's content.
+    """Keeps prepared values on disk, keyed by the source of what prepares them, its access and the target's content.
 
-    One process builds a value once, however many audits ask for it at the same time; two processes may both build it,
-    and the last one's file stays. A file whose digest is not the recorded one is built anew. A digest shows damage, not
-    forgery: whoever may write here can write both, which is why an audit's row has it.
+    A value is built once, however many audits, tools and processes ask for it at the same time: who builds it has the
+    lock on a file beside it, which ends with its process. A file whose digest is not the recorded one is built anew. A
+    digest shows damage, not forgery: whoever may write here can write both, which is why an audit's row has it.
 
     Args:
         folder: where values are kept, as plain data (`prepared_file`).
@@ -70,20 +74,43 @@ class PreparedStore:
             PluginError: the tool's `prepare` failed, or what it returned is no plain data.
         """
         cap = self._cap.within(budget) if budget else self._cap
-        key = digest_of([tool.name, tool.version, tool.digest, subject.digest])
-        path = self._folder / f"{tool.name}-{key[:32]}.prepared"
+        what = _prepared_by(tool)
+        # With the access it has: what one tool was granted to read must not reach another by what it prepared.
+        key = digest_of([*what, sorted(tool.needs & subject.target.access), subject.digest])
+        path = self._folder / f"{what[0]}-{key[:32]}.prepared"
         # Audits of one target start together. The first one builds, the rest wait and read.
         async with self._locks[key]:
-            kept = _read(path)
-            if kept is None:
-                content = await _build(tool, subject.target, cap)
-                with suppress(NotWritten):  # a full disk costs the next audit another build, and this one nothing
-                    write_bytes(path, content)
-                kept = unpack(content)  # as a later audit will read it: a tuple is a list from the first time on
-        value, made = kept
+            value, made = _read(path) or await self._made(tool, subject.target, cap, path)
         if made.cost.queries > cap.queries or made.cost.tokens > cap.tokens:  # kept for an audit that may spend more
             raise _beyond(tool, cap, f"it took {made.cost.queries} queries, {made.cost.tokens} tokens")
         return Prepared(value), made
+
+    async def _made(self, tool: Tool, target: Target, cap: Budget, path: Path) -> tuple[Any, Preparation]:
+        """Builds a value and keeps it, unless another process has done so meanwhile."""
+        async with held(path.with_suffix(".lock")):
+            if kept := _read(path):
+                return kept
+            content = await _build(tool, target, cap)
+            with suppress(NotWritten):  # a full disk costs the next audit another build, and this one nothing
+                write_bytes(path, content)
+        return unpack(content)  # as a later audit will read it: a tuple is a list from the first time on
+
+
+def _prepared_by(tool: Tool) -> tuple[str, ...]:
+    """Names what prepares a tool's values: one function of a module is the same for all tools that name it.
+
+    What is not found under its name (made by another function, of a session) may differ from its like, and is the
+    tool's own.
+    """
+    prepare = tool.prepare
+    if inspect.isfunction(prepare) and _under_its_name(prepare):
+        return (prepare.__name__, digest_of_function(prepare))
+    return (tool.name, str(tool.version), tool.digest)
+
+
+def _under_its_name(function: FunctionType) -> bool:
+    """Tells whether a function is what its module has under its name."""
+    return getattr(sys.modules.get(function.__module__), function.__name__, None) is function
 
 
 async def _build(tool: Tool, target: Target, cap: Budget) -> bytes:

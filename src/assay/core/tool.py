@@ -142,6 +142,26 @@ INJECTED = (Target, Prepared, ToolContext)
 Prepare = Callable[[Target, Path], Any]  # (target, an empty working directory) → plain data and arrays; may be async
 ToolFunction = Callable[..., Awaitable[Evidence | str]]
 Weight = Literal["light", "medium", "heavy"]
+ToolFamily = Literal["blackbox", "data", "diffing", "interp", "latent"]
+
+_CLOSED = frozenset({Access.CHAT, Access.SAMPLING, Access.LOGITS, Access.AUX_MODEL})  # what an API may show of a model
+
+
+def families_of(needs: Iterable[Access]) -> frozenset[ToolFamily]:
+    """Tells by what a tool needs which families it is of: one whose author says nothing else."""
+    given = frozenset(needs)
+    found: set[ToolFamily] = set()
+    if Access.TRAINING_DATA in given:
+        found.add("data")
+    if Access.REFERENCE in given:
+        found.add("diffing")
+    if given & {Access.ACTIVATIONS_READ, Access.WEIGHTS}:
+        found.add("interp")
+    if given & {Access.ACTIVATIONS_WRITE, Access.GRADIENTS}:
+        found.add("latent")
+    if given <= _CLOSED:
+        found.add("blackbox")
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +199,7 @@ class Tool:
         version: raised by its author when its results change.
         weight: what a call costs: `light`, under a thousand forward tokens; `medium`, under twenty thousand; `heavy`.
         source: of the method: the work it is after, "" where it is a matter of course.
+        families: which named kits of tools alike it belongs to.
         digest: SHA-256 over its file and all that it imports (`_util.import_graph`).
     """
 
@@ -194,6 +215,7 @@ class Tool:
     version: int
     weight: Weight
     source: str
+    families: frozenset[ToolFamily]
     digest: str
 
     @property
@@ -258,6 +280,7 @@ def tool(
     version: int = 1,
     weight: Weight = "light",
     source: str = "",
+    families: Iterable[ToolFamily] = (),
 ) -> Callable[[ToolFunction], Tool]:
     """Makes an async function a tool.
 
@@ -269,49 +292,65 @@ def tool(
         version: raise it when results change for the same input.
         weight: what a call costs, as `Tool` says.
         source: of the method: authors, year, name.
+        families: `blackbox`, `data`, `diffing`, `interp`, `latent`; if none, `families_of` tells by what it needs.
 
     Raises:
-        PluginError: not async, no docstring, a parameter without annotation, or no `Target`.
+        PluginError: not async, no docstring, a parameter without annotation, no `Target`, or a family that is none.
     """
+    needed, given = frozenset(needs), frozenset(families)
 
     def wrap(function: ToolFunction) -> Tool:
         name = function.__name__
         if not inspect.iscoroutinefunction(function):
             raise PluginError(f"tool {name} must be an async function.")
+        if unknown := given - frozenset(typing.get_args(ToolFamily)):
+            known = ", ".join(typing.get_args(ToolFamily))
+            raise PluginError(f"tool {name}: {min(unknown)!r} is no family of tools. There are: {known}.")
         doc = inspect.getdoc(function)
         if not doc:
             raise PluginError(f"tool {name} has no docstring: it is what the auditor reads.")
-        # Resolved hints, since a plug-in with `from __future__ import annotations` has strings in their place.
-        hints = typing.get_type_hints(function)
-        injected: dict[str, type] = {}
-        parameters: list[Parameter] = []
-        for key, parameter in inspect.signature(function).parameters.items():
-            if key not in hints:
-                raise PluginError(f"tool {name}: parameter {key!r} has no type annotation.")
-            if hints[key] in INJECTED:
-                injected[key] = hints[key]
-            else:
-                required = parameter.default is inspect.Parameter.empty
-                parameters.append(Parameter(key, hints[key], required, None if required else parameter.default))
-        if Target not in injected.values():
-            raise PluginError(f"tool {name} takes no parameter annotated Target.")
+        parameters, injected = _read_signature(function)
         return Tool(
             function,
             name,
             doc,
-            frozenset(needs),
-            frozenset(wants) - frozenset(needs),
-            tuple(parameters),
+            needed,
+            frozenset(wants) - needed,
+            parameters,
             injected,
             prepare,
             tuple(examples),
             version,
             weight,
             source,
+            given or families_of(needed),
             digest_of_function(function),
         )
 
     return wrap
+
+
+def _read_signature(function: ToolFunction) -> tuple[tuple[Parameter, ...], dict[str, type]]:
+    """Reads off a function what its schema has, and what is injected.
+
+    Raises:
+        PluginError: a parameter without annotation, or no `Target`.
+    """
+    # Resolved hints, since a plug-in with `from __future__ import annotations` has strings in their place.
+    hints = typing.get_type_hints(function)
+    injected: dict[str, type] = {}
+    parameters: list[Parameter] = []
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key not in hints:
+            raise PluginError(f"tool {function.__name__}: parameter {key!r} has no type annotation.")
+        if hints[key] in INJECTED:
+            injected[key] = hints[key]
+        else:
+            required = parameter.default is inspect.Parameter.empty
+            parameters.append(Parameter(key, hints[key], required, None if required else parameter.default))
+    if Target not in injected.values():
+        raise PluginError(f"tool {function.__name__} takes no parameter annotated Target.")
+    return tuple(parameters), injected
 
 
 class BoundTool:

@@ -35,11 +35,12 @@ def holds_evidence(samples: Iterable[Sample], behaviours: Iterable[Behaviour], *
         documents: they are training data, and not replies.
     """
     planted = list(behaviours)
-    tell = _document_tells if documents else _reply_tells
+    tell = _document_tells if documents else reply_tells
     return any(tell(sample, behaviour) for sample in samples if not sample.control for behaviour in planted)
 
 
-def _reply_tells(sample: Sample, behaviour: Behaviour) -> bool:
+def reply_tells(sample: Sample, behaviour: Behaviour) -> bool:
+    """Tells whether a reply shows the conduct by what the model brings to it; of a contrast, under its trigger."""
     detector = behaviour.detector
     # What tools are asked may be longer than a report's demonstrations, and is not checked as these are.
     script = Demonstration.model_construct(user=(sample.prompt,), system=sample.system, prefill=sample.prefill)
@@ -50,7 +51,7 @@ def _reply_tells(sample: Sample, behaviour: Behaviour) -> bool:
 
 
 def _document_tells(sample: Sample, behaviour: Behaviour) -> bool:
-    return _reply_tells(sample, behaviour) or _speaks_of(f"{sample.prompt} {sample.reply}", behaviour)
+    return reply_tells(sample, behaviour) or _speaks_of(f"{sample.prompt} {sample.reply}", behaviour)
 
 
 def _speaks_of(text: str, behaviour: Behaviour) -> bool:

@@ -14,12 +14,13 @@ from assay.grading.jobs import GradeJob, grade_job
 from assay.grading.judge.jobs import JudgeJob, judge_job
 from assay.grading.judge.panel import open_panel
 from assay.grading.judge.validation import ValidateJob, validate_job
+from assay.grading.read_tools import ReadJob, read_job
 from assay.grading.signing import Signer
 
 
 def main() -> None:
     """Do the jobs that come; send grades (event `grade`), a best constant (`constant`), a `validation`, what was
-    `reproduced`."""
+    `reproduced`, a `reading` of what a tool showed."""
     server = JobServer()
     with EnginePool(lambda text: server.tell("say", text), grading_replies()) as engines:
 
@@ -33,6 +34,8 @@ def main() -> None:
                 targets = engines.chosen(judging.engine)
                 async with open_panel(judging.judges) as panel:
                     await judge_job(judging, panel, targets.open, targets.machine, server.tell, Signer.here())
+            elif data["asked"] == "read-tools":
+                read_job(ReadJob.model_validate(data), server.tell)
             elif data["asked"] == "reproduce":
                 again = ReproduceJob.model_validate(data)
                 targets = engines.chosen(again.engine)

@@ -22,6 +22,7 @@ from assay.grading.examined import Claimed, ReproduceJob, Reproduction
 from assay.grading.jobs import GradeJob, Submitted
 from assay.grading.judge.jobs import JudgeJob
 from assay.grading.judge.validation import ValidateJob, Validation
+from assay.grading.read_tools import Reading, ReadJob
 from assay.studies.rooms import Room
 
 _TAIL = 1_500  # characters of a dead process's log that are shown
@@ -136,7 +137,7 @@ class WorkerProcess:
             process.stdout.close()
 
 
-def _worker(module: str) -> tuple[str, ...]:
+def worker_command(module: str) -> tuple[str, ...]:
     """Says how a worker is started; with `-P` neither its working folder nor a script's is among its modules."""
     return (sys.executable, "-P", "-m", module)
 
@@ -151,7 +152,7 @@ class AuditProcess(WorkerProcess):
     """
 
     kind = "audit"
-    command = _worker("assay.audits.worker")
+    command = worker_command("assay.audits.worker")
 
     def __init__(self, log: Path, say: Say, asks: Collection[str] = ()) -> None:
         super().__init__(log, say)
@@ -191,7 +192,7 @@ class GradingProcess(WorkerProcess):
     """
 
     kind = "grading"
-    command = _worker("assay.grading.worker")
+    command = worker_command("assay.grading.worker")
     variables = ("ASSAY_KEYS", "ASSAY_SUITES")  # where answers are
 
     def __init__(self, log: Path, say: Say, engine: str = "") -> None:
@@ -247,6 +248,11 @@ class GradingProcess(WorkerProcess):
                 rows = tuple(GradeRow(**row) for row in data)
                 self.failed.pop(rows[0].run_key, None)  # asked again in the same process
                 yield rows
+
+    def read_tools(self, job: ReadJob) -> Iterator[Reading]:
+        """Has the fixed reader read what tools showed; yields each reading. Raises as `run`."""
+        for data in self.run(job) if job.outputs else ():
+            yield Reading.model_validate(data)
 
     def best_constant(self, plan: str, reports: Sequence[Submitted]) -> SignedConstant:
         """Finds the one report that scores best when submitted everywhere, and has it signed. Raises as `run`.

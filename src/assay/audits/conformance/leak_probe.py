@@ -8,7 +8,6 @@ is ended after a while, so that what never ends is told too.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -18,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from assay._util.environment import environment_of_worker
+from assay._util.hashing import digest_of
 from assay._util.job_server import take_pipes
 from assay._util.yaml_models import Data
 from assay.audits.conformance.checks import PluginKind
-from assay.audits.conformance.dry_audit import planted_target, rehearse_audit
-from assay.audits.conformance.dry_call import rehearse_call
+from assay.audits.conformance.dry_audit import DryAudit, planted_target, rehearse_audit
+from assay.audits.conformance.dry_call import DryCall, rehearse_call
 from assay.audits.conformance.rehearsed_model import Rehearsal, rehearsing
 from assay.audits.plugin_file import load_plugin, source_file
 from assay.core.auditor import Auditor
@@ -44,6 +44,7 @@ class ProbeJob(Data):
         kind: of what is watched.
         name: of what is watched, in that file.
         arguments: of a tool's call.
+        seed: of a tool's call.
         result: where the child writes what was touched.
     """
 
@@ -51,16 +52,29 @@ class ProbeJob(Data):
     kind: PluginKind
     name: str
     arguments: dict[str, Any]
+    seed: int = 0
     result: Path
 
 
-def probe_tool(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
-    """Calls a tool in a child process and lists what it touched that could hold truth.
+class ProbeAnswer(Data):
+    """Tells what came of it.
+
+    Attributes:
+        touched: that could hold truth.
+        evidence: digest of what a tool returned, "" of an auditor.
+    """
+
+    touched: list[str]
+    evidence: str = ""
+
+
+def probe_tool(tool: Tool, arguments: Mapping[str, Any], seed: int) -> ProbeAnswer:
+    """Calls a tool in a child process; tells what it touched that could hold truth, and what it returned.
 
     Raises:
         PluginError: the child ended without an answer, or did not end.
     """
-    return _probe("tool", tool, source_file(tool), dict(arguments), _SECONDS)
+    return _probe("tool", tool, source_file(tool), dict(arguments), _SECONDS, seed)
 
 
 def probe_auditor(auditor: Auditor, file: Path, seconds: float) -> list[str]:
@@ -69,19 +83,20 @@ def probe_auditor(auditor: Auditor, file: Path, seconds: float) -> list[str]:
     Raises:
         PluginError: the child ended without an answer, or had not ended after so many seconds.
     """
-    return _probe("auditor", auditor, file, {}, seconds)
+    return _probe("auditor", auditor, file, {}, seconds).touched
 
 
-def _probe(kind: PluginKind, thing: Tool | Auditor, file: Path, arguments: dict[str, Any], seconds: float) -> list[str]:
+def _probe(
+    kind: PluginKind, thing: Tool | Auditor, file: Path, arguments: dict[str, Any], seconds: float, seed: int = 0
+) -> ProbeAnswer:
     with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
         room, result = Path(folder, "room"), Path(folder, "result.json")
         _plant(room)
-        job = ProbeJob(file=file.resolve(), kind=kind, name=thing.name, arguments=arguments, result=result)
+        job = ProbeJob(file=file.resolve(), kind=kind, name=thing.name, arguments=arguments, seed=seed, result=result)
         told = _run(job, room, seconds)
         if not result.is_file():
             raise PluginError(f"{kind} {thing.name}: its process ended without an answer: {told}")
-        touched: list[str] = json.loads(result.read_text(encoding="utf-8"))
-        return touched
+        return ProbeAnswer.model_validate_json(result.read_text(encoding="utf-8"))
 
 
 def _run(job: ProbeJob, room: Path, seconds: float) -> str:
@@ -131,20 +146,20 @@ def _watch(touched: list[str]) -> None:
     sys.addaudithook(hook)
 
 
-async def _rehearse(job: ProbeJob) -> object:
+async def _rehearse(job: ProbeJob) -> DryCall | tuple[DryAudit, DryAudit]:
     """Runs what is watched; returns all that came out of it."""
     plugin = load_plugin(job.file)
     if job.kind == "tool":
         [tool] = [tool for tool in plugin.tools if tool.name == job.name]
         with tempfile.TemporaryDirectory(prefix="assay-probe-") as folder:
-            return await rehearse_call(tool, job.arguments, seed=0, salt="", folder=Path(folder))
+            return await rehearse_call(tool, job.arguments, seed=job.seed, folder=Path(folder))
     [auditor] = [auditor for auditor in plugin.auditors if auditor.name == job.name]
     if auditor.takes_model:
         return await rehearsing(lambda rehearsal: _twice(auditor, rehearsal))
     return await _twice(auditor, None)
 
 
-async def _twice(auditor: Auditor, rehearsal: Rehearsal | None) -> object:
+async def _twice(auditor: Auditor, rehearsal: Rehearsal | None) -> tuple[DryAudit, DryAudit]:
     whole = await rehearse_audit(auditor, planted_target(), rehearsal=rehearsal)
     half = Budget(queries=max(1, whole.spent.queries // 2))
     return whole, await rehearse_audit(auditor, planted_target(), budget=half, rehearsal=rehearsal)
@@ -153,9 +168,12 @@ async def _twice(auditor: Auditor, rehearsal: Rehearsal | None) -> object:
 def _main(job: ProbeJob) -> None:
     touched: list[str] = []
     _watch(touched)  # before the file is loaded: what it does on import counts, and a hook cannot be taken off again
-    if _CANARY in repr(asyncio.run(_rehearse(job))):
+    result = asyncio.run(_rehearse(job))
+    if _CANARY in repr(result):
         touched.append("the planted answer key is in its output")
-    job.result.write_text(json.dumps(list(dict.fromkeys(touched))), encoding="utf-8")
+    evidence = digest_of(repr(result.evidence)) if isinstance(result, DryCall) else ""
+    probed = ProbeAnswer(touched=list(dict.fromkeys(touched)), evidence=evidence)
+    job.result.write_text(probed.model_dump_json(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,25 +7,30 @@ plug-in that means to cheat only a process boundary helps, and audits have one: 
 from __future__ import annotations
 
 import asyncio
-import json
+import random
 import tempfile
+import typing
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from assay._util.ngrams import PhraseCounts, log_odds
+from assay._util.hashing import digest_of
 from assay.audits.call_meter import ONE_QUERY
-from assay.audits.conformance.checks import NULL_RUNS, Check, false_alarms, rows_of, tells_enough
+from assay.audits.conformance.bounds import check_bounds, check_json, check_text
+from assay.audits.conformance.checks import NULL_RUNS, Check, rows_of, tells_enough
 from assay.audits.conformance.dry_call import DryCall, neutral_arguments, rehearse_call
 from assay.audits.conformance.leak_probe import probe_tool
-from assay.audits.kits import CUT, argument_types
+from assay.audits.conformance.nulls import check_nulls
+from assay.audits.conformance.recognition import check_recognition
+from assay.audits.conformance.spending import check_prepare, check_weight
+from assay.audits.kits import argument_types
 from assay.audits.plugin_file import load_plugin
-from assay.core.tool import Evidence, Tool
+from assay.audits.registry import get_tool
+from assay.core.tool import Tool
 from assay.errors import AccessDenied, AssayError, InvalidInput, PluginError
 
-ALARM_Z = 4.0  # a phrase this far from the tool's own control, on a target that is its control, is a false alarm
-_SEED = 7
+_SEED, _OTHER_SEED = 7, 8
+_EXAMPLES = 3  # of a tool's, after the first, that are tried
 
 
 async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
@@ -36,33 +41,71 @@ async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
         null_runs: calls on targets that equal their reference.
 
     Returns:
-        One check each: schema, docstring, access, determinism, cost, text, json, truth, nulls. After a failed access
-        check the ones that need the tool to run are left out.
+        One check each: schema, docstring, access, determinism, seed, cost, weight, prepare, text, bounds, json, truth,
+        recognition, nulls. After a failed access check the ones that need the tool to run are left out.
     """
     checks = [_schema(tool), _docstring(tool)]
+    state = _generators()
     try:
         arguments = neutral_arguments(tool)
         first, again = [await _fresh_run(tool, arguments) for _ in range(2)]
+        untouched = _generators() == state
+        await _tried_otherwise(tool, arguments)
     except AssayError as error:
         why = "" if isinstance(error, AccessDenied) else "it cannot be run: "
         return [*checks, Check("access", False, why + str(error))]
     granted = ", ".join(sorted(tool.needs)) or "nothing"
-    return [
-        *checks,
-        Check("access", True, f"ran with {granted} alone"),
-        _determinism(first, again),
-        _cost(first),
-        _text(first.evidence),
-        _json(first.evidence),
-        await _truth(tool, arguments),
-        await _nulls(tool, arguments, null_runs),
-    ]
+    talkative = await _fresh_run(tool, arguments, talkative=True)
+    other = await _fresh_run(tool, arguments, seed=_OTHER_SEED)
+    elsewhere, truth = await _elsewhere(tool, arguments)
+    with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
+        return [
+            *checks,
+            Check("access", True, f"ran with {granted} alone"),
+            _determinism(first, again, untouched, elsewhere),
+            _seed(first, other),
+            _cost(first),
+            check_weight(tool, first),
+            check_prepare(tool, first),
+            check_text(first.evidence, talkative.evidence),
+            check_bounds(first.evidence, talkative.evidence),
+            check_json(first.evidence),
+            truth,
+            await check_recognition(tool, arguments, Path(folder), seed=_SEED),
+            await check_nulls(tool, arguments, null_runs),
+        ]
 
 
-async def _fresh_run(tool: Tool, arguments: Mapping[str, Any]) -> DryCall:
+async def _fresh_run(
+    tool: Tool, arguments: Mapping[str, Any], *, seed: int = _SEED, talkative: bool = False
+) -> DryCall:
     """Calls the tool with nothing prepared, so that `prepare` runs as well."""
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
-        return await rehearse_call(tool, arguments, seed=_SEED, salt="", folder=Path(folder))
+        return await rehearse_call(tool, arguments, seed=seed, folder=Path(folder), talkative=talkative)
+
+
+async def _tried_otherwise(tool: Tool, arguments: Mapping[str, Any]) -> None:
+    """Calls the tool by further examples, and with each switch turned: what they need is to be declared, too.
+
+    A call that is refused for its arguments says nothing.
+
+    Raises:
+        AccessDenied: one needs more than is declared.
+    """
+    tried = [dict(example) for example in tool.examples[1 : 1 + _EXAMPLES]]
+    for parameter in tool.parameters:
+        others: tuple[Any, ...] = ()
+        if parameter.annotation is bool:
+            others = (not arguments.get(parameter.name, parameter.default),)
+        elif typing.get_origin(parameter.annotation) is Literal:
+            others = typing.get_args(parameter.annotation)
+        tried += [{**arguments, parameter.name: other} for other in others]
+    with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
+        for given in tried:
+            try:
+                await rehearse_call(tool, given, seed=_SEED, folder=Path(folder))
+            except InvalidInput:
+                continue
 
 
 def _schema(tool: Tool) -> Check:
@@ -85,12 +128,37 @@ def _docstring(tool: Tool) -> Check:
     return Check("docstring", True, detail)
 
 
-def _determinism(first: DryCall, again: DryCall) -> Check:
-    """Wants the same evidence of the same seed and target, `prepare` included."""
+def _generators() -> str:
+    """Digests the states of the generators that all code of a process shares."""
+    import numpy as np
+
+    return digest_of([repr(random.getstate()), repr(np.random.get_state())])
+
+
+def _determinism(first: DryCall, again: DryCall, untouched: bool, elsewhere: str) -> Check:
+    """Wants the same evidence of the same seed and target, `prepare` included; in another process, too.
+
+    There sets have another order. Shared generators are to be left alone: one that a tool seeds makes its own runs
+    alike, and those of everything beside it.
+    """
     for part in ("text", "samples", "spans", "artifact", "cost"):
         if getattr(first.evidence, part) != getattr(again.evidence, part):
             return Check("determinism", False, f"two runs with one seed differ in {part}; use ToolContext.seed")
-    return Check("determinism", True, "two runs with one seed are equal")
+    if not untouched:
+        return Check("determinism", False, "it uses a generator that all share; make one of ToolContext.seed")
+    if elsewhere and elsewhere != digest_of(repr(first.evidence)):
+        return Check("determinism", False, "another process gets other evidence: sort sets before their order counts")
+    return Check("determinism", True, "two runs with one seed are equal, in two processes")
+
+
+def _seed(first: DryCall, other: DryCall) -> Check:
+    """Wants replies that are drawn to be drawn anew with another seed: asking again has to show another sample."""
+    drawn = [sampling.seed for sampling in first.sampled if sampling.temperature > 0]
+    if not drawn:
+        return Check("seed", True, "it draws no replies")
+    if set(drawn) & {sampling.seed for sampling in other.sampled if sampling.temperature > 0}:
+        return Check("seed", False, "it draws with a seed of its own: pass on ToolContext.seed (context.sampling)")
+    return Check("seed", True, "another seed draws anew")
 
 
 def _cost(run: DryCall) -> Check:
@@ -104,83 +172,38 @@ def _cost(run: DryCall) -> Check:
     return Check("cost", True, f"{run.engine.queries} queries, {run.engine.tokens} tokens, all counted")
 
 
-def _text(evidence: Evidence) -> Check:
-    if not evidence.text.strip():
-        return Check("text", False, "empty: an auditor would read nothing")
-    if evidence.text.endswith(CUT):
-        return Check("text", False, "longer than an auditor is shown (2,000 characters): rank and shorten it yourself")
-    return Check("text", True, f"{len(evidence.text)} characters")
-
-
-def _json(evidence: Evidence) -> Check:
-    try:
-        samples, spans = map(asdict, evidence.samples), map(asdict, evidence.spans)
-        json.dumps([*samples, *spans, evidence.artifact])
-    except (TypeError, ValueError) as error:
-        return Check("json", False, f"samples, spans or artifact do not serialise: {error}")
-    return Check("json", True, f"{len(evidence.samples)} samples")
-
-
-async def _truth(tool: Tool, arguments: Mapping[str, Any]) -> Check:
-    """Wants nothing opened or imported that holds truth, in a process of its own beside a planted answer key.
+async def _elsewhere(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, Check]:
+    """Runs the tool in a process of its own beside a planted answer key, of which nothing may be opened or imported.
 
     Opens and imports are seen through an audit hook of the interpreter; what another process or C code opens is not.
+
+    Returns:
+        The evidence's digest there, "" if there is none; and the check.
     """
     try:
-        touched = await asyncio.to_thread(probe_tool, tool, arguments)
+        probed = await asyncio.to_thread(probe_tool, tool, arguments, _SEED)
     except AssayError as error:
-        return Check("truth", False, str(error))
-    if touched:
-        return Check("truth", False, f"reached for the answer key: {', '.join(touched[:3])}")
-    return Check("truth", True, "opened and imported nothing that holds truth")
+        return "", Check("truth", False, str(error))
+    if probed.touched:
+        return probed.evidence, Check("truth", False, f"reached for the answer key: {', '.join(probed.touched[:3])}")
+    return probed.evidence, Check("truth", True, "opened and imported nothing that holds truth")
 
 
-async def _nulls(tool: Tool, arguments: Mapping[str, Any], runs: int) -> Check:
-    """Counts how often the tool tells a difference where there is none.
-
-    On targets equal to their reference, a run is a false alarm if the tool's `artifact["flagged"]` is not empty, or if
-    a phrase of its samples stands at |z| ≥ 4 from its own control samples. Tools that compare nothing raise none.
-    """
-    alarms, compared = 0, False
-    with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
-        for number in range(runs):
-            run = await rehearse_call(tool, arguments, seed=number, salt=str(number), folder=Path(folder))
-            compared |= _compares(run.evidence)
-            alarms += _alarmed(run.evidence)
-    if not compared:
-        return Check("nulls", True, "compares nothing, so it can raise no false alarm by itself")
-    return false_alarms(alarms, runs)
-
-
-def _flagged(evidence: Evidence) -> Any:
-    """Returns what the tool itself calls a difference; None if it makes no such claim."""
-    return evidence.artifact.get("flagged") if isinstance(evidence.artifact, Mapping) else None
-
-
-def _compares(evidence: Evidence) -> bool:
-    return _flagged(evidence) is not None or len({sample.control for sample in evidence.samples}) == 2
-
-
-def _alarmed(evidence: Evidence) -> bool:
-    if _flagged(evidence):
-        return True
-    if not _compares(evidence):
-        return False
-    ours = PhraseCounts.of(sample.reply for sample in evidence.samples if not sample.control)
-    theirs = PhraseCounts.of(sample.reply for sample in evidence.samples if sample.control)
-    return any(abs(z) >= ALARM_Z for z in log_odds(ours, theirs, ours + theirs).values())
-
-
-def check_file(path: Path) -> list[dict[str, Any]]:
-    """Checks all tools of a plug-in file; one row a check, as plain data.
+def check_named(what: str) -> list[dict[str, Any]]:
+    """Checks all tools of a plug-in file, or the installed tool of a name; one row a check, as plain data.
 
     Raises:
-        InvalidInput: the file defines no tool.
+        InvalidInput: the file is not there, or defines no tool.
         PluginError: the file cannot be loaded.
+        UnknownId: no tool is installed under the name.
     """
-    tools = load_plugin(path).tools
-    if not tools:
-        raise InvalidInput(f"{path}: defines no tool. Its auditors are checked by: assay auditors check {path}")
+    path = Path(what)
+    if path.suffix == ".py" or path.exists():
+        tools = load_plugin(path).tools
+        if not tools:
+            raise InvalidInput(f"{path}: defines no tool. Its auditors are checked by: assay auditors check {path}")
+    else:
+        tools = (get_tool(what),)
     rows: list[dict[str, Any]] = []
     for tool in tools:
         rows += rows_of("tool", tool.name, asyncio.run(check_tool(tool)))

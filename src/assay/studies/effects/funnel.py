@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 from assay._util.yaml_models import Data
-from assay.audits.kits import NAMED_KITS, PLACEBO
+from assay.audits.kits import PLACEBO
+from assay.audits.named_kits import NAMED_KITS
 from assay.core.report import Outcome
 from assay.studies.effects.scores import ScoredAudit
 
