@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assay._util.hashing import digest_of
-from assay.audits.prepared_file import pack, unpack
+from assay.audits.prepared_file import checked, pack
 from assay.core.target import Corpus, Cost, Document, Target
 from assay.core.tool import TEXT_LIMIT, Evidence, Prepared
 from assay.engine.scripted import PLAIN_REPLIES, ScriptedTarget
@@ -34,7 +34,7 @@ def corpus(odd: int = 12) -> Corpus:
 
 
 async def call(target: Target, **arguments: Any) -> Evidence:
-    value, _ = unpack(pack(index(target, Path()), Cost(), "search"))
+    value, _ = checked(b"".join(pack(index(target, Path()), Cost(), "search").parts())).read()
     return await search.call({Target: target, Prepared: Prepared(value)}, arguments)
 
 
