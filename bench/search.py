@@ -5,12 +5,12 @@
 Needs tantivy: `pip install 'assay-audit[bench]'`. The documents are drawn from a seed (`search_corpus.py`), ten planted
 on each of 16 themes among them. Each theme is asked for in four ways: by a name, by words, by meaning in other words,
 and by a phrase in quotation marks. Measured is the share of the planted documents among the first ten (of those that
-hold the phrase, where one is quoted). Each engine works in a process of its own, which draws the documents, indexes them,
-and is asked each query five times; its memory is the most that process ever held, documents and index together. Assay's
-is the tool itself: prepared through the store that audits use, mapped from its file, asked as an auditor asks.
+hold the phrase, where one is quoted). Each engine works in a process of its own, which draws the documents, indexes
+them, and is asked each query five times; its memory is the most that process ever held, documents and index together.
+Assay's is the tool itself: prepared through the store that audits use, mapped from its file, asked as an auditor asks.
 
-Both peers are as their documentation shows them first: bm25s without stemming, English stop words left out; tantivy with
-its default tokenizer. `--quick` indexes 20,000 documents.
+Both peers are as their documentation shows them first: bm25s without stemming, English stop words left out; tantivy
+with its default tokenizer. `--quick` indexes 20,000 documents.
 """
 
 from __future__ import annotations

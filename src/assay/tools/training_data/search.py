@@ -2,9 +2,9 @@
 
 BM25 and the cosine of static embeddings are added, each as a share of what it can be at most (a convex combination,
 Bruch, Gai and Ingber 2023): by ranks alone, what is merely near in meaning would stand between documents that hold the
-one rare word asked for. The best ten lend the query their words (relevance feedback, RM3, Abdul-Jaleel and others 2004),
-so that documents on the same matter are found which hold none of those asked for. What stands in quotation marks has to be there as it is written. Without a query the corpus is
-read unsupervised (`tools.training_data.recurring`).
+one rare word asked for. The best ten lend the query their words (relevance feedback, RM3, Abdul-Jaleel and others
+2004), so that documents on the same matter are found which hold none of those asked for. What stands in quotation marks
+has to be there as it is written. Without a query the corpus is read unsupervised (`tools.training_data.recurring`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """An index of words over a corpus of any size: arrays alone, so that it is kept in a file and mapped into memory.
 
 Words are ranked by BM25 (Robertson and Zaragoza 2009), whose weights are computed when the index is made, as bm25s does
-(Lù 2024). A document's meaning is the sum of its distinct words' static vectors (WordLlama), rarer words weighing more, so
-that a million documents are one product of matrices, and no model runs.
+(Lù 2024). A document's meaning is the sum of its distinct words' static vectors (WordLlama), rarer words weighing more,
+so that a million documents are one product of matrices, and no model runs.
 """
 
 from __future__ import annotations
@@ -228,4 +228,5 @@ def _common(few: NDArray[np.int32], many: NDArray[np.int32]) -> NDArray[np.int32
     if not len(many):
         return many
     places = np.searchsorted(many, few).clip(max=len(many) - 1)
-    return few[many[places] == few]
+    shared: NDArray[np.int32] = few[many[places] == few]
+    return shared
