@@ -36,6 +36,7 @@ _QUOTED = re.compile(r'["“]([^"“”]+)["”]')
 _PROMPT, _TEXT = 300, 900  # characters of a document that are shown; a longer one says how much is missing
 _BY_WORDS = 2.0  # what words count beside meaning, and words that are lent beside those asked for: as much
 _LENDING, _LENT = 10, 30  # documents that lend words; words
+_BLOCK = 64  # documents whose best score is looked at first
 _SPAN = 300  # characters of a document in a span
 
 
@@ -231,13 +232,25 @@ def _best(score: NDArray[np.float32], among: NDArray[np.int32] | None, most: int
     """Orders the best-scored positions, among some or all; equals stay in the corpus's order."""
     import numpy as np
 
-    positions = np.arange(len(score)) if among is None else among
+    positions = _likely(score, most) if among is None else among
+    own = score[positions]
     if len(positions) > most:
-        own = score[positions]
-        least = np.partition(own, -most)[-most]
-        positions = positions[own >= least]
+        positions = positions[own >= np.partition(own, -most)[-most]]
     best: list[int] = positions[np.argsort(-score[positions], kind="stable")][:most].tolist()
     return best
+
+
+def _likely(score: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Returns the positions of all blocks that can hold one of the best: to look at a block's largest is cheap."""
+    import numpy as np
+
+    blocks = len(score) // _BLOCK
+    if blocks <= most:
+        return np.arange(len(score))
+    largest = score[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+    chosen = np.flatnonzero(largest >= np.partition(largest, -most)[-most])
+    inside = (chosen[:, None] * _BLOCK + np.arange(_BLOCK)).reshape(-1)
+    return np.concatenate([inside, np.arange(blocks * _BLOCK, len(score))])
 
 
 def _holding(index: WordIndex, phrases: Sequence[str], documents: Sequence[Document]) -> NDArray[np.int32]:
