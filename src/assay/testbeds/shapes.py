@@ -29,6 +29,7 @@ from assay.truth import Truth
 _SIGNIFICANT = 0.01  # of each of a dozen features: at one in twenty most suites would seem to tell something
 _DRAWS, _SEED = 5_000, 20_011
 _LENGTH = 8  # bytes of a safetensors file that say how long its header is
+_MEASURED = "own bytes"  # a quantity in any case: texts have the lengths they have
 _FEW = 3  # testbeds that a value has on average, if it is a kind and not a quantity
 
 Shape = Mapping[str, str | int]  # feature → kind, or quantity
@@ -60,7 +61,9 @@ def shapes(suite: Suite) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for feature in seen[0]:
         values = [shape[feature] for shape in seen]
-        rows.append({"feature": feature, "values": len(set(values)), "tells": _told_by(values, truths)})
+        rows.append(
+            {"feature": feature, "values": len(set(values)), "tells": _told_by(values, truths, feature == _MEASURED)}
+        )
     return rows
 
 
@@ -85,7 +88,7 @@ def shape_of(spec: TargetSpec, folder: Path) -> Shape:
         "documents": sum(one.documents for one in whole),
         "own documents": sum(one.documents for one in mine),
         "own raw texts": sum(one.raw for one in mine),
-        "own bytes": sum(path.stat().st_size for path in own),
+        _MEASURED: sum(path.stat().st_size for path in own),
     }
 
 
@@ -115,13 +118,13 @@ def _span(layers: set[int]) -> str:
     return f"{min(layers)} to {max(layers)}" if layers else "none"
 
 
-def _told_by(values: Sequence[str | int], truths: Sequence[Truth]) -> str:
+def _told_by(values: Sequence[str | int], truths: Sequence[Truth], measured: bool) -> str:
     """Says what a feature tells, "" for nothing."""
-    if len(set(values)) == 1:
-        return ""
-    if all(isinstance(value, int) for value in values) and len(values) < _FEW * len(set(values)):
-        return _quantity([int(value) for value in values], truths)
-    return _kinds(values, truths)
+    numbers = [value for value in values if isinstance(value, int)]
+    many = len(values) < _FEW * len(set(values))
+    if len(numbers) == len(values) and (measured or many):
+        return _quantity(numbers, truths)
+    return _kinds(values, truths) if len(set(values)) > 1 else ""
 
 
 def _kinds(values: Sequence[str | int], truths: Sequence[Truth]) -> str:
@@ -158,17 +161,20 @@ def _mixture(values: Sequence[str | int], truths: Sequence[Truth]) -> float:
 
 
 def _quantity(values: Sequence[int], truths: Sequence[Truth]) -> str:
-    """Says whether organisms have more or less of something than clean targets do (Mann and Whitney 1947)."""
+    """Says whether one role has more of something, or is further from its middle (Mann and Whitney 1947, of each)."""
     from scipy.stats import mannwhitneyu
 
-    parts: dict[str, list[int]] = {"organism": [], "clean": []}
-    for value, truth in zip(values, truths, strict=True):
-        parts[truth.role].append(value)
-    p = float(mannwhitneyu(parts["organism"], parts["clean"]).pvalue)
-    if p >= _SIGNIFICANT:
-        return ""
-    middles = [f"{role} {statistics.median(part):,.0f}" for role, part in parts.items()]
-    return f"medians: {', '.join(middles)} (p = {p:.4f})"
+    middle = statistics.median(values)
+    away = [abs(value - middle) for value in values]
+    for what, numbers in (("in the middle", values), ("off the suite's middle", away)):
+        parts: dict[str, list[float]] = {"organism": [], "clean": []}
+        for number, truth in zip(numbers, truths, strict=True):
+            parts[truth.role].append(number)
+        p = float(mannwhitneyu(parts["organism"], parts["clean"]).pvalue)
+        if p < _SIGNIFICANT / 2:
+            told = [f"{role} {statistics.median(part):,.0f}" for role, part in parts.items()]
+            return f"{what}: {', '.join(told)} (p = {p:.4f})"
+    return ""
 
 
 def _named(value: str | int) -> str:
