@@ -8,7 +8,6 @@ one role as in the other. Either all testbeds are of one shape, or every shape h
 from __future__ import annotations
 
 import functools
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,16 +22,16 @@ from assay.errors import InvalidInput
 from assay.testbeds.layout import files_within
 from assay.testbeds.specs import load_spec
 from assay.testbeds.suites import Suite
+from assay.testbeds.tensor_files import require_tensors
 from assay.testbeds.truths import all_truths
 from assay.truth import Truth
 
 _SIGNIFICANT = 0.01  # of each of a dozen features: at one in twenty most suites would seem to tell something
 _DRAWS, _SEED = 5_000, 20_011
-_LENGTH = 8  # bytes of a safetensors file that say how long its header is
 _MEASURED = "own bytes"  # a quantity in any case: texts have the lengths they have
 _FEW = 3  # testbeds that a value has on average, if it is a kind and not a quantity
 
-Shape = Mapping[str, str | int]  # feature → kind, or quantity
+_Features = Mapping[str, str | int]  # feature → kind, or quantity
 
 
 class _Counted(NamedTuple):
@@ -67,7 +66,7 @@ def shapes(suite: Suite) -> list[dict[str, Any]]:
     return rows
 
 
-def shape_of(spec: TargetSpec, folder: Path) -> Shape:
+def shape_of(spec: TargetSpec, folder: Path) -> _Features:
     """Returns what is seen of a testbed without asking it anything, without its weights' values and its texts.
 
     Args:
@@ -101,14 +100,9 @@ def _counted(path: Path) -> _Counted:
 def _adapter(path: Path) -> str:
     """Tells an adapter's configuration, and names, types and shapes of its tensors, by their digest's beginning."""
     config = read_json_object(path / CONFIG)
-    with (path / WEIGHTS).open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(_LENGTH), "little")))
+    tensors = require_tensors(path / WEIGHTS)
     layers: set[int] = set()
-    tensors: list[str] = []
-    for name, tensor in sorted(header.items()):
-        if name == "__metadata__":
-            continue
-        tensors.append(f"{name} {tensor['dtype']} {tensor['shape']}")
+    for name in tensors:
         layers |= {int(part) for part in name.split(".") if part.isdigit()}
     rest = digest_of([tensors, {key: value for key, value in config.items() if key not in ("r", "lora_alpha")}])
     return f"rank {config.get('r')}, alpha {config.get('lora_alpha')}, layers {_span(layers)}, {rest[:6]}"
