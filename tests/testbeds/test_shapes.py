@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
+from assay.cli import app
 from assay.core.access import PRESETS
 from assay.core.testbed import TargetSpec
 from assay.engine.peft_layout import CONFIG, WEIGHTS
@@ -73,6 +75,14 @@ def test_the_first_suite_is_given_away_by_ranks_layers_and_sizes() -> None:
     assert {"adapter", "adapter's bytes", "own raw texts", "conversation"} <= told.keys()
     assert "layers 12 to 29" in told["adapter"] and "organism alone" in told["adapter"]
     assert not {"base", "access", "tools"} & told.keys()
+
+
+def test_the_command_says_no_where_a_shape_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    for tells, status in (("rank 8: organism alone (3)", 1), ("", 0)):
+        row = {"feature": "adapter", "values": 2, "tells": tells}
+        monkeypatch.setattr("assay.testbeds.shapes.shapes", lambda suite, row=row: [row])
+        done = CliRunner().invoke(app, ["testbeds", "shapes", "--json"])
+        assert (done.exit_code, json.loads(done.stdout)) == (status, [row])
 
 
 def test_one_shape_for_all_tells_nothing(tmp_path: Path) -> None:
