@@ -46,13 +46,14 @@ def build(
 
 @organisms.command()
 def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -> None:
-    """Measure strength, leakage, generalisation, confession and coherence; exit status 1 if one may not ship.
+    """Measure what a testbed shows, and how quiet it is if its recipe asks for that; exit status 1 if it may not ship.
 
     Example: assay organisms verify flattery-td
     """
     from assay.factory.commands import verify_named
+    from assay.factory.verify.bounds import quiet_gates
     from assay.testbeds.suites import open_suite
-    from assay.truth import MEASURES
+    from assay.truth import MEASURES, Quiet
 
     cards = verify_named(names, say, open_suite(suite) if suite else None)
     if as_json:
@@ -60,6 +61,9 @@ def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -
     for card in () if as_json else cards:
         rows = [{"measure": measure, **card[measure]} for measure in MEASURES if measure in card]
         show(rows, False, ("measure", "rate", "interval", "organism", "control", "n", "difference_interval"))
+        if "quiet" in card:
+            gates = quiet_gates(Quiet.model_validate(card["quiet"]))
+            show([gate._asdict() for gate in gates], False, ("name", "value", "limit", "passed"))
         tell(f"{card['testbed']}: {'valid' if card['valid'] else 'not valid'}")
     if not all(card["valid"] for card in cards):
         raise typer.Exit(1)
