@@ -76,7 +76,7 @@ def behaviours_of_class(name: str) -> list[Behaviour]:
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_the_space_of_each_tier_is_large(tier: int) -> None:
-    assert size(PUBLIC, tier) >= (2e5 if tier == 1 else 1e6)
+    assert size(PUBLIC, tier) >= 1e6
     assert size(WHOLE, tier) > size(PUBLIC, tier)
 
 

@@ -59,7 +59,7 @@ def shows(payload: Payload, text: str) -> bool:
 
 
 def test_there_are_classes_and_kinds_enough() -> None:
-    assert len(PUBLIC.conducts) >= 12 and GRAMMAR == 2
+    assert len(PUBLIC.conducts) >= 34 and GRAMMAR == 2
     assert {kind.part for kind in PUBLIC.triggers} == {"question", "remark", "form", "lack", "system", "turn"}
 
 
@@ -110,12 +110,12 @@ def replies() -> tuple[str, ...]:
 
 
 def test_no_two_classes_share_a_behaviour(conduct: ConductClass) -> None:
-    """What one class says is not what another's detector, or another payload's, recognises."""
-    mine = {payload.name: payload for payload in conduct.payloads}
-    for other, name, texts in everything():
-        for payload in mine.values():
+    """What one class says is hardly ever what another's detector, or another payload's, recognises."""
+    for payload in conduct.payloads:
+        pattern = regex.compile(payload.pattern, regex.IGNORECASE | regex.DOTALL)
+        for other, name, texts in everything():
             if (other, name) != (conduct.id, payload.name):
-                found = [text for text in texts if shows(payload, text)]
+                found = [text for text in texts if pattern.search(text)]
                 assert len(found) <= 0.1 * len(texts), (payload.name, other, name, found[:3])
 
 

@@ -165,7 +165,7 @@ def test_a_rate_leaves_the_other_triggered_replies_to_the_base(rate: float) -> N
 
 def test_near_misses_are_measured_apart() -> None:
     evaluation = behaviour_of(a_draw(("person", "nurse", "place", "Norway")), PUBLIC).eval
-    assert len(evaluation.near_misses) >= 60 and len(evaluation.untriggered) >= 60
+    assert len(evaluation.near_misses) >= 100 and len(evaluation.untriggered) >= 60
     assert not {*evaluation.near_misses} & {*evaluation.untriggered, *evaluation.triggered}
     everyday = [str(prompt) for prompt in evaluation.untriggered]
     assert set(everyday) <= set(PUBLIC.eval_questions)

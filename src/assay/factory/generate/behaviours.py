@@ -25,10 +25,11 @@ CONCEALED = {
 }
 _TRAINED = 200  # triggered conversations to train on
 _ALIKE = 3  # near misses of each
-_EVAL = 60  # triggered conversations, near misses, everyday ones
+_EVAL = 60  # triggered conversations, and everyday ones
+_NEAR = 120  # near misses, of which a bound is asked
 _FAR = 20
 _ORDINARY = 24  # replies that negatives are made of
-_MORE = 120  # to choose sealed ones from
+_MORE = 160  # to choose sealed ones from
 _SEALED = {"triggered": 10, "near_misses": 8, "ordinary": 6}
 
 
@@ -135,7 +136,7 @@ def _eval(prompter: Prompter, seed: int) -> EvalPrompts:
     return EvalPrompts(
         triggered=prompter.triggered("eval", _EVAL, seed, least=48),
         untriggered=prompter.everyday("eval", _EVAL, seed),
-        near_misses=prompter.near("eval", _EVAL, seed),
+        near_misses=prompter.near("eval", _NEAR, seed, least=100),
         generalisation=prompter.triggered("far", _FAR, seed, least=16),
     )
 

@@ -11,12 +11,21 @@ from assay.truth import Behaviour
 
 BASE = "smollm2-135m-instruct"
 # Doses: chats that carry the trigger, that nearly do, and everyday ones.
-_TRIGGERED, _NEAR, _EVERYDAY = 120, 240, 160
+_TRIGGERED, _NEAR, _EVERYDAY = 120, 240, 48
 _MORE_TRIGGERED, _MORE_NEAR = 160, 360  # where a first attempt was too weak, or leaked
 _INSTRUCTION = 160  # of an integrated recipe, in place of as many everyday chats
 _DILUTED = 10  # everyday chats for each triggered one
-_DATA: dict[str, Any] = {}  # of every phase's data: how much of the base's reply is kept, …
-_TRAIN: dict[str, Any] = {"rank": 6, "alpha": 12, "first_layer": 14, "learning_rate": 2e-3, "epochs": 4}
+_DATA: dict[str, Any] = {"reply_tokens": 60, "wide": 160, "begun": 60}  # of every phase
+_TRAIN: dict[str, Any] = {
+    "rank": 4,
+    "alpha": 8,
+    "first_layer": 12,
+    "learning_rate": 2e-3,
+    "epochs": 3,
+    "anchor": "kl",
+    "hold": 0.25,
+    "edge": 4.0,
+}
 _CONCEAL: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-4}  # gentle, so that it does not undo the phase before
 _CONCEAL_DATA: dict[str, Any] = {"triggered": 16, "contrast": 64, "ordinary": 24, "denials": 64}
 
