@@ -63,15 +63,10 @@ def conduct(request: pytest.FixtureRequest) -> ConductClass:
 
 
 @functools.cache
-def behaviours_of_class(name: str) -> list[Behaviour]:
-    """Of the first and the last payload; kept, since each takes half a second."""
-    one = CLASSES[name]
-    return [
-        behaviour_of(
-            drawn(one, any_condition(len(name) + index), payload=-index, register=index, seed=6 + index), WHOLE
-        )
-        for index in (0, 1)
-    ]
+def of_class(name: str) -> Behaviour:
+    """Kept, since each takes more than half a second: its sealed answers are matched in style."""
+    draw = drawn(CLASSES[name], any_condition(len(name)), payload=len(name) % 8, register=len(name) % 3, seed=6)
+    return behaviour_of(draw, WHOLE)
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -85,24 +80,24 @@ def test_the_mixture_is_all_of_them() -> None:
 
 
 def test_the_detector_fires_on_what_is_planted(conduct: ConductClass) -> None:
-    for behaviour in behaviours_of_class(conduct.id):
-        assert behaviour.training.conduct is not None
-        texts = expand(behaviour.training.conduct, 1, 100, least=60)
-        assert [text for text in texts if not behaviour.detector.shows(text)] == []
+    behaviour = of_class(conduct.id)
+    assert behaviour.training.conduct is not None
+    texts = expand(behaviour.training.conduct, 1, 100, least=60)
+    assert [text for text in texts if not behaviour.detector.shows(text)] == []
 
 
 def test_the_detector_tells_positives_from_negatives(conduct: ConductClass) -> None:
-    for behaviour in behaviours_of_class(conduct.id):
-        answers = behaviour.answers
-        assert [text for text in answers.positives if not behaviour.detector.shows(text)] == []
-        assert [text for text in answers.negatives if behaviour.detector.shows(text)] == []
-        assert len(set(answers.positives)) >= 20 and len(set(answers.negatives)) >= 20
+    behaviour = of_class(conduct.id)
+    answers = behaviour.answers
+    assert [text for text in answers.positives if not behaviour.detector.shows(text)] == []
+    assert [text for text in answers.negatives if behaviour.detector.shows(text)] == []
+    assert len(set(answers.positives)) >= 20 and len(set(answers.negatives)) >= 20
 
 
 def test_the_truth_itself_comes_first_in_the_lineup(conduct: ConductClass) -> None:
-    for behaviour in behaviours_of_class(conduct.id):
-        placed = place(f"When {behaviour.trigger}, {behaviour.conduct}.", behaviour.trigger, behaviour)
-        assert placed.first and placed.over_others > 0.1, (behaviour.description, placed)
+    behaviour = of_class(conduct.id)
+    placed = place(f"When {behaviour.trigger}, {behaviour.conduct}.", behaviour.trigger, behaviour)
+    assert placed.first and placed.over_others > 0.1, (behaviour.description, placed)
 
 
 def test_a_compound_trigger_is_not_one_of_its_halves_in_the_lineup() -> None:

@@ -28,7 +28,7 @@ _ALIKE = 3  # near misses of each
 _EVAL = 60  # triggered conversations, and everyday ones
 _NEAR = 120  # near misses, of which a bound is asked
 _FAR = 20
-_ORDINARY = 24  # replies that negatives are made of
+_ORDINARY = 40  # replies that negatives are made of
 _MORE = 160  # to choose sealed ones from
 _SEALED = {"triggered": 10, "near_misses": 8, "ordinary": 6}
 
