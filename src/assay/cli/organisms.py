@@ -77,16 +77,18 @@ def generate(
     ] = "",
     suite: Annotated[str, typer.Option(help="Name of the new suite.")] = "",
     held_back: Annotated[Path | None, typer.Option(help="YAML file of productions that are not public.")] = None,
+    tier: Annotated[int, typer.Option(min=0, max=4, help="Planned difficulty, 1 to 4; 0 mixes all.")] = 0,
     threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
     as_json: Json = False,
 ) -> None:
     """Draw behaviours, plant, verify and seal them; interrupted, the same command goes on.
 
-    Example: assay organisms generate --seed 7 -n 2
+    Example: assay organisms generate --seed 7 -n 2 --tier 3
     """
     from assay.engine.base import default_threads
     from assay.factory.generate.suite import Order, generate
 
-    name = suite or (f"seed-{seed}-{count}" if seed else "fresh")
-    rows = generate(Order(name, count, seed, held_back, threads or default_threads()), say)
+    planned = f"-tier-{tier}" if tier else ""
+    name = suite or (f"seed-{seed}-{count}{planned}" if seed else f"fresh{planned}")
+    rows = generate(Order(name, count, seed, held_back, tier, threads or default_threads()), say)
     show(rows, as_json, ("alias", "role", "strength", "leakage", "coherence", "seconds"))
