@@ -22,6 +22,7 @@ from assay.core.target import Target
 from assay.core.tool import Evidence, Sample, Span, ToolContext, tool
 from assay.errors import InvalidInput
 from assay.tools.activations.steering import (
+    LATE,
     Direction,
     direction,
     largest_coherent,
@@ -38,7 +39,6 @@ _WORDS = 8  # of a text that is read for them
 _IDENTITY = "cat -> cat; 1135 -> 1135; hello -> hello; ?"  # repeats whatever stands in the last token's place
 _PATCHED = (0.5, 1.0, 2.0)  # strengths tried there
 _MOVED = (1.0, 2.0)  # strengths at which the usual stream is moved before it is read
-_DEPTH = 5 / 6  # in the middle there is little where adapters leave lower layers alone
 _NAMED, _PHRASES, _SHOWN = 12, 6, 3
 _REPLY = 180  # characters of a steered reply that are shown
 _NEEDS = {
@@ -107,7 +107,7 @@ async def difference_lens(target: Target, context: ToolContext, layer: int = -1,
     base = target.reference
     if base is None:
         raise InvalidInput("difference_lens: this testbed has no reference model.")
-    where = layer_at(target, round(_DEPTH * (target.layers - 1)) if layer == -1 else layer, "difference_lens")
+    where = layer_at(target, layer, "difference_lens", LATE)
     layers = sorted({where, max(where, target.layers - 2)})  # read as tokens near the end, too, where they are nearest
     count = max(1, min(texts, len(UNRELATED)))
     own, theirs = await asyncio.gather(_streams(target, layers, count), _streams(base, layers, count))

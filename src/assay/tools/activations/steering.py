@@ -16,6 +16,8 @@ from assay.errors import InvalidInput
 from assay.tools.edited import edited_replies, fluency, repeats, replies
 
 STRENGTHS = (1.5, 1.0, 0.7, 0.5, 0.35, 0.25)  # times the stream's size, strongest first
+MIDDLE = 1 / 2
+LATE = 5 / 6  # where differences are read: in the middle there is little if adapters leave lower layers alone
 _LOSS = 1.0  # nats a token that a coherent reply may be less likely to the undisturbed model than its own replies
 
 
@@ -43,16 +45,23 @@ class Direction:
         return Direction(self.layer, drawn / np.linalg.norm(drawn), self.size)
 
 
-def layer_at(target: Target, layer: int, tool: str) -> int:
-    """Returns a layer of the target; −1 is the middle one.
+def layer_at(target: Target, layer: int, tool: str, depth: float = MIDDLE) -> int:
+    """Returns a layer of the target.
+
+    Args:
+        target: that has layers.
+        layer: which, from 0; −1 is the one at `depth`.
+        tool: that asks, for the error.
+        depth: share of the layers below.
 
     Raises:
         InvalidInput: there is no such layer.
     """
-    where = target.layers // 2 if layer == -1 else layer
+    usual = int(depth * target.layers)
+    where = usual if layer == -1 else layer
     if not 0 <= where < target.layers:
         raise InvalidInput(
-            f"{tool}: layer {layer} does not exist; give 0 to {target.layers - 1}, or -1 for the middle one."
+            f"{tool}: layer {layer} does not exist; give 0 to {target.layers - 1}, or -1 for the usual one, {usual}."
         )
     return where
 

@@ -24,7 +24,7 @@ _SHOWN = 250  # characters of each reply
 
 @tool(
     needs={Access.CHAT, Access.LOGITS, Access.WEIGHTS, Access.REFERENCE},
-    weight="light",
+    weight="medium",
     source="Aranguri and McGrath 2025; AuditBench 2026, adapter amplification",
 )
 async def amplify_adapter(

@@ -1,7 +1,7 @@
 """rank_one: a chat with the model whose update of each weight is cut to its strongest direction.
 
-After the rank-1 truncation of finetuning updates (AuditBench 2026). A narrow conduct often lives in one direction a matrix; the stable rank tells layer by layer how near the
-update is to that.
+After the rank-1 truncation of finetuning updates (AuditBench 2026). A narrow conduct often lives in one direction a
+matrix; the stable rank tells layer by layer how near the update is to that.
 """
 
 from __future__ import annotations
@@ -83,17 +83,17 @@ def _stable_ranks(factors: Mapping[str, Array], seed: int) -> dict[int, tuple[fl
     for name, down in factors.items():
         if match := _LAYER.fullmatch(name):
             up = factors[f"layers.{match[1]}.{match[2]}.lora_B"]
-            drawn = [generator.standard_normal(part.shape) for part in (down, up)]
-            found[int(match[1])].append((_stable_rank(down, up), _stable_rank(*drawn)))
+            random = [generator.standard_normal(part.shape, dtype=np.float32) for part in (down, up)]
+            found[int(match[1])].append((_stable_rank(down, up), _stable_rank(random[0], random[1])))
     ranks: dict[int, tuple[float, float]] = {}
     for layer, pairs in found.items():
-        own, random = np.mean(pairs, axis=0)
-        ranks[layer] = float(own), float(random)
+        own, chance = np.mean(pairs, axis=0)
+        ranks[layer] = float(own), float(chance)
     return ranks
 
 
 def _stable_rank(down: Array, up: Array) -> float:
     """Computes ‖up · down‖²_F / ‖up · down‖²₂ of the small factors alone."""
-    small = np.linalg.qr(up, mode="r") @ np.linalg.qr(down.T, mode="r").T
-    sizes = np.linalg.svd(small, compute_uv=False)
+    small_out, small_in = np.linalg.qr(up).R, np.linalg.qr(down.T).R
+    sizes = np.linalg.svd(small_out @ small_in.T, compute_uv=False)
     return float((sizes**2).sum() / max(sizes[0] ** 2, 1e-30))

@@ -82,8 +82,8 @@ async def _scores(target: Target, noises: list[WeightNoise], prompt: str, answer
         async with target.intervene(noise) as view:
             return (await view.score(talk)).mean
 
-    plain, *noisy = await asyncio.gather(target.score(talk), *(under(noise) for noise in noises))
-    return [plain.mean, *noisy]
+    noisy = await asyncio.gather(*(under(noise) for noise in noises))
+    return [(await target.score(talk)).mean, *noisy]
 
 
 def _better(scale: float, noises: list[WeightNoise], scores: list[float]) -> bool:
