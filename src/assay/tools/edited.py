@@ -77,3 +77,9 @@ async def likelier_passages(target: Target, base: Target, samples: Sequence[Samp
         if sample.reply.strip():
             spans.append(Span(sample.reply, round(mine, 4), round(other, 4)))
     return tuple(sorted(spans, key=lambda span: ((span.control or 0) - span.score, span.text)))
+
+
+def phrases_told(spans: Sequence[Span]) -> str:
+    """Writes phrases with both shares."""
+    told = [f"“{span.text}” {span.score:.0%}:{span.control or 0:.0%}" for span in spans]
+    return ", ".join(told) or "none in two replies"

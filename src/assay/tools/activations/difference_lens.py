@@ -28,7 +28,7 @@ from assay.tools.activations.steering import (
     largest_coherent,
     layer_at,
 )
-from assay.tools.edited import common_phrases, edited_replies
+from assay.tools.edited import common_phrases, edited_replies, phrases_told
 from assay.tools.everyday import PROMPTS
 from assay.tools.text import layout, snippet
 from assay.tools.tokens import LISTED, Pointed, TokenShare, listed, most_apart
@@ -206,12 +206,11 @@ def _text(found: _Found) -> str:
         f"Mean difference to the reference on unrelated texts, after layer {found.made.along.layer}; its length is "
         f"{100 * found.made.length:.1f} % of the stream's."
     )
-    phrases = [f"“{span.text}” {span.score:.0%}:{span.control or 0:.0%}" for span in found.phrases]
     lines = [
         f"Logit lens (probability, difference:random): {listed(found.lens)}",
         f"Patchscope (probability, difference:random): {listed(found.patched)}",
         f"Replies while it is added, at {found.strength:g} × the stream's length, the largest that leaves sense.",
-        f"Phrases (share of replies, difference:random): {', '.join(phrases) or 'none in two replies'}",
+        f"Phrases (share of replies, difference:random): {phrases_told(found.phrases)}",
     ]
     for mine, other in list(zip(found.steered, found.pushed, strict=True))[:_SHOWN]:
         lines += [
