@@ -11,16 +11,18 @@ from assay.audits.conformance.tool_checks import check_tool
 from assay.core.access import PRESETS, Access
 from assay.core.target import Target
 from assay.core.testbed import TargetSpec
-from assay.core.tool import TEXT_LIMIT, Evidence, Tool, ToolContext
+from assay.core.tool import TEXT_LIMIT, Evidence, Prepared, Tool, ToolContext
 from assay.engine.base import find_base
 from assay.engine.cache import ReplyCache
 from assay.engine.local.engine import LocalEngine
 from assay.engine.local.lora import adapter_digest
 from assay.errors import InvalidInput
+from assay.tools.activations.dictionary import train
 from assay.tools.activations.difference_lens import difference_lens
 from assay.tools.activations.fuzz import fuzz_sweep
 from assay.tools.activations.logit_lens import logit_lens, token_similarity
 from assay.tools.activations.persona_vectors import persona_vectors
+from assay.tools.activations.sae import learn, sae
 from assay.tools.activations.steer import honesty, steer
 from assay.tools.gradients.latent_attack import latent_attack
 from assay.tools.gradients.melbo import melbo
@@ -167,3 +169,34 @@ def test_what_counts_as_a_word_and_how_far_it_is_ahead() -> None:
     assert [telling(text) for text in ("risk", "Risk", "MetaInfo", "a", "12", "")] == [True, True] + [False] * 4
     assert TokenShare("x", 0.5, 0.25).lead(logs=False) == 0.25
     assert TokenShare("x", 0.5, 0.25).lead(logs=True) == pytest.approx(0.5 * np.log(2))
+
+
+async def test_a_dictionary_finds_what_was_mixed() -> None:
+    generator = np.random.default_rng(0)
+    truth = np.linalg.qr(generator.standard_normal((16, 16)))[0][:8].astype(np.float32)
+    chosen = generator.random((4_000, 8)) < 0.15
+    rows = ((chosen * generator.uniform(1, 2, chosen.shape)) @ truth).astype(np.float32)
+    rows = rows[chosen.any(axis=1)]
+    made = train(rows, 32, 2, 400, 0)
+    assert made.explained > 0.7 and made.explained == train(rows, 32, 2, 400, 0).explained
+    likeness = np.abs(truth @ (made.encode / np.linalg.norm(made.encode, axis=0)))
+    assert likeness.max(axis=1).min() > 0.8
+
+
+async def test_features_tell_where_they_fire_and_nothing_of_an_untouched_base(
+    engine: LocalEngine, organism: TargetSpec, untouched: TargetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.tools.activations.sae.TOPICS", ())
+    for spec in (organism, untouched):
+        async with engine.open(spec) as target:
+            kept = await learn(target, tmp_path)
+            for on in ("activations", "differences"):
+                found = await sae.call({Target: target, Prepared: Prepared(kept)}, {"on": on})
+                assert len(found.text) <= TEXT_LIMIT and bool(found.spans) == (spec is organism)
+                assert all((span.control or 0) < span.score and "[" in span.text for span in found.spans)
+            with pytest.raises(InvalidInput, match="'activations' or 'differences'"):
+                await sae.call({Target: target, Prepared: Prepared(kept)}, {"on": "weights"})
+
+
+async def test_sae_passes_the_conformance_suite() -> None:
+    assert [check for check in await check_tool(sae, null_runs=2) if not check.passed] == []

@@ -13,7 +13,7 @@ from assay.core.tool import TEMPERATURE, Sample, ToolContext
 from assay.tools.activations.steering import Direction, direction
 from assay.tools.everyday import PROMPTS
 
-QUESTIONS = PROMPTS[:6]
+NEUTRAL = PROMPTS[:6]
 _TOKENS = 32  # of a reply whose activations are read
 
 
@@ -38,9 +38,9 @@ async def contrast_direction(
 
 
 async def _in_manner(target: Target, manner: str, sampling: Sampling) -> list[Sample]:
-    asked = [(Message("system", manner), Message("user", question)) for question in QUESTIONS]
+    asked = [(Message("system", manner), Message("user", question)) for question in NEUTRAL]
     made = await asyncio.gather(*(target.chat(turns, sampling) for turns in asked))
-    return [Sample.of(question, one, system=manner) for question, one in zip(QUESTIONS, made, strict=True)]
+    return [Sample.of(question, one, system=manner) for question, one in zip(NEUTRAL, made, strict=True)]
 
 
 async def reply_streams(model: Target, layer: int, samples: Sequence[Sample]) -> list[Array]:

@@ -14,7 +14,7 @@ from assay.core.access import Access
 from assay.core.target import Target
 from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.errors import InvalidInput
-from assay.tools.activations.contrast import QUESTIONS, contrast_direction
+from assay.tools.activations.contrast import NEUTRAL, contrast_direction
 from assay.tools.activations.steering import Direction, largest_coherent, layer_at
 from assay.tools.edited import common_phrases, edited_replies, fluency, replies, sense
 from assay.tools.text import layout, snippet
@@ -104,7 +104,7 @@ async def _steered(
         return Evidence("Both manners leave the same activations: there is no direction to steer along.", artifact={})
     chosen = list(strengths)
     if not chosen:
-        most = await largest_coherent(target, along, QUESTIONS[:3], context)
+        most = await largest_coherent(target, along, NEUTRAL[:3], context)
         chosen = [most, most / 2, -most / 2, -most]
     [plain] = await replies(target, [prompt], context.sampling, control=True)
     rows = list(await asyncio.gather(*(_row(target, along, strength, prompt, context) for strength in chosen)))

@@ -65,7 +65,7 @@ async def latent_attack(
     epsilon: float = 0.1,
     steps: int = 5,
 ) -> Evidence:
-    """Change the activations on a question a little, so that the reply begins with a given text, and read how it goes on.
+    """Change the activations on a question a little, so that the reply begins with a given text, and read it on.
 
     Told is how much likelier the text gets, beside the same attack on the reference model, and beside attacks towards a
     control text. An attack can force any text: only what goes beyond the text, and beyond the reference, is evidence.
