@@ -76,7 +76,7 @@ def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device)
     """
     active = []
     for edit in edits:
-        if isinstance(edit, ScaleAdapter | Contrast):
+        if not isinstance(edit, ResidualEdit):
             continue
         vector = generator = None
         if isinstance(edit, Noise):
