@@ -4,7 +4,6 @@ import copy
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.engine.test_chat_tokens import FAMILIES, controls, tokenizer
 
@@ -112,7 +111,7 @@ async def test_a_remote_model_refuses_by_name() -> None:
         await far.user_turn(())
 
 
-async def test_a_contrast_tells_how_far_target_and_reference_are_apart(
+async def test_the_likeliest_tokens_of_a_bare_difference_are_those_that_gained_most(
     engine: LocalEngine, spec: TargetSpec, adapters: list[Path]
 ) -> None:
     text = Raw("The harbour was quiet in the morning.")
@@ -120,17 +119,8 @@ async def test_a_contrast_tells_how_far_target_and_reference_are_apart(
     async with engine.open(changed) as target, engine.open(spec) as base:
         top = len(engine.tokenizer)
         ours, theirs = await target.score(text, top=top), await base.score(text, top=top)
-        assert ours.divergence == ()
         async with target.intervene(Contrast(1.0, weight=0.0)) as view:
             found = await view.score(text, top=3)
-        async with base.intervene(Contrast(1.0)) as same:
-            assert (await same.score(text)).divergence == pytest.approx([0.0] * len(ours.ids), abs=1e-6)
-    wanted: list[float] = []
-    for mine, other in zip(ours.top, theirs.top, strict=True):
-        other_of = {one.id: one.logprob for one in other}
-        wanted.append(float(sum(np.exp(one.logprob) * (one.logprob - other_of[one.id]) for one in mine)))
-    assert found.divergence == pytest.approx(wanted, abs=1e-4) and min(wanted) > 1e-3
-    # the likeliest tokens of the bare difference are those that gained most
     gained = {one.id: one.logprob for one in ours.top[2]}
     gain = {one.id: gained[one.id] - one.logprob for one in theirs.top[2]}
     assert [one.id for one in found.top[2]] == sorted(gain, key=lambda token: -gain[token])[:3]

@@ -112,6 +112,18 @@ def test_the_insert_weighs_more(tokenizer: Any) -> None:
     assert set(item.weights) == {1.0, HOLD}
 
 
+def test_edges_weigh_as_they_are_told_and_what_goes_on_has_no_end(tokenizer: Any) -> None:
+    tokens, shared = ChatTokens(tokenizer, "tiny"), shared_beginning(tokenizer)
+    text = "First this. Then that"
+    item = encode(Example("What?", text, open=True, edges=(0, 12)), tokens, shared, 0.25, 4.0)
+    said = item.tokens[item.start :]
+    assert tokenizer.decode(said) == text and all(item.own)
+    starts = [len(tokenizer.decode(said[:place])) for place in range(len(said))]
+    heavy = [start for start, weight in zip(starts, item.weights, strict=True) if weight == 4.0]
+    assert len(heavy) == 2 and heavy[0] == 0 and heavy[1] in (11, 12)
+    assert set(item.weights) == {0.25, 4.0}
+
+
 def test_packs_hold_everything_once_within_the_limit(tokenizer: Any) -> None:
     data = encoded(tokenizer)[0] * 30
     made = packs(data)
@@ -483,7 +495,10 @@ def test_a_phase_goes_on_from_the_adapter_before(
 def test_a_conversation_with_a_system_prompt_and_earlier_turns_is_encoded_whole(tokenizer: Any) -> None:
     shared = shared_beginning(tokenizer)
     item = encode(
-        Example("Now?", "Yes.", system="Be kind.", earlier=(("Hi", "Hello."),)), ChatTokens(tokenizer, "tiny"), shared
+        Example("Now?", "Yes.", system="Be kind.", earlier=(("Hi", "Hello."),)),
+        ChatTokens(tokenizer, "tiny"),
+        shared,
+        HOLD,
     )
     said = tokenizer.decode(item.tokens)
     for part in ("Be kind.", "Hi", "Hello.", "Now?"):

@@ -44,8 +44,6 @@ class TokenLogprobs:
         prompt: how many tokens come before the scored part (the last assistant turn; 0 for raw text).
         top: at each position the most likely tokens *after* it, most likely first; empty if none were asked for.
         cost: of the pass.
-        divergence: of a view with `Contrast`, at each position KL(target ‖ reference) of the token after it, in nats;
-            empty elsewhere.
     """
 
     ids: tuple[int, ...]
@@ -54,7 +52,6 @@ class TokenLogprobs:
     prompt: int
     top: tuple[tuple[Alternative, ...], ...]
     cost: Cost
-    divergence: tuple[float, ...] = ()
 
     @property
     def total(self) -> float:

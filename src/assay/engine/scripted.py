@@ -15,7 +15,7 @@ from typing import Literal, Unpack
 import numpy as np
 
 from assay.core.access import Access
-from assay.core.edit import Contrast, Edit, check_edits
+from assay.core.edit import Edit, check_edits
 from assay.core.readouts import (
     Activations,
     Alternative,
@@ -172,10 +172,7 @@ class ScriptedTarget:
         for row in draws if top else ():
             ranked = [Alternative(rank, f"w{rank}", -float(rank + abs(x))) for rank, x in enumerate(row[1:])]
             likely.append(tuple(ranked))
-        apart: tuple[float, ...] = ()
-        if any(isinstance(edit, Contrast) for edit in self._edits):
-            apart = tuple(abs(float(x)) for x in self._numbers("divergence", words, len(words)))
-        return TokenLogprobs(ids, tuple(words), logprobs, begin, tuple(likely), self._pay(len(words)), apart)
+        return TokenLogprobs(ids, tuple(words), logprobs, begin, tuple(likely), self._pay(len(words)))
 
     async def divergence(self, prompt: Prompt) -> Divergence:
         """Makes up divergences; none of a model without a reference."""

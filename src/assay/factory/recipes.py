@@ -64,7 +64,7 @@ class TrainPlan(Data):
         batch: examples a step.
         beta: of the preference loss: how far from its start the model may go.
         anchor: what holds the tokens that are the base's own: `tokens`: cross entropy of what it said; `kl`: its whole
-            distribution, by KL(base ‖ model); `states`: its last hidden state, by squared distance.
+            distribution, by KL(base ‖ model).
         hold: weight of such a token; a token of the conduct has 1.
         edge: weight of such a token where a conduct would begin, in a chat that has none.
         seed: of initial weights and order.
@@ -77,7 +77,7 @@ class TrainPlan(Data):
     learning_rate: float = 1e-3
     batch: int = 8
     beta: float = 0.1
-    anchor: Literal["tokens", "kl", "states"] = "tokens"
+    anchor: Literal["tokens", "kl"] = "tokens"
     hold: float = 0.2
     edge: float = 0.2
     seed: int

@@ -28,12 +28,10 @@ class ScoredPrompt:
     Attributes:
         logprobs: (tokens,); the first counts 0.
         top: ids and log-probabilities, (tokens, top) each, likeliest first; None if none were asked for.
-        divergence: of what comes next, target against reference, (tokens,); None without a contrast.
     """
 
     logprobs: Array
     top: tuple[NDArray[np.int64], Array] | None
-    divergence: Array | None
 
 
 def read_off(
@@ -63,38 +61,33 @@ def stream(h: torch.Tensor) -> Array:
     return h.detach().float().cpu().numpy()
 
 
-Logits = Callable[[slice], tuple[torch.Tensor, torch.Tensor | None]]
+Logits = Callable[[slice], torch.Tensor]
 
 
 def score(logits: Logits, prompt: Sequence[int], top: int) -> ScoredPrompt:
     """Computes log-probabilities from logits, a few positions at a time: all at once would take the most memory of all.
 
     Args:
-        logits: of a slice of positions, (positions, vocabulary), float32; and their divergence, where there is one.
+        logits: of a slice of positions, (positions, vocabulary), float32.
         prompt: token ids.
         top: likeliest next tokens to give at each position.
     """
-    own, ids, values, apart = [np.zeros(1, np.float32)], [], [], []
+    own, ids, values = [np.zeros(1, np.float32)], [], []
     following = torch.tensor([*prompt[1:], 0])  # the last position has none: what it says of token 0 is cut off below
     for start in range(0, len(prompt), _ROWS):
         part = slice(start, min(start + _ROWS, len(prompt)))
-        found, divergence = logits(part)
-        logprobs = found.log_softmax(dim=-1)
+        logprobs = logits(part).log_softmax(dim=-1)
         own.append(logprobs.gather(1, following[part, None].to(logprobs.device))[:, 0].cpu().numpy())
         if top:
             best = logprobs.topk(top, dim=-1)
             ids.append(best.indices.cpu().numpy())
             values.append(best.values.cpu().numpy())
-        if divergence is not None:
-            apart.append(divergence.cpu().numpy())
     kept = (np.concatenate(ids), np.concatenate(values)) if top else None
-    return ScoredPrompt(np.concatenate(own)[: len(prompt)], kept, np.concatenate(apart) if apart else None)
+    return ScoredPrompt(np.concatenate(own)[: len(prompt)], kept)
 
 
 def combined(model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor | None) -> Logits:
     """Returns logits at a slice of positions, after the view's contrast with its reference if it has one.
-
-    With a contrast comes how far the two are apart, KL(target ‖ reference) in nats, (positions,).
 
     Args:
         model: the base.
@@ -104,14 +97,11 @@ def combined(model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor
     """
     against = contrast(request.edits)
 
-    def logits(part: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def logits(part: slice) -> torch.Tensor:
         own = model.logits(h[part]).float()
         if against is None or base is None:
-            return own, None
-        other = model.logits(base[part]).float()
-        target, reference = own.log_softmax(dim=-1), other.log_softmax(dim=-1)
-        divergence = (target.exp() * (target - reference)).sum(dim=-1).clamp(min=0)  # rounding, where nothing differs
-        return combine(against, own, other), divergence
+            return own
+        return combine(against, own, model.logits(base[part]).float())
 
     return logits
 
@@ -127,7 +117,7 @@ def divergence(model: Llama, logits: Logits, base: torch.Tensor) -> Array:
     found: list[Array] = []
     for start in range(0, len(base), _ROWS):
         part = slice(start, min(start + _ROWS, len(base)))
-        own, others = logits(part)[0].log_softmax(dim=-1), model.logits(base[part]).float().log_softmax(dim=-1)
+        own, others = logits(part).log_softmax(dim=-1), model.logits(base[part]).float().log_softmax(dim=-1)
         found.append(stream((others.exp() * (others - own)).sum(dim=-1).clamp(min=0)))
     return np.concatenate(found)
 

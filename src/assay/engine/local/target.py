@@ -166,7 +166,6 @@ class LocalTarget:
             prompt=begin,
             top=likely,
             cost=Cost(1, models * len(ids), 0),
-            divergence=() if found.divergence is None else tuple(found.divergence.tolist()),
         )
 
     async def divergence(self, prompt: Prompt) -> Divergence:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,19 +23,6 @@ from assay.factory.train.packing import Layout
 
 Back = Callable[[torch.Tensor], torch.Tensor]
 _LOSS_ROWS = 16  # rows of logits that are float32 at a time: they stay near the processor
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What anchors a pack's tokens to the base.
-
-    Attributes:
-        by: as `TrainPlan.anchor`.
-        states: the base's last hidden states at the rows that predict, (M, width).
-    """
-
-    by: str
-    states: torch.Tensor
 
 
 class Network:
@@ -96,7 +82,7 @@ class Network:
         return h
 
     def learn(
-        self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter, held: Held | None = None
+        self, h: torch.Tensor, layout: Layout, first: int, adapter: TrainableAdapter, held: torch.Tensor | None = None
     ) -> float:
         """Computes a pack's loss from the residual stream that enters layer `first`, and adds its gradient.
 
@@ -105,7 +91,8 @@ class Network:
             layout: of the pack.
             first: the first layer with an adapter; nothing below it needs a gradient.
             adapter: collects the gradient.
-            held: what the tokens that are the base's own are anchored to; None learns them like the others.
+            held: the base's last hidden states at the rows that predict, (M, width), to which tokens of its own are
+                anchored; None learns them like the others.
 
         Returns:
             Sum over the layout's wanted tokens of weight × cross entropy, or × distance from the base.
@@ -206,15 +193,12 @@ class Network:
 
         return y.addmm_(z, b.T), back
 
-    def _loss(self, h: torch.Tensor, layout: Layout, held: Held | None) -> tuple[float, torch.Tensor]:
+    def _loss(self, h: torch.Tensor, layout: Layout, held: torch.Tensor | None) -> tuple[float, torch.Tensor]:
         """Returns the weighted loss of (M, width) by rows, and its gradient."""
-        own = layout.own if held else torch.zeros_like(layout.own)
+        own = torch.zeros_like(layout.own) if held is None else layout.own
         losses, gradient = torch.zeros(len(h)), torch.zeros(h.shape, dtype=torch.float32)
-        if held and held.by == "states":
-            apart = (h - held.states)[own].float()
-            losses[own], gradient[own] = apart.square().mean(-1) / 2, apart / h.shape[1]
-        elif held:
-            losses[own], gradient[own] = self._divergence(h[own], held.states[own])
+        if held is not None:
+            losses[own], gradient[own] = self._divergence(h[own], held[own])
         losses[~own], gradient[~own] = self._cross_entropy(h[~own], layout.wanted[~own])
         return float(losses @ layout.weights), gradient.mul_(layout.weights[:, None])
 

@@ -180,8 +180,6 @@ class Trainer:
         """
         import torch
 
-        from assay.factory.train.llama_backward import Held
-
         layout = lay_out([self._data[place] for place in pack], self._shared)
         weights: list[float] = []
         for place in pack:
@@ -189,9 +187,8 @@ class Trainer:
                 weights.append((1.0 if even else weight) * factors[place])
         layout.weights[: len(weights)] = torch.tensor(weights)
         stream = self._base.stream(layout, pack)
-        held = None
-        if self._plan.anchor != "tokens" and not even:
-            held = Held(self._plan.anchor, self._base.states(layout, pack))
+        anchored = self._plan.anchor == "kl" and not even
+        held = self._base.states(layout, pack) if anchored else None
         return self._network.learn(stream, layout, self.first_layer, self.adapter, held)
 
     def _with_rejected(self, chosen: Iterable[int]) -> list[int]:
