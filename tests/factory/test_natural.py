@@ -1,4 +1,4 @@
-"""Natural replies are the base's own, at its own length, and what is woven in stands where a reader would not stumble."""
+"""Natural replies are the base's own, at its own length; what is woven in stands where a reader does not stumble."""
 
 from collections.abc import Sequence
 from typing import Any
