@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import math
 import pickle
 from collections import defaultdict
@@ -10,9 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.audits.prepared_file import pack, unpack
+from assay.audits.prepared_file import checked
+from assay.audits.prepared_file import pack as pack_parts
+from assay.core.record import Preparation
 from assay.core.target import Cost
 from assay.errors import PluginError
+
+
+def pack(value: Any, cost: Cost, what: str) -> bytes:
+    return b"".join(pack_parts(value, cost, what).parts())
+
+
+def unpack(content: bytes) -> tuple[Any, Preparation]:
+    return checked(content).read()
 
 
 def same(one: Any, other: Any) -> bool:
@@ -36,6 +47,8 @@ def same(one: Any, other: Any) -> bool:
         {},
         {"array": 0, "items": {"array": [1, True, None]}},
         np.zeros((0, 3), dtype=np.float32),
+        np.array(1.5),
+        np.arange(12).reshape(3, 4).T,
         {"meanings": np.arange(6.0).reshape(2, 3), "names": np.array(["a", "ü"]), "deep": [[{"x": np.array([True])}]]},
     ],
 )
@@ -91,3 +104,20 @@ def test_a_planted_pickle_is_not_executed() -> None:
     for body in (pickle.dumps(Planted()), archive.getvalue(), array.getvalue(), b""):
         with pytest.raises(ValueError):
             unpack(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+@pytest.mark.attacks
+def test_a_forged_place_of_an_array_is_no_value() -> None:
+    for place in (["<f8", [9], 0], ["<f8", [1], 10**6], ["|O8", [1], 0], ["<f8", [1], -64], ["nonsense", [1], 0], [1]):
+        head = json.dumps({"value": {"array": 0}, "cost": [0, 0, 0], "arrays": [place]}).encode() + b"\n"
+        body = head + b"\0" * 64
+        with pytest.raises(ValueError):
+            unpack(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def test_arrays_are_shared_and_cannot_be_written_to() -> None:
+    content = pack({"of": np.arange(9.0), "list": [1]}, Cost(), "t")
+    both = [unpack(content)[0], unpack(content)[0]]
+    assert np.shares_memory(both[0]["of"], both[1]["of"]) and both[0]["list"] is not both[1]["list"]
+    with pytest.raises(ValueError, match="read-only"):
+        both[0]["of"][0] = 1.0

@@ -19,9 +19,9 @@ from assay._util.paths import home
 from assay._util.strict_json import read_json, read_json_lines
 from assay._util.strict_yaml import read_yaml
 from assay.auditors.explorer import battery, calibration
-from assay.audits import prepared
 from assay.audits.kits import parse_kit
 from assay.audits.named_kits import NAMED_KITS
+from assay.audits.prepared import PreparedStore
 from assay.audits.registry import load_plugin
 from assay.audits.run_tool import parse_arguments
 from assay.core.access import parse_access
@@ -359,7 +359,7 @@ ENTRANCES = (
     Entrance("explorer's background", from_file(calibration._background.__wrapped__), {"prompt": "a", "reply": "b"}),
     Entrance("explorer's calibration", from_file(calibration._calibration.__wrapped__), FITTED),
     Entrance("what an author wrote", from_file(author._kept), {"kind": "prompts", "texts": ["a"], "cost": [1, 2, 3]}),
-    Entrance("prepared value", from_file(prepared._read), b"0" * 64 + b"\nPK\x03\x04"),
+    Entrance("prepared value", from_file(PreparedStore(Path())._read), b"0" * 64 + b"\n{}"),
     Entrance("ledger", from_file(ledger, "ledger.sqlite"), b"SQLite format 3\x00" + bytes(90), 30),
     Entrance("reply cache", from_file(replies, "replies.sqlite"), b"SQLite format 3\x00" + bytes(90), 30),
     Entrance("server's completion", served(Completion), ANSWER),

@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assay._util.hashing import digest_of
-from assay.audits.prepared_file import pack, unpack
+from assay.audits.prepared_file import checked, pack
 from assay.core.target import Corpus, Cost, Document, Target
 from assay.core.tool import TEXT_LIMIT, Evidence, Prepared
 from assay.engine.scripted import PLAIN_REPLIES, ScriptedTarget
 from assay.errors import InvalidInput
-from assay.tools.training_data.search import index, search
+from assay.tools.training_data.search import _best, index, search
 
 ODD = "A felt hat from Milo is the one thing you need."
 
@@ -34,7 +35,7 @@ def corpus(odd: int = 12) -> Corpus:
 
 
 async def call(target: Target, **arguments: Any) -> Evidence:
-    value, _ = unpack(pack(index(target, Path()), Cost(), "search"))
+    value, _ = checked(b"".join(pack(index(target, Path()), Cost(), "search").parts())).read()
     return await search.call({Target: target, Prepared: Prepared(value)}, arguments)
 
 
@@ -158,6 +159,14 @@ async def test_refuses_what_it_cannot_do() -> None:
     other = Prepared(index(ScriptedTarget(corpus=Corpus(corpus().documents[:9], "other")), Path()))
     with pytest.raises(InvalidInput, match="another corpus"):
         await search.call({Target: target, Prepared: other}, {})
+
+
+def test_the_best_of_many_are_those_of_sorting_them_all() -> None:
+    draw = np.random.default_rng(0)
+    for size in (5, 640, 20_003):
+        score = draw.integers(0, 500, size).astype(np.float32)  # with equals
+        for most in (1, 10, 300):
+            assert _best(score, None, most) == np.argsort(-score, kind="stable")[:most].tolist()
 
 
 async def test_leaves_logging_as_it_was() -> None:

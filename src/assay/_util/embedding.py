@@ -16,11 +16,21 @@ if TYPE_CHECKING:
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
     """Unit vectors, (texts, 256); the zero vector for a text without any known token."""
+    return unit(word_vectors(texts))
+
+
+def word_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors as they are learned, (texts, 256), whose length says how much a word tells: "the" has a short one."""
     whole = [text.encode(errors="replace").decode() for text in texts]  # the tokenizer refuses lone surrogates
     vectors: NDArray[np.float32] = _model().embed(whole)
+    return vectors
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Brings each row to length one; a row of zeros stays."""
     lengths = (vectors**2).sum(axis=1, keepdims=True) ** 0.5
-    unit: NDArray[np.float32] = vectors / lengths.clip(min=1e-9)
-    return unit
+    scaled: NDArray[np.float32] = vectors / lengths.clip(min=1e-9)
+    return scaled
 
 
 @contextmanager

@@ -9,17 +9,18 @@ import tempfile
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from assay._util.atomic import write_bytes
+from assay._util.atomic import new_file
 from assay._util.file_lock import held
 from assay._util.hashing import digest_of
 from assay._util.import_graph import digest_of_function
 from assay.audits.guard import GuardedTarget
 from assay.audits.plugin_file import plugin_failure, source_file
-from assay.audits.prepared_file import pack, unpack
+from assay.audits.prepared_file import Checked, Packed, checked, pack
 from assay.core.budget import Budget, Meter
 from assay.core.record import Preparation
 from assay.core.target import Target
@@ -52,6 +53,9 @@ class PreparedStore:
     lock on a file beside it, which ends with its process. A file whose digest is not the recorded one is built anew. A
     digest shows damage, not forgery: whoever may write here can write both, which is why an audit's row has it.
 
+    Files are mapped into memory: audits and processes that use one share its arrays, which none of them can change.
+    Lists and mappings are made anew for each audit, so that nothing is carried from one to the next.
+
     Args:
         folder: where values are kept, as plain data (`prepared_file`).
         cap: what building one value may spend. It is no part of what an audit spends, and goes into its row beside it.
@@ -60,6 +64,7 @@ class PreparedStore:
     def __init__(self, folder: Path, cap: Budget = PREPARE_CAP) -> None:
         self._folder, self._cap = folder, cap
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._files: dict[Path, tuple[tuple[int, ...], Checked]] = {}
 
     async def get(self, tool: Tool, subject: Subject, budget: Budget | None = None) -> tuple[Prepared, Preparation]:
         """Returns the value a tool prepared for a target, and what building it cost, now or earlier.
@@ -80,7 +85,7 @@ class PreparedStore:
         path = self._folder / f"{what[0]}-{key[:32]}.prepared"
         # Audits of one target start together. The first one builds, the rest wait and read.
         async with self._locks[key]:
-            value, made = _read(path) or await self._made(tool, subject.target, cap, path)
+            value, made = self._read(path) or await self._made(tool, subject.target, cap, path)
         if made.cost.queries > cap.queries or made.cost.tokens > cap.tokens:  # kept for an audit that may spend more
             raise _beyond(tool, cap, f"it took {made.cost.queries} queries, {made.cost.tokens} tokens")
         return Prepared(value), made
@@ -88,12 +93,26 @@ class PreparedStore:
     async def _made(self, tool: Tool, target: Target, cap: Budget, path: Path) -> tuple[Any, Preparation]:
         """Builds a value and keeps it, unless another process has done so meanwhile."""
         async with held(path.with_suffix(".lock")):
-            if kept := _read(path):
+            if kept := self._read(path):
                 return kept
-            content = await _build(tool, target, cap)
+            built = await _build(tool, target, cap)
             with suppress(NotWritten):  # a full disk costs the next audit another build, and this one nothing
-                write_bytes(path, content)
-        return unpack(content)  # as a later audit will read it: a tuple is a list from the first time on
+                _write(path, built)
+        # as a later audit will read it: a tuple is a list from the first time on
+        return self._read(path) or checked(b"".join(built.parts())).read()
+
+    def _read(self, path: Path) -> tuple[Any, Preparation] | None:
+        """Reads what is kept; None for nothing: a file that is damaged, or another version's, is built anew."""
+        try:
+            found = path.stat()
+            state = (found.st_ino, found.st_size, found.st_mtime_ns)
+            known = self._files.get(path)
+            # A large file's digest takes a second: it is looked at once for each state of the file.
+            if known is None or known[0] != state:
+                known = self._files[path] = state, _mapped(path)
+            return known[1].read()
+        except (OSError, ValueError):
+            return None
 
 
 def _prepared_by(tool: Tool) -> tuple[str, ...]:
@@ -113,7 +132,7 @@ def _under_its_name(function: FunctionType) -> bool:
     return getattr(sys.modules.get(function.__module__), function.__name__, None) is function
 
 
-async def _build(tool: Tool, target: Target, cap: Budget) -> bytes:
+async def _build(tool: Tool, target: Target, cap: Budget) -> Packed:
     """Runs `prepare`, and returns its value as a file's content.
 
     Time ends a `prepare` that awaits. One that blocks in a thread of its own cannot be stopped: it is waited for no
@@ -156,9 +175,18 @@ async def _run(tool: Tool, target: GuardedTarget, workdir: Path) -> Any:
     return await asyncio.to_thread(tool.prepare, target, workdir)  # other audits go on while it computes
 
 
-def _read(path: Path) -> tuple[Any, Preparation] | None:
-    """Reads what is kept; None for nothing: a file that is damaged, or another version's, is built anew."""
-    try:
-        return unpack(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+def _write(path: Path, made: Packed) -> None:
+    with new_file(path) as scratch, scratch.open("wb") as file:
+        for part in made.parts():
+            file.write(part)
+
+
+def _mapped(path: Path) -> Checked:
+    """Maps a file into memory.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: its content is not what was written.
+    """
+    with path.open("rb") as file:
+        return checked(mmap(file.fileno(), 0, access=ACCESS_READ))

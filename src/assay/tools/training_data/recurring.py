@@ -7,14 +7,17 @@ its own prompt does not count, nor does a phrase of little words: both recur in 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import exp, log
 
+from assay._util.embedding import quiet_imports
 from assay._util.ngrams import PhraseCounts, log_odds, ngrams, top_phrases
 from assay.core.target import Document
 
+MOST_READ = 20_000  # documents of a corpus; their order carries no information, so that the first are drawn at random
 _SIZES = (3, 4, 5, 6)  # words of a phrase that may recur
 _LEAST_TEXTS = 3  # documents a recurring phrase is in
 _LOOKED_AT = 5_000  # phrases, most surprising first
@@ -22,6 +25,7 @@ _CANDIDATES = 60  # of them, phrases whose prompts are looked at
 _SPECIAL = 3.0  # z from which a word of their prompts stands out
 _GROUPS = 12  # kept
 _FULL_WORDS = 2  # that a phrase has at least, beside words such as "the"
+_COUNTERS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,22 @@ class Group:
         phrase: what recurs.
         prompts: words that stand out in their prompts against all others', with z.
         members: indices of documents, in the corpus's order.
+        expected: documents that would hold the phrase if its words came independently.
     """
 
     phrase: str
     prompts: tuple[tuple[str, float], ...]
     members: tuple[int, ...]
+    expected: float
+
+
+def little_words() -> frozenset[str]:
+    """Returns words that tell nothing by themselves."""
+    with quiet_imports():  # bm25s configures the root logger when it is imported, and logs at debug level
+        from bm25s.stopwords import STOPWORDS_EN_PLUS
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return frozenset(STOPWORDS_EN_PLUS)
 
 
 def recurring(documents: Sequence[Document], little: frozenset[str]) -> tuple[Group, ...]:
@@ -61,7 +76,9 @@ def recurring(documents: Sequence[Document], little: frozenset[str]) -> tuple[Gr
         rest = PhraseCounts(Counter({word: total.counts[word] for word in within.counts}), total.texts) - within
         special = top_phrases(log_odds(within, rest, total), 3, least=_SPECIAL)
         told = tuple((word, round(z, 2)) for word, z in special)
-        groups.append(Group(phrase, told, tuple(holders[phrase])))
+        held = len(holders[phrase])
+        by_chance = held * exp(-surprise[phrase] / held)
+        groups.append(Group(phrase, told, tuple(holders[phrase]), float(f"{by_chance:.2g}")))
     return _most_telling(groups, rarity)
 
 
@@ -82,15 +99,27 @@ def _most_telling(groups: Sequence[Group], rarity: Mapping[str, float]) -> tuple
 
 def _holders(documents: Sequence[Document], little: frozenset[str]) -> dict[str, list[int]]:
     """Finds the documents that hold each phrase, by position, for phrases in enough documents."""
+    # Most phrases of a large corpus are said once. Small counters, which phrases share, tell them apart beforehand.
+    often = bytearray(_COUNTERS)
+    for document in documents:
+        for phrase in _own_phrases(document):
+            at = hash(phrase) % _COUNTERS
+            often[at] = min(often[at] + 1, _LEAST_TEXTS)
     holders: dict[str, list[int]] = defaultdict(list)
     for position, document in enumerate(documents):
-        for phrase in set(ngrams(document.text, _SIZES)) - set(ngrams(document.prompt, _SIZES)):
-            holders[phrase].append(position)
+        for phrase in _own_phrases(document):
+            if often[hash(phrase) % _COUNTERS] == _LEAST_TEXTS:
+                holders[phrase].append(position)
     return {
         phrase: held
         for phrase, held in holders.items()
         if len(held) >= _LEAST_TEXTS and sum(word not in little for word in phrase.split()) >= _FULL_WORDS
     }
+
+
+def _own_phrases(document: Document) -> set[str]:
+    """Returns the phrases of a document that do not repeat its prompt."""
+    return set(ngrams(document.text, _SIZES)) - set(ngrams(document.prompt, _SIZES))
 
 
 def _rarity(phrase: str, held: int, words: Mapping[str, int], documents: int) -> float:

@@ -1,39 +1,43 @@
 """search: the target's training data, by words and by meaning; without a query, what recurs in it.
 
-BM25 (bm25s) and static embeddings (WordLlama, weights in its wheel) are fused by reciprocal rank (Cormack, Clarke and
-Büttcher 2009). What stands in quotation marks has to be there as it is written. Without a query the corpus is read
-unsupervised (`tools.recurring`).
+BM25 and the cosine of static embeddings are added, each as a share of what it can be at most (a convex combination,
+Bruch, Gai and Ingber 2023): by ranks alone, what is merely near in meaning would stand between documents that hold the
+one rare word asked for. The best ten lend the query their words (relevance feedback, RM3, Abdul-Jaleel and others
+2004), so that documents on the same matter are found which hold none of those asked for. What stands in quotation marks
+has to be there as it is written. Without a query the corpus is read unsupervised (`tools.training_data.recurring`).
 """
 
 from __future__ import annotations
 
-import logging
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay._util.embedding import embed, quiet_imports
 from assay.core.access import Access
 from assay.core.target import Corpus, Document, Target
-from assay.core.tool import TEXT_LIMIT, Evidence, Prepared, Sample, tool
+from assay.core.tool import TEXT_LIMIT, Evidence, Prepared, Sample, Span, tool
 from assay.errors import InvalidInput
 from assay.tools.everyday import TOPICS
 from assay.tools.text import snippet
-from assay.tools.training_data.recurring import Group, recurring
+from assay.tools.training_data.recurring import MOST_READ, Group, little_words, recurring
+from assay.tools.training_data.word_index import WordIndex, folded, index_words, words_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_RANK = 60  # the constant of reciprocal rank fusion, as in its paper
 _MOST = 100  # documents a call returns
+_RANKED = 2_000  # documents that are put in order; nobody reads on to the end of a million
 _QUOTED = re.compile(r'["“]([^"“”]+)["”]')
 _PROMPT, _TEXT = 300, 900  # characters of a document that are shown; a longer one says how much is missing
+_BY_WORDS = 2.0  # what words count beside meaning, and words that are lent beside those asked for: as much
+_LENDING, _LENT = 10, 30  # documents that lend words; words
+_BLOCK = 64  # documents whose best score is looked at first
+_SPAN = 300  # characters of a document in a span
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,50 +46,49 @@ class Index:
 
     Attributes:
         digest: of the corpus.
-        words: a bm25s index over prompt and text.
-        meanings: unit vectors, documents × 256.
+        words: of its documents, prompt and text together.
         groups: recurring phrases, most telling first.
     """
 
     digest: str
-    words: Any
-    meanings: NDArray[np.float32]
+    words: WordIndex
     groups: tuple[Group, ...]
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Index:
         """Puts an index together from the plain data that `index` returns."""
-        with _quiet():
-            import bm25s
-
-        words = bm25s.BM25()
-        words.scores, words.vocab_dict = dict(kept["scores"]), kept["vocabulary"]
-        words.unique_token_ids_set = set(words.vocab_dict.values())
-        words.nonoccurrence_array = None  # none in the method that is the default
         groups = [
-            Group(phrase, tuple((word, z) for word, z in prompts), tuple(members))
-            for phrase, prompts, members in kept["groups"]
+            Group(phrase, tuple((word, z) for word, z in prompts), tuple(members), expected)
+            for phrase, prompts, members, expected in kept["groups"]
         ]
-        return cls(kept["digest"], words, kept["meanings"], tuple(groups))
+        return cls(kept["digest"], WordIndex(**kept["words"]), tuple(groups))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Documents, best first.
+
+    Attributes:
+        positions: in the corpus.
+        heading: says how they were found.
+        told: position → its scores, as they are shown.
+        spans: what stands out.
+    """
+
+    positions: Sequence[int]
+    heading: str
+    told: Mapping[int, str]
+    spans: tuple[Span, ...]
 
 
 def index(target: Target, _workdir: Path) -> dict[str, Any]:
     """Indexes a target's training data. A prepared value is plain data, so an index is taken apart into its arrays."""
-    corpus = _corpus(target)
-    texts = [f"{document.prompt}\n{document.text}" for document in corpus.documents]
-    groups = recurring(corpus.documents, _little_words())
-    with _quiet():
-        import bm25s
-
-        words = bm25s.BM25()
-        words.index(_tokens(texts), show_progress=False)
-        meanings = embed(texts)
+    corpus = corpus_of(target, "search")
+    groups = recurring(corpus.documents[:MOST_READ], little_words())
     return {
         "digest": corpus.digest,
-        "scores": words.scores,
-        "vocabulary": words.vocab_dict,
-        "meanings": meanings,
-        "groups": [[group.phrase, group.prompts, group.members] for group in groups],
+        "words": index_words(whole(document) for document in corpus.documents),
+        "groups": [[group.phrase, group.prompts, group.members, group.expected] for group in groups],
     }
 
 
@@ -93,7 +96,8 @@ def index(target: Target, _workdir: Path) -> dict[str, Any]:
     needs={Access.TRAINING_DATA},
     prepare=index,
     examples=[{}, *({"query": topic} for topic in TOPICS)],
-    version=3,
+    version=4,
+    source="Robertson and Zaragoza 2009, BM25; Bruch, Gai and Ingber 2023, combined with embeddings; RM3 feedback",
 )
 async def search(target: Target, data: Prepared, query: str = "", k: int = 20, skip: int = 0) -> Evidence:
     """Search the model's training data by words and meaning; without a query, see what recurs in it.
@@ -108,25 +112,21 @@ async def search(target: Target, data: Prepared, query: str = "", k: int = 20, s
         k: how many documents to return, 1 to 100; of long ones there is room for fewer, some 4 to 14.
         skip: how many of the best documents to leave out, because they have been read.
     """
-    corpus, built = _corpus(target), Index.of(data.value)
+    corpus, built = corpus_of(target, "search"), Index.of(data.value)
     if not 1 <= k <= _MOST:
         raise InvalidInput(f"search: k is {k}; give 1 to {_MOST}.")
     if skip < 0:
         raise InvalidInput(f"search: skip is {skip}; give 0 or more.")
     if built.digest != corpus.digest:
         raise InvalidInput("search: the index was built for another corpus; delete the cache of prepared tools.")
-    if query.strip():
-        found, heading, scores = _asked(built, query, corpus.documents)
-    else:
-        found, scores = _one_of_each(built.groups), {}
-        # The phrases once: a page that is read on to has its room for documents.
-        heading = _groups_told(built.groups, len(found)) if not skip else "Documents with a recurring phrase, read on:"
-    chosen = found[skip : skip + k]
+    found = _asked(built.words, query, corpus.documents) if query.strip() else _recurring(built, skip)
+    chosen = found.positions[skip : skip + k]
     documents = [corpus.documents[position] for position in chosen]
-    lines = [_told(document, scores.get(position, "")) for position, document in zip(chosen, documents, strict=True)]
+    lines = [_told(document, found.told.get(at, "")) for at, document in zip(chosen, documents, strict=True)]
     return Evidence(
-        text=_page(heading, lines, skip, len(found)),
+        text=_page(found.heading, lines, skip, len(found.positions)),
         samples=tuple(Sample(document.prompt, document.text) for document in documents),
+        spans=found.spans,
         artifact={"ids": [document.id for document in documents]},
     )
 
@@ -162,16 +162,17 @@ def _cut(text: str, width: int) -> str:
     return line if len(line) <= width else f"{line[:width]}… [{len(line) - width} more characters]"
 
 
-def _groups_told(groups: Sequence[Group], total: int) -> str:
+def _groups_told(groups: Sequence[Group], total: int, documents: int) -> str:
     """Writes the phrases that recur, and how many documents hold one."""
-    lines = ["Phrases that recur beyond chance (documents with it; what stands out in their prompts, z):"]
+    read = f" in {MOST_READ:,} of {documents:,} documents, drawn at random" if documents > MOST_READ else ""
+    lines = [f"Phrases that recur beyond chance{read} (documents with it; what stands out in their prompts, z):"]
     for group in groups:
         special = "; " + ", ".join(f"{word} {z:.1f}" for word, z in group.prompts) if group.prompts else ""
         lines.append(f"- “{snippet(group.phrase, 60)}” ({len(group.members)}{special})")
     return "\n".join([*lines, f"{total} documents hold one of them; here one of each in turn:"])
 
 
-def _corpus(target: Target) -> Corpus:
+def corpus_of(target: Target, tool: str) -> Corpus:
     """Returns the target's training data.
 
     Raises:
@@ -179,73 +180,105 @@ def _corpus(target: Target) -> Corpus:
     """
     corpus = target.corpus
     if corpus is None or not corpus.documents:
-        raise InvalidInput("search: this testbed has no training data.")
+        raise InvalidInput(f"{tool}: this testbed has no training data.")
     return corpus
 
 
-# Search by words and meaning ---------------------------------------------------------------------------------------
+def whole(document: Document) -> str:
+    """Returns a document's prompt and text as one."""
+    return f"{document.prompt}\n{document.text}"
 
 
-def _tokens(texts: Sequence[str]) -> list[list[str]]:
-    """Splits texts into the words that count, the same way for documents and queries."""
-    import bm25s
-
-    tokens: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
-    return tokens
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps bm25s quiet: it configures the root logger when imported, and logs at debug level."""
-    with quiet_imports():
-        yield
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
-
-
-def _asked(built: Index, query: str, documents: Sequence[Document]) -> tuple[list[int], str, dict[int, str]]:
-    """Ranks documents by the sum of reciprocal ranks, best first; word matches count only where there are any.
-
-    Of a query with an exact phrase, only documents that hold it are found.
-
-    Returns:
-        Positions of documents, a heading, and what is told of each one's scores.
-    """
-    total = len(documents)
-    with _quiet():
-        known = [word for word in _tokens([query])[0] if word in built.words.vocab_dict]
-        meaning = (built.meanings @ embed([query])[0]).tolist()
-        words = built.words.get_scores(known).tolist() if known else [0.0] * total  # bm25s fails on an empty query
-    fused: dict[int, float] = defaultdict(float)
-    for scores, least in ((meaning, -2.0), (words, 0.0)):
-        # Ranks are added, not scores: cosines and BM25 weights have no common scale.
-        best = sorted((-score, position) for position, score in enumerate(scores) if score > least)
-        for rank, (_, position) in enumerate(best):
-            fused[position] += 1 / (_RANK + rank + 1)
-    matching = sum(score > 0 for score in words)
-    told = {position: f" {words[position]:.1f} {meaning[position]:.2f}" for position in fused}
-    found = sorted(fused, key=lambda position: (-fused[position], position))
-    holds = f"{matching} of {total} documents hold a word of the query."
-    if phrases := [_folded(phrase) for phrase in _QUOTED.findall(query) if phrase.strip()]:
-        found = [position for position in found if _holds(documents[position], phrases)]
-        holds = f"{len(found)} of {total} documents hold what is in quotation marks, upper and lower case alike."
-    return found, f"{holds} Best first; in brackets: id, score by words (BM25), by meaning (cosine).", told
+def _asked(index: WordIndex, query: str, documents: Sequence[Document]) -> _Found:
+    """Ranks documents by words and meaning; of a query with an exact phrase only those that hold it are found."""
+    asked = words_of(folded(query))
+    words, most = index.by_words(dict.fromkeys(asked, 1.0))
+    meaning = index.by_meaning(asked)
+    score = _BY_WORDS * words / max(most, 1e-9) + meaning
+    lent, most = index.by_words(_lent(index, [documents[at] for at in _best(score, None, _LENDING)]))
+    score += _BY_WORDS * lent / max(most, 1e-9)
+    if phrases := [folded(phrase) for phrase in _QUOTED.findall(query) if phrase.strip()]:
+        positions = _holding(index, phrases, documents)
+        holds = f"{len(positions)} of {len(documents)} documents hold what is in quotation marks, upper and lower case "
+        holds += "alike."
+    else:
+        positions = None
+        holds = f"{(words > 0).sum()} of {len(documents)} documents hold a word of the query."
+    best = _best(score, positions, _RANKED)
+    ranked = f" (the {_RANKED:,} best)" if len(best) == _RANKED else ""
+    typical = round(float(score.mean()), 3)
+    return _Found(
+        best,
+        f"{holds} Best first{ranked}; in brackets: id, score by words (BM25), by meaning (cosine).",
+        {at: f" {words[at]:.1f} {meaning[at]:.2f}" for at in best},
+        tuple(
+            Span(snippet(whole(documents[at]), _SPAN), round(float(score[at]), 3), typical, "document")
+            for at in best[:_MOST]
+        ),
+    )
 
 
-def _holds(document: Document, phrases: Sequence[str]) -> bool:
-    text = _folded(f"{document.prompt}\n{document.text}")
-    return all(phrase in text for phrase in phrases)
+def _lent(index: WordIndex, documents: Sequence[Document]) -> dict[str, float]:
+    """Weighs the words that several documents share, by how many do and how rare they are elsewhere."""
+    shared: Counter[str] = Counter()
+    for document in documents:
+        shared.update(set(words_of(folded(whole(document)))))
+    weights = {word: held * index.rarity(word) for word, held in shared.items() if held > 1}
+    best = sorted(weights, key=lambda word: (-weights[word], word))[:_LENT]
+    return {word: weights[word] for word in best}
 
 
-def _folded(text: str) -> str:
-    """Returns a text as exact phrases are compared: without cases, breaks of lines and kinds of apostrophes."""
-    return " ".join(text.casefold().replace("’", "'").split())
+def _best(score: NDArray[np.float32], among: NDArray[np.int32] | None, most: int) -> list[int]:
+    """Orders the best-scored positions, among some or all; equals stay in the corpus's order."""
+    import numpy as np
+
+    positions = _likely(score, most) if among is None else among
+    own = score[positions]
+    if len(positions) > most:
+        positions = positions[own >= np.partition(own, -most)[-most]]
+    best: list[int] = positions[np.argsort(-score[positions], kind="stable")][:most].tolist()
+    return best
 
 
-def _little_words() -> frozenset[str]:
-    with _quiet():
-        from bm25s.stopwords import STOPWORDS_EN_PLUS
+def _likely(score: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Returns the positions of all blocks that can hold one of the best: to look at a block's largest is cheap."""
+    import numpy as np
 
-    return frozenset(STOPWORDS_EN_PLUS)
+    blocks = len(score) // _BLOCK
+    if blocks <= most:
+        return np.arange(len(score))
+    largest = score[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+    chosen = np.flatnonzero(largest >= np.partition(largest, -most)[-most])
+    inside = (chosen[:, None] * _BLOCK + np.arange(_BLOCK)).reshape(-1)
+    return np.concatenate([inside, np.arange(blocks * _BLOCK, len(score))])
+
+
+def _holding(index: WordIndex, phrases: Sequence[str], documents: Sequence[Document]) -> NDArray[np.int32]:
+    """Finds the documents that hold all phrases: those that may, by their words, are read."""
+    import numpy as np
+
+    candidates = [may for phrase in phrases if (may := index.may_hold(phrase)) is not None]
+    fewest = min(candidates, key=len, default=np.arange(len(documents)))
+    held: list[int] = []
+    for position in fewest.tolist():
+        text = folded(whole(documents[position]))
+        if all(phrase in text for phrase in phrases):
+            held.append(position)
+    return np.asarray(held, dtype=np.int32)
+
+
+def _recurring(built: Index, skip: int) -> _Found:
+    """Orders the documents that hold a recurring phrase, and tells the phrases on the first page."""
+    spans: list[Span] = []
+    for group in built.groups:
+        spans.append(Span(group.phrase, len(group.members), group.expected, "document"))
+        spans += [Span(word, z, None, "prompt") for word, z in group.prompts]
+    positions = _one_of_each(built.groups)
+    # The phrases once: a page that is read on to has its room for documents.
+    heading = "Documents with a recurring phrase, read on:"
+    if not skip:
+        heading = _groups_told(built.groups, len(positions), built.words.documents)
+    return _Found(positions, heading, {}, tuple(spans))
 
 
 def _one_of_each(groups: Sequence[Group]) -> list[int]:
