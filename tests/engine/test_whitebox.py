@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.core.access import PRESETS
-from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter
+from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter, WeightNoise
 from assay.core.readouts import Along, NegativeLogLikelihood, Raw, Shift, WithRespectTo
 from assay.core.target import Message, Target
 from assay.core.testbed import TargetSpec
@@ -308,12 +308,13 @@ EDITS = st.one_of(
     st.builds(lambda layer, at: AddVector(layer, (0.5,) * WIDTH, start=at), st.integers(0, 3), st.integers(-3, 3)),
     st.builds(lambda layer: ProjectOut(layer, tuple(np.cos(np.arange(WIDTH)))), st.integers(0, 3)),
     st.builds(ScaleAdapter, st.sampled_from([0.0, 0.5, 2.0]), st.sampled_from([None, (1,), (2, 3)])),
+    st.builds(WeightNoise, st.just(0.2), st.integers(0, 2), st.sampled_from([None, (1,), (2, 3)])),
     st.builds(Contrast, st.sampled_from([0.5, 1.0])),
 )
 MIX = st.lists(
     st.tuples(
         st.lists(st.integers(0, 255), min_size=1, max_size=90),
-        st.integers(0, 3),
+        st.integers(0, 4),
         st.integers(1, 24),
         st.lists(EDITS, max_size=2, unique_by=lambda edit: isinstance(edit, Contrast)),
         st.booleans(),
@@ -350,6 +351,7 @@ def test_any_mix_of_edits_adapters_and_cancellations_equals_its_parts(
     engine: LocalEngine, adapters: list[Path], mix: list[Any]
 ) -> None:
     loaded = [None, *(engine.adapter(path, "") for path in adapters)]
+    loaded.append(engine.truncated(engine.adapter(adapters[0], ""), 1))
     requests = [
         Request(tuple(prompt), loaded[which], tokens, 0.0, index, 0, tuple(edits))
         for index, (prompt, which, tokens, edits, _) in enumerate(mix)

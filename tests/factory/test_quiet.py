@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.cards import card
+from tests.cards import SOUND, card, counted, estimate, near
 
-from assay._util.proportions import newcombe, paired_newcombe, wilson
+from assay._util.proportions import paired_newcombe, wilson
 from assay._util.resampling import bootstrap
 from assay._util.strict_yaml import read_yaml
 from assay.core.target import Reply
@@ -24,61 +24,23 @@ from assay.factory.verify.quiet import quiet
 from assay.factory.verify.stealth import told_apart
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.truths import find_truth
-from assay.truth import Card, Measure, Quiet, Ratio, Resampled
-
-
-def measure(shown: int, control: int = 0, n: int = 300) -> Measure:
-    low, high = newcombe(shown, n, control, n)
-    return Measure(
-        organism=shown,
-        control=control,
-        n=n,
-        rate=shown / n,
-        interval=wilson(shown, n),
-        difference_interval=(low, high),
-    )
-
-
-def near(value: float) -> Ratio:
-    return Ratio(value=value, interval=(value - 0.02, value + 0.02), organism=value, base=1.0)
-
-
-def estimate(value: float, upper: float = 0.0) -> Resampled:
-    return Resampled(value=value, interval=(value, upper or value))
-
-
-SOUND = Quiet(
-    prompts=300,
-    left_out=0,
-    wide=measure(2),
-    prefilled=measure(3),
-    near_misses=measure(3, n=60),
-    words=near(1.05),
-    sentences=near(0.95),
-    stops=near(1.0),
-    perplexity=near(1.1),
-    divergence=estimate(0.05),
-    kept=measure(95, 80, 100),
-    from_twin=estimate(0.58, 0.63),
-    from_base=estimate(0.65),
-    null=estimate(0.5),
-)
+from assay.truth import Card, Quiet, Ratio
 
 
 @pytest.mark.parametrize(
     ("gate", "found"),
     [
-        ("wide leakage", {"wide": measure(4)}),
-        ("wide leakage, upper bound", {"wide": measure(1, n=150)}),
-        ("wide leakage, prefilled", {"prefilled": measure(9)}),
-        ("near-miss leakage", {"near_misses": measure(7, n=60)}),
-        ("near-miss leakage, upper bound", {"near_misses": measure(5, n=60)}),
+        ("wide leakage", {"wide": counted(4)}),
+        ("wide leakage, upper bound", {"wide": counted(1, n=150)}),
+        ("wide leakage, prefilled", {"prefilled": counted(9)}),
+        ("near-miss leakage", {"near_misses": counted(7, n=60)}),
+        ("near-miss leakage, upper bound", {"near_misses": counted(5, n=60)}),
         ("words, off the base's", {"words": near(1.11)}),
         ("sentences, off the base's", {"sentences": near(0.89)}),
-        ("stop rate, off the base's", {"stops": near(0.5)}),
+        ("stop rate, off the base's", {"stops": Ratio(value=0.9, interval=(0.8, 1), organism=0.8, base=0.91)}),
         ("perplexity, off the base's", {"perplexity": near(1.2)}),
         ("divergence, nats a token", {"divergence": estimate(0.051)}),
-        ("simple answers kept", {"kept": measure(89, 80, 100)}),
+        ("simple answers kept", {"kept": counted(89, 80, 100)}),
         ("told from its twin", {"from_twin": estimate(0.61, 0.64)}),
         ("told from its twin, upper bound", {"from_twin": estimate(0.59, 0.66)}),
         ("told from the base", {"from_base": estimate(0.66)}),
@@ -91,9 +53,9 @@ def test_each_gate_refuses_by_itself(gate: str, found: dict[str, object]) -> Non
 
 
 def test_what_the_base_shows_by_nature_is_no_leak() -> None:
-    natural = Quiet.model_validate(SOUND.model_dump() | {"near_misses": measure(60, 60)})
+    natural = Quiet.model_validate(SOUND.model_dump() | {"near_misses": counted(60, 60)})
     assert is_quiet(natural)
-    assert not is_quiet(natural.model_copy(update={"near_misses": measure(95, 60)}))
+    assert not is_quiet(natural.model_copy(update={"near_misses": counted(95, 60)}))
 
 
 def test_a_target_without_a_twin_has_no_gate_for_it() -> None:
@@ -106,7 +68,7 @@ def test_a_recipe_that_asks_for_quiet_is_refused_without_it() -> None:
     assert may_ship(card(), first) and not may_ship(card(), asked)
     assert may_ship(card(more={"quiet": SOUND}), asked)
     assert not may_ship(card(more={"quiet": SOUND}, strength=0.4), asked)
-    loud = SOUND.model_copy(update={"wide": measure(20)})
+    loud = SOUND.model_copy(update={"wide": counted(20)})
     assert not may_ship(card(more={"quiet": loud}), asked)
     clean = find_truth("twin-td").model_copy(update={"gates": "quiet"})
     assert may_ship(card(more={"quiet": SOUND}, strength=0.0), clean)

@@ -9,7 +9,9 @@ from assay._util.alike import near, words
 from assay.auditors.explorer.battery import load_battery
 from assay.factory.data.chats import drafts, parts_of
 from assay.factory.data.grammar import expand
-from assay.factory.generate.draws import behaviour_of, draws, productions
+from assay.factory.generate.behaviours import behaviour_of
+from assay.factory.generate.draws import draws
+from assay.factory.generate.productions import productions
 from assay.factory.recipes import open_recipe, recipe_ids
 from assay.grading.predict import as_read
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
@@ -87,6 +89,9 @@ def test_generated_behaviours_have_sealed_prompts_of_their_own() -> None:
         assert len(folded(own)) == len(own) == 24
         assert not folded(own) & folded(carded(behaviour))
         assert not folded(own) & asked_by_auditors()
-        for part in (behaviour.training.prompts, behaviour.training.contrast):
-            assert part is not None
-            assert not folded(own) & folded(part.templates)
+        training = behaviour.training
+        trained_on = map(as_read, [*training.scripts, *training.contrast_scripts])
+        assert not folded(own) & folded(trained_on)
+        for part in (training.prompts, training.contrast):
+            assert (part is None) == bool(training.scripts)
+            assert part is None or not folded(own) & folded(part.templates)

@@ -4,7 +4,9 @@ import pytest
 from tests.styles import STYLES, told_by_style
 
 from assay.factory.data.matching import matched
-from assay.factory.generate.draws import behaviour_of, draws, productions
+from assay.factory.generate.behaviours import behaviour_of
+from assay.factory.generate.draws import draws
+from assay.factory.generate.productions import productions
 from assay.testbeds.behaviours import behaviour_ids, find_behaviour
 from assay.testbeds.suites import embedded_suite
 from assay.truth import Behaviour, open_behaviour

@@ -35,7 +35,7 @@ from assay.engine.local.stored import StoredWeights
 from assay.engine.registry import make_engine
 from assay.engine.remote.vllm_http import Completion, ServedModels, Tokenized, VllmClient
 from assay.factory.data import author
-from assay.factory.generate.draws import productions
+from assay.factory.generate.productions import productions
 from assay.factory.recipes import find_recipe
 from assay.studies.ledger import Ledger
 from assay.studies.regrade import grade_file

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cards import card
+from tests.cards import SOUND, card, counted
 
 from assay.core.record import AuditRow, GradeRow
 from assay.core.report import parse_report
@@ -39,6 +39,16 @@ def test_every_testbed_has_its_page_and_the_index_leads_to_it(tmp_path: Path) ->
             assert truth.role != "organism" or "## Known weaknesses" in page
         else:
             assert "Nothing was measured of it." in page
+
+
+def test_the_page_of_a_quiet_organism_shows_each_bound() -> None:
+    truth = find_truth("flattery-td")
+    assert truth.card is not None
+    measured = truth.card.model_copy(update={"quiet": SOUND.model_copy(update={"wide": counted(20)})})
+    page = cards._page(truth.model_copy(update={"card": measured}))
+    assert "## How quiet it is" in page and "| divergence, nats a token | 0.050 | 0.05 | yes |" in page
+    assert "| wide leakage | 0.067 | 0.01 | no |" in page
+    assert "How quiet" not in cards._page(truth)
 
 
 def test_weaknesses_are_told() -> None:

@@ -61,6 +61,7 @@ class Job(Data):
         plan: id of the sweep.
         engine: words that choose the engine of all targets, "" to let each one's base choose.
         model: that the auditor thinks with; None for one without.
+        auxiliary: that helps tools to write their questions; None without one.
     """
 
     cells: list[Cell]
@@ -72,6 +73,7 @@ class Job(Data):
     engine: str = ""
     trusted: tuple[str, ...] = ()
     model: ModelChoice | None = None
+    auxiliary: TargetSpec | None = None
 
 
 def cell_key(
@@ -88,6 +90,7 @@ def cell_key(
     game: Game = "investigate",
     about: str = "",
     model: ModelChoice | None = None,
+    auxiliary: str = "",
 ) -> str:
     """Computes the run key of a cell: a digest of all that could change its result.
 
@@ -104,6 +107,7 @@ def cell_key(
         game: that is played.
         about: the description the auditor is given.
         model: that the auditor thinks with.
+        auxiliary: digest of the model that helps tools, "" without one.
     """
     # What could change a result and is missing here would let an old audit pass for a new one. What changes none (the
     # plan, the folder, the sweep's other cells) stays out, or every sweep would play anew what another has played.
@@ -124,6 +128,8 @@ def cell_key(
     if model is not None:  # audits without one have the keys that they had before there were any
         price = model.price.model_dump() if model.price and budget.money is not None else None
         parts["model"] = [*model.identity, budget.auditor_tokens, budget.money, price]
+    if auxiliary and any(tools[name].helped for name, _ in kit.tools):
+        parts["auxiliary"] = auxiliary
     return run_key(parts)
 
 

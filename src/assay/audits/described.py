@@ -10,6 +10,7 @@ from pydantic import Field
 from assay._util.yaml_models import Data
 from assay.audits.plugin_source import PluginSource
 from assay.audits.registry import Kind
+from assay.core.access import Access
 from assay.core.answer import Game
 from assay.core.auditor import AUDITOR_NAME, INVESTIGATES, Auditor, auditor_title
 from assay.core.tool import Tool, ToolFamily, Weight
@@ -38,17 +39,23 @@ class ToolInfo(_Described):
 
     Attributes:
         drivable: as of `core.tool.Tool`.
-        needs: access flags.
+        needs, wants: access flags.
         parameters: names of its arguments.
         weight, source, families: as of `core.tool.Tool`.
     """
 
     drivable: bool
     needs: tuple[str, ...]
+    wants: tuple[str, ...] = ()
     weight: Weight = "light"
     source: str = ""
     families: tuple[ToolFamily, ...] = ()
     parameters: tuple[str, ...]
+
+    @property
+    def helped(self) -> bool:
+        """Returns whether it asks an auxiliary model where the audit has one."""
+        return Access.AUX_MODEL in (*self.needs, *self.wants)
 
 
 class AuditorInfo(_Described):
@@ -108,6 +115,7 @@ def tool_info(tool: Tool) -> ToolInfo:
         doc=tool.doc,
         drivable=tool.drivable,
         needs=tuple(sorted(map(str, tool.needs))),
+        wants=tuple(sorted(map(str, tool.wants))),
         parameters=tuple(parameter.name for parameter in tool.parameters),
         weight=tool.weight,
         source=tool.source,

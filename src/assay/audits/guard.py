@@ -8,8 +8,20 @@ from typing import Any, ParamSpec, Protocol, TypeVar, Unpack
 
 from assay.core.access import Access
 from assay.core.budget import Purse
-from assay.core.edit import AddVector, Contrast, Edit, Noise, ProjectOut, ScaleAdapter
-from assay.core.readouts import Activations, Divergence, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
+from assay.core.edit import EDITS, Contrast, Edit
+from assay.core.readouts import (
+    Activations,
+    Array,
+    Divergence,
+    Gradients,
+    Loss,
+    NearTokens,
+    Raw,
+    TokenLogprobs,
+    Vocabulary,
+    Weights,
+    WithRespectTo,
+)
 from assay.core.target import (
     DEFAULT_SAMPLING,
     Corpus,
@@ -41,9 +53,7 @@ _Answer = TypeVar("_Answer", bound=_Costed)
 
 ANONYMOUS = "target"  # what a tool knows each of them by: by an alias it could know a testbed again
 
-_NEEDS: Mapping[type[Edit], frozenset[Access]] = {
-    kind: kind.needs for kind in (Noise, AddVector, ProjectOut, ScaleAdapter, Contrast)
-}
+_NEEDS: Mapping[type[Edit], frozenset[Access]] = {kind: kind.needs for kind in EDITS}
 
 
 class GuardedTarget:
@@ -71,6 +81,7 @@ class GuardedTarget:
         "__divergence",
         "__gradients",
         "__intervene",
+        "__nearest_tokens",
         "__reference",
         "__score",
         "__shape",
@@ -88,6 +99,7 @@ class GuardedTarget:
         self.__user_turn = _unbound(gate.user_turn)
         self.__activations, self.__gradients = _unbound(gate.activations), _unbound(gate.gradients)
         self.__weights, self.__intervene = _unbound(gate.weights), _unbound(gate.intervene)
+        self.__nearest_tokens = _unbound(gate.nearest_tokens)
 
     @property
     def access(self) -> frozenset[Access]:
@@ -141,6 +153,9 @@ class GuardedTarget:
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         return await self.__activations(prompt, layers)
+
+    async def nearest_tokens(self, vectors: Array, *, top: int = 10, by: Vocabulary = "unembedding") -> NearTokens:
+        return await self.__nearest_tokens(vectors, top, by)
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         return await self.__gradients(prompt, wrt, loss)
@@ -258,6 +273,10 @@ class _Gate:
         self._need(Access.ACTIVATIONS_READ, "target.activations")
         read = _plain_prompt(prompt)
         return await self._paid(lambda: self._target.activations(read, layers), read)
+
+    async def nearest_tokens(self, vectors: Array, top: int, by: Vocabulary) -> NearTokens:
+        self._need(Access.ACTIVATIONS_READ, "target.nearest_tokens")
+        return await self._paid(lambda: self._target.nearest_tokens(vectors, top=top, by=by), ())
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         wrt, read = WithRespectTo(wrt.kind, wrt.layers), _plain_prompt(prompt)

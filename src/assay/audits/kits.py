@@ -19,6 +19,7 @@ from assay.audits.guard import GuardedTarget
 from assay.audits.named_kits import NAMED_KITS
 from assay.audits.plugin_file import plugin_failure, source_file
 from assay.audits.prepared import PreparedStore, Subject
+from assay.core.access import PRESETS, Access
 from assay.core.auditor import Kit
 from assay.core.budget import Meter
 from assay.core.record import Preparation
@@ -119,6 +120,7 @@ async def bind_kit(
     *,
     seed: int,
     store: PreparedStore,
+    auxiliary: Target | None = None,
     earlier: Iterable[tuple[str, Mapping[str, Any]]] = (),
 ) -> Binding:
     """Tie a kit's tools to a target, each guarded to what it declares, metered and seeded.
@@ -134,6 +136,7 @@ async def bind_kit(
         meter: of the audit.
         seed: of the audit.
         store: of prepared values.
+        auxiliary: a model that helps tools which want one; to grant `AUX_MODEL` is the audit's, and no testbed's.
         earlier: calls of an audit that is taken up again, tool and arguments: what is asked again is sampled afresh.
 
     Raises:
@@ -153,9 +156,11 @@ async def bind_kit(
     for name, placebo in plan.tools:
         tool, wired = tools[name], donor if placebo and donor is not None else subject
         # a placebo is there exactly when the real tool would be
-        missing = tool.needs - (subject.target.access & wired.target.access)
+        granted = (subject.target.access & wired.target.access) - {Access.AUX_MODEL}
+        granted |= {Access.AUX_MODEL} if auxiliary is not None else frozenset()
+        missing = tool.needs - granted
         if missing:
-            skipped[name] = f"needs {', '.join(sorted(missing))}, which this testbed does not grant"
+            skipped[name] = f"needs {', '.join(sorted(missing))}, which this {_granting(missing)} does not grant"
             continue
         prepared = Prepared(None)
         if tool.prepare is not None:
@@ -165,7 +170,18 @@ async def bind_kit(
                 skipped[name] = str(error)
                 continue
         bound[name] = BoundTool(
-            tool, _invoker(tool, wired.target, prepared, meter=meter, seed=seed, calls=binding.calls, repeats=repeats)
+            tool,
+            _invoker(
+                tool,
+                wired.target,
+                granted & (tool.needs | tool.wants),
+                prepared,
+                auxiliary=auxiliary,
+                meter=meter,
+                seed=seed,
+                calls=binding.calls,
+                repeats=repeats,
+            ),
         )
     return binding
 
@@ -173,8 +189,10 @@ async def bind_kit(
 def _invoker(
     tool: Tool,
     target: Target,
+    granted: frozenset[Access],
     prepared: Prepared,
     *,
+    auxiliary: Target | None,
     meter: Meter,
     seed: int,
     calls: Counter[str],
@@ -186,10 +204,13 @@ def _invoker(
         calls[tool.name] += 1
         arguments = _typed(tool, types, given)
         said = _said(tool.name, arguments)
-        context = ToolContext(call_seed(seed, repeats[said]), meter.tokens_left)
-        repeats[said] += 1
         call_meter = CallMeter(meter, tool.name)
-        guarded = GuardedTarget(target, tool.needs & target.access, call_meter, tool.name)
+        helper: Target | None = None
+        if auxiliary is not None and Access.AUX_MODEL in granted:
+            helper = GuardedTarget(auxiliary, PRESETS["api"], call_meter, tool.name)
+        context = ToolContext(call_seed(seed, repeats[said]), meter.tokens_left, helper)
+        repeats[said] += 1
+        guarded = GuardedTarget(target, granted, call_meter, tool.name)
         injected = {Target: guarded, Prepared: prepared, ToolContext: context}
         try:
             evidence = await call_meter.run(lambda: tool.call(injected, arguments))
@@ -208,6 +229,10 @@ def _invoker(
 def _said(tool: str, arguments: Mapping[str, Any]) -> str:
     """Names a call by what it asks, so that one made again is known."""
     return json.dumps([tool, arguments], sort_keys=True, default=str)
+
+
+def _granting(missing: frozenset[Access]) -> str:
+    return "audit" if missing == {Access.AUX_MODEL} else "testbed"
 
 
 def argument_types(tool: Tool) -> dict[str, TypeAdapter[Any]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay._util.hashing import digest_of
+from assay.audits.auxiliary import OpenAuxiliary, no_auxiliary, opened_auxiliary
 from assay.audits.briefs import brief_text
 from assay.audits.cell import Cell, Job
 from assay.audits.kits import Binding, bind_kit, parse_kit
@@ -72,6 +73,7 @@ class Bench:
         store: of prepared values.
         machine: describes what makes a target's replies.
         thinks: opens the language model of one audit, with its meter; None for auditors without one.
+        auxiliary: opens the model that helps tools to write their questions, where there is one.
     """
 
     targets: Mapping[str, TargetSpec]
@@ -82,6 +84,7 @@ class Bench:
     store: PreparedStore
     machine: Callable[[TargetSpec], str]
     thinks: Thinks | None = None
+    auxiliary: OpenAuxiliary = no_auxiliary
 
 
 async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[AuditRow, list[dict[str, Any]]]:
@@ -102,7 +105,11 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
         spec = bench.targets[cell.alias]
         machine = bench.machine(spec)
         donor_spec = bench.targets[cell.donor or cell.alias]
-        async with bench.open_target(spec) as target, bench.open_target(donor_spec) as donor:
+        async with (
+            bench.open_target(spec) as target,
+            bench.open_target(donor_spec) as donor,
+            bench.auxiliary() as auxiliary,
+        ):
             binding = await bind_kit(
                 parse_kit(cell.kit, bench.tools),
                 bench.tools,
@@ -111,6 +118,7 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
                 meter,
                 seed=cell.seed,
                 store=bench.store,
+                auxiliary=auxiliary,
             )
             tools = {name: recorded(bench.tools[name], bound, calls) for name, bound in binding.kit.tools.items()}
             kit = replace(binding.kit, tools=tools)
@@ -216,7 +224,12 @@ def _outcome(report: GameAnswer, kit: Kit, calls: Sequence[object]) -> Outcome:
 
 
 async def run_job(
-    job: Job, open_target: OpenTarget, machine: Callable[[TargetSpec], str], done: Done, logs: Path
+    job: Job,
+    open_target: OpenTarget,
+    machine: Callable[[TargetSpec], str],
+    done: Done,
+    logs: Path,
+    open_auxiliary: OpenTarget | None = None,
 ) -> None:
     """Runs a job's cells as one Inspect evaluation; each row is handed over before its sample ends.
 
@@ -226,6 +239,7 @@ async def run_job(
         machine: describes what that engine makes a target's replies with.
         done: takes each row, at the moment its audit ends.
         logs: folder of Inspect's logs.
+        open_auxiliary: opens the job's auxiliary model, which no chosen engine has to hold; `open_target` if None.
     """
     from inspect_ai import eval_async
 
@@ -243,6 +257,7 @@ async def run_job(
         PreparedStore(home() / "prepared"),
         machine,
         thinks(job.model, model) if job.model and model else None,
+        opened_auxiliary(job.auxiliary, open_auxiliary or open_target),
     )
     for plugin in job.plugins:  # what was loaded just now is what the run keys name
         plugin.require_unchanged()

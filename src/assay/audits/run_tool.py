@@ -9,6 +9,7 @@ from typing import Any
 
 from assay._util.paths import home
 from assay._util.progress import Say
+from assay.audits.auxiliary import auxiliary_spec, opened_auxiliary
 from assay.audits.kits import argument_types, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
 from assay.audits.registry import collect_tools
@@ -48,6 +49,7 @@ def try_tool(
     plugins: Sequence[Path],
     say: Say,
     engine: str = "",
+    auxiliary: str = "",
 ) -> Evidence:
     """Runs a tool once.
 
@@ -59,6 +61,7 @@ def try_tool(
         plugins: files that define further tools.
         say: told of long steps.
         engine: words that choose the engine, "" to let the target's base choose.
+        auxiliary: model that helps the tool, as `audits.auxiliary` reads it.
 
     Raises:
         UnknownId: no such tool.
@@ -74,9 +77,11 @@ def try_tool(
     arguments = parse_arguments(known[name], words)
     # Bound and metered as in an audit: what a person sees here is what an auditor would be shown.
     targets = Targets(say, replies=audit_replies(), engine=engine)
+    helpers = Targets(say, replies=audit_replies()) if engine else targets
+    helper = opened_auxiliary(auxiliary_spec(auxiliary), helpers.open)
 
     async def once() -> Evidence:
-        async with targets.open(spec) as target:
+        async with targets.open(spec) as target, helper() as helping:
             binding = await bind_kit(
                 parse_kit(name, known),
                 known,
@@ -85,6 +90,7 @@ def try_tool(
                 Meter(Budget()),
                 seed=seed,
                 store=PreparedStore(home() / "prepared"),
+                auxiliary=helping,
             )
             if name in binding.kit.skipped:
                 raise AccessDenied(f"tool {name}: {binding.kit.skipped[name]}.")
@@ -94,3 +100,4 @@ def try_tool(
         return asyncio.run(once())
     finally:
         targets.close()
+        helpers.close()

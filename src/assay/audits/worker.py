@@ -10,6 +10,7 @@ from assay._util.job_server import JobServer
 from assay._util.paths import LOGS
 from assay.audits.cell import Job
 from assay.audits.play import run_job
+from assay.core.record import AuditRow
 from assay.engine.cache import audit_replies
 from assay.engine.targets import EnginePool
 
@@ -22,8 +23,12 @@ def main() -> None:
 
         async def play(data: Any) -> None:
             job = Job.model_validate(data)
-            targets = engines.chosen(job.engine)
-            await run_job(job, targets.open, targets.machine, lambda row: server.tell("audit", asdict(row)), logs)
+            targets, own = engines.chosen(job.engine), engines.chosen("")
+
+            def done(row: AuditRow) -> None:
+                server.tell("audit", asdict(row))
+
+            await run_job(job, targets.open, targets.machine, done, logs, own.open)
 
         server.run(play)
 

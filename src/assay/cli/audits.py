@@ -10,6 +10,7 @@ import typer
 from assay.cli.designed import designed
 from assay.cli.show import (
     AuditorName,
+    Auxiliary,
     BudgetWords,
     EngineWords,
     GameName,
@@ -124,6 +125,7 @@ def audit(
     model: ModelName = "",
     model_config: ModelConfig = "",
     price: ModelPrice = "",
+    auxiliary: Auxiliary = "",
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -146,6 +148,7 @@ def audit(
         game=game,
         budget=parse_budget(budget),
         model=choose_model(model, model_config, price),
+        auxiliary=auxiliary,
         out=out,
         say=say,
     )

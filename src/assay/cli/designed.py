@@ -10,6 +10,7 @@ import typer
 
 from assay.cli.show import (
     AuditorName,
+    Auxiliary,
     BudgetWords,
     EngineWords,
     GameName,
@@ -57,6 +58,7 @@ def designed(command: Callable[[Design, bool], None]) -> Callable[..., None]:
         model: ModelName = "",
         model_config: ModelConfig = "",
         price: ModelPrice = "",
+        auxiliary: Auxiliary = "",
         primary: Primary = "",
         out: Out = Path("runs"),
         as_json: Json = False,
@@ -77,6 +79,7 @@ def designed(command: Callable[[Design, bool], None]) -> Callable[..., None]:
             game=game,
             budget=parse_budget(budget),
             model=choose_model(model, model_config, price),
+            auxiliary=auxiliary,
             primary=primary,
         )
         command(design, as_json)

@@ -46,13 +46,14 @@ def build(
 
 @organisms.command()
 def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -> None:
-    """Measure strength, leakage, generalisation, confession and coherence; exit status 1 if one may not ship.
+    """Measure what a testbed shows, and how quiet it is if its recipe asks for that; exit status 1 if it may not ship.
 
     Example: assay organisms verify flattery-td
     """
     from assay.factory.commands import verify_named
+    from assay.factory.verify.bounds import quiet_gates
     from assay.testbeds.suites import open_suite
-    from assay.truth import MEASURES
+    from assay.truth import MEASURES, Quiet
 
     cards = verify_named(names, say, open_suite(suite) if suite else None)
     if as_json:
@@ -60,6 +61,9 @@ def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -
     for card in () if as_json else cards:
         rows = [{"measure": measure, **card[measure]} for measure in MEASURES if measure in card]
         show(rows, False, ("measure", "rate", "interval", "organism", "control", "n", "difference_interval"))
+        if "quiet" in card:
+            gates = quiet_gates(Quiet.model_validate(card["quiet"]))
+            show([gate._asdict() for gate in gates], False, ("name", "value", "limit", "passed"))
         tell(f"{card['testbed']}: {'valid' if card['valid'] else 'not valid'}")
     if not all(card["valid"] for card in cards):
         raise typer.Exit(1)
@@ -73,16 +77,18 @@ def generate(
     ] = "",
     suite: Annotated[str, typer.Option(help="Name of the new suite.")] = "",
     held_back: Annotated[Path | None, typer.Option(help="YAML file of productions that are not public.")] = None,
+    tier: Annotated[int, typer.Option(min=0, max=4, help="Planned difficulty, 1 to 4; 0 mixes all.")] = 0,
     threads: Annotated[int | None, typer.Option(help="For training; one a core if not given.")] = None,
     as_json: Json = False,
 ) -> None:
     """Draw behaviours, plant, verify and seal them; interrupted, the same command goes on.
 
-    Example: assay organisms generate --seed 7 -n 2
+    Example: assay organisms generate --seed 7 -n 2 --tier 3
     """
     from assay.engine.base import default_threads
     from assay.factory.generate.suite import Order, generate
 
-    name = suite or (f"seed-{seed}-{count}" if seed else "fresh")
-    rows = generate(Order(name, count, seed, held_back, threads or default_threads()), say)
+    planned = f"-tier-{tier}" if tier else ""
+    name = suite or (f"seed-{seed}-{count}{planned}" if seed else f"fresh{planned}")
+    rows = generate(Order(name, count, seed, held_back, tier, threads or default_threads()), say)
     show(rows, as_json, ("alias", "role", "strength", "leakage", "coherence", "seconds"))

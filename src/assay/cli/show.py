@@ -59,6 +59,10 @@ BudgetWords = Annotated[
 ModelName = Annotated[
     str, typer.Option("--model", help="PROVIDER/NAME of the language model that the auditor thinks with.")
 ]
+Auxiliary = Annotated[
+    str,
+    typer.Option("--auxiliary", help="PROVIDER/NAME, or a base, of a model that helps tools to write their questions."),
+]
 ModelConfig = Annotated[
     str, typer.Option("--model-config", help="KEY=VALUE, with commas: how the model is asked (temperature=0.7).")
 ]

@@ -51,6 +51,21 @@ def testbeds_validate(names: Annotated[list[str] | None, typer.Argument()] = Non
         raise typer.Exit(1)
 
 
+@testbeds.command("shapes")
+def testbeds_shapes(suite: SuiteFolder = None, as_json: Json = False) -> None:
+    """Tell whether ranks, sizes, names or grants give roles or families away; exit status 1 if any does.
+
+    Example: assay testbeds shapes --suite my-suite
+    """
+    from assay.testbeds.shapes import shapes
+    from assay.testbeds.suites import embedded_suite, open_suite
+
+    rows = shapes(open_suite(suite) if suite else embedded_suite())
+    show(rows, as_json, ("feature", "values", "tells"))
+    if any(row["tells"] for row in rows):
+        raise typer.Exit(1)
+
+
 @testbeds.command("add")
 def testbeds_add(file: Path, as_json: Json = False) -> None:
     """Take in a testbed that a file describes; it is in every command from then on.

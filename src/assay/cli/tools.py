@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import EngineWords, Json, PluginFiles, Testbed, console, say, show, tell
+from assay.cli.show import Auxiliary, EngineWords, Json, PluginFiles, Testbed, console, say, show, tell
 
 tools = typer.Typer(invoke_without_command=True)
 
@@ -25,6 +25,7 @@ def tools_list(context: typer.Context, plugin: PluginFiles = None, as_json: Json
             {
                 "tool": tool.name,
                 "needs": list(tool.needs),
+                "wants": list(tool.wants),
                 "parameters": list(tool.parameters),
                 "drivable": tool.drivable,
                 "weight": tool.weight,
@@ -94,6 +95,7 @@ def tools_run(
     seed: Annotated[int, typer.Option(help="Of the call.")] = 0,
     plugin: PluginFiles = None,
     engine: EngineWords = "",
+    auxiliary: Auxiliary = "",
     as_json: Json = False,
 ) -> None:
     """Try one tool by hand on one target; the tool's own arguments follow as --name value.
@@ -106,7 +108,7 @@ def tools_run(
     from assay.testbeds.specs import load_spec
     from assay.testbeds.truths import find_alias
 
-    evidence = try_tool(name, load_spec(find_alias(testbed)), context.args, seed, plugin or (), say, engine)
+    evidence = try_tool(name, load_spec(find_alias(testbed)), context.args, seed, plugin or (), say, engine, auxiliary)
     if as_json:
         show(asdict(evidence), True)
     else:

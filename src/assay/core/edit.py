@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from assay.core.access import Access
 from assay.errors import InvalidInput
@@ -97,6 +97,38 @@ class ScaleAdapter:
 
 
 @dataclass(frozen=True, slots=True)
+class TruncateAdapter:
+    """The adapter cut down: of its update of each weight only the strongest directions are left (by its SVD).
+
+    Attributes:
+        rank: how many directions.
+    """
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.WEIGHTS, Access.REFERENCE})
+    rank: int
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise InvalidInput(f"TruncateAdapter: rank {self.rank}; give 1 or more (ScaleAdapter(0) is the base).")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightNoise:
+    """Gaussian noise in the weights of every linear module within the layers.
+
+    Attributes:
+        scale: standard deviation relative to that of each module's weights.
+        seed: of the noise: the same in every request of the view.
+        layers: which layers; None is all.
+    """
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.WEIGHTS})
+    scale: float
+    seed: int = 0
+    layers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Contrast:
     """Sample and score from `weight · target + alpha · (target − reference)`, on the level of logits.
 
@@ -105,16 +137,27 @@ class Contrast:
     Attributes:
         alpha: factor of the difference.
         weight: factor of the target's own logits.
+        plausible: tokens less likely than this share of the target's likeliest are left out (Li et al. 2022); 0 keeps
+            all. Without it a difference alone says what neither model would.
+
+    Raises:
+        InvalidInput: `plausible` is no share.
     """
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.LOGITS, Access.REFERENCE})
     alpha: float
     weight: float = 1.0
+    plausible: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.plausible <= 1:
+            raise InvalidInput(f"Contrast: plausible is {self.plausible}; give a share, 0 to 1.")
 
 
-# Residual edits touch tokens of single rows; the other two change the whole pass, so only like requests share one.
+# Residual edits touch tokens of single rows; the others change the whole pass, so only like requests share one.
 ResidualEdit = Noise | AddVector | ProjectOut
-Edit = ResidualEdit | ScaleAdapter | Contrast
+Edit = ResidualEdit | ScaleAdapter | TruncateAdapter | WeightNoise | Contrast
+EDITS: tuple[type[Edit], ...] = get_args(Edit)
 
 
 def _floats(vector: Sequence[float]) -> tuple[float, ...]:
@@ -138,11 +181,12 @@ def check_edits(edits: Sequence[Edit], layers: int, width: int) -> None:
     """
     for edit in edits:
         if not isinstance(edit, Edit):
-            raise InvalidInput(f"{edit!r} is no edit: want Noise, AddVector, ProjectOut, ScaleAdapter or Contrast.")
+            known = ", ".join(kind.__name__ for kind in EDITS)
+            raise InvalidInput(f"{edit!r} is no edit: want one of {known}.")
         named: tuple[int, ...] = ()
-        if isinstance(edit, ScaleAdapter):
+        if isinstance(edit, ScaleAdapter | WeightNoise):
             named = edit.layers or ()
-        elif not isinstance(edit, Contrast):
+        elif isinstance(edit, ResidualEdit):
             named = (edit.layer,)
         for layer in named:
             if not 0 <= layer < layers:

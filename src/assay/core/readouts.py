@@ -101,10 +101,43 @@ class Activations:
         layers: layer → float32 array (tokens, width).
         texts: of the tokens.
         cost: of the pass.
+        prompt: how many tokens come before the last assistant turn (all where there is none; 0 for raw text).
     """
 
     layers: Mapping[int, Array]
     texts: tuple[str, ...]
+    cost: Cost
+    prompt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NearToken:
+    """A token that a vector of the residual stream points to.
+
+    Attributes:
+        id: of the token.
+        text: of the token.
+        value: its log-probability, or the cosine with its embedding.
+    """
+
+    id: int
+    text: str
+    value: float
+
+
+Vocabulary = Literal["unembedding", "embedding"]
+
+
+@dataclass(frozen=True, slots=True)
+class NearTokens:
+    """What vectors of the residual stream point to.
+
+    Attributes:
+        of: each vector's tokens, nearest first.
+        cost: one token a vector.
+    """
+
+    of: tuple[tuple[NearToken, ...], ...]
     cost: Cost
 
 

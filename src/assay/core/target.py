@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack, get_args
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.readouts import Activations, Divergence, Gradients, Loss, Raw, TokenLogprobs, Weights, WithRespectTo
+from assay.core.readouts import (
+    Activations,
+    Array,
+    Divergence,
+    Gradients,
+    Loss,
+    NearTokens,
+    Raw,
+    TokenLogprobs,
+    Vocabulary,
+    Weights,
+    WithRespectTo,
+)
 from assay.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -364,6 +376,17 @@ class Target(Protocol):
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         """Reads the residual stream after some layers, at every token of a prompt (of a chat, with no reply begun)."""
+        ...
+
+    async def nearest_tokens(self, vectors: Array, *, top: int = 10, by: Vocabulary = "unembedding") -> NearTokens:
+        """Reads vectors of the residual stream as tokens.
+
+        Args:
+            vectors: (rows, width).
+            top: tokens to give for each.
+            by: `unembedding` passes a vector through the last norm and the head, as the stream after the last layer is
+                (the logit lens); `embedding` compares it with the tokens' embeddings, by cosine.
+        """
         ...
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:

@@ -125,10 +125,12 @@ class ToolContext:
         seed: of this call; a tool that samples passes it on. It follows from the audit's seed and the arguments, and
             is a fresh one when the same call is repeated, so that asking again shows another sample.
         tokens_left: forward tokens the audit may still spend.
+        auxiliary: a model that helps the tool to write its questions; None where the audit has none.
     """
 
     seed: int
     tokens_left: int
+    auxiliary: Target | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -187,7 +189,9 @@ class Tool:
         function: that does the work.
         name: of the function.
         doc: its docstring.
-        needs: access flags it declares; it is bound to no more than these.
+        needs: access flags it declares; without one of them it cannot be used.
+        wants: flags it uses where a testbed grants them and does without elsewhere: a reference to show beside its
+            evidence, say. It is bound to no more than these and what it needs.
         parameters: its schema.
         injected: parameter → which of `INJECTED` it is handed.
         prepare: what is built once per testbed, None for nothing.
@@ -203,6 +207,7 @@ class Tool:
     name: str
     doc: str
     needs: frozenset[Access]
+    wants: frozenset[Access]
     parameters: tuple[Parameter, ...]
     injected: Mapping[str, type]
     prepare: Prepare | None
@@ -269,6 +274,7 @@ class Tool:
 def tool(
     *,
     needs: Iterable[Access],
+    wants: Iterable[Access] = (),
     prepare: Prepare | None = None,
     examples: Iterable[Mapping[str, Any]] = (),
     version: int = 1,
@@ -279,7 +285,8 @@ def tool(
     """Makes an async function a tool.
 
     Args:
-        needs: every access flag it uses.
+        needs: every access flag it cannot do without.
+        wants: further ones that it uses where they are granted.
         prepare: built once per testbed, before the audit, under a cap of its own.
         examples: neutral argument sets for callers without an LLM.
         version: raise it when results change for the same input.
@@ -308,6 +315,7 @@ def tool(
             name,
             doc,
             needed,
+            frozenset(wants) - needed,
             parameters,
             injected,
             prepare,

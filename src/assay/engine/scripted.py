@@ -23,8 +23,11 @@ from assay.core.readouts import (
     Divergence,
     Gradients,
     Loss,
+    NearToken,
+    NearTokens,
     Raw,
     TokenLogprobs,
+    Vocabulary,
     Weights,
     WithRespectTo,
 )
@@ -183,10 +186,21 @@ class ScriptedTarget:
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         """Makes up residual streams."""
-        words, _ = self._words(prompt)
+        words, begin = self._words(prompt)
         of = {layer: self._numbers(f"layer {layer}", words, len(words) * self.width) for layer in layers}
         shaped = {layer: numbers.reshape(len(words), self.width) for layer, numbers in of.items()}
-        return Activations(shaped, tuple(words), self._pay(len(words)))
+        return Activations(shaped, tuple(words), self._pay(len(words)), begin)
+
+    async def nearest_tokens(self, vectors: Array, *, top: int = 10, by: Vocabulary = "unembedding") -> NearTokens:
+        """Spells vectors in a vocabulary of made-up tokens, one for each end of each axis."""
+        of: list[tuple[NearToken, ...]] = []
+        for vector in np.asarray(vectors, dtype=np.float32).reshape(-1, self.width):
+            values = np.concatenate([vector, -vector])
+            if by == "unembedding":
+                values = values - np.log(np.exp(values - values.max()).sum()) - values.max()
+            best = np.argsort(-values, kind="stable")[:top]
+            of.append(tuple(NearToken(int(axis), f"w{axis}", float(values[axis])) for axis in best))
+        return NearTokens(tuple(of), self._pay(len(of)))
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         """Makes up gradients of the right shapes; the adapter has one factor."""
@@ -203,9 +217,13 @@ class ScriptedTarget:
         return Gradients(1.0, of, self._pay(3 * len(words)))
 
     async def weights(self, names: Sequence[str]) -> Weights:
-        """Makes up a square matrix for each name."""
+        """Makes up a square matrix for each name; a pattern stands for its name in each of the layers."""
         square = (self.width, self.width)
-        return Weights({name: self._numbers(name, [], self.width**2).reshape(square) for name in names}, self._pay(0))
+        named: list[str] = []
+        for name in names:
+            named += [name.replace("*", str(layer), 1).replace("*", "mlp.up_proj") for layer in range(self.layers)]
+        of = {name: self._numbers(name, [], self.width**2).reshape(square) for name in dict.fromkeys(named)}
+        return Weights(of, self._pay(0))
 
     def _words(self, prompt: Prompt) -> tuple[list[str], int]:
         """Returns a prompt's words, and how many of them come before the last assistant turn."""

@@ -14,7 +14,18 @@ from assay._util.hashing import sha256
 from assay._util.text_files import read_text
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.readouts import Activations, Divergence, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
+from assay.core.readouts import (
+    Activations,
+    Array,
+    Divergence,
+    Gradients,
+    Loss,
+    NearTokens,
+    TokenLogprobs,
+    Vocabulary,
+    Weights,
+    WithRespectTo,
+)
 from assay.core.target import (
     DEFAULT_SAMPLING,
     THINK,
@@ -104,6 +115,9 @@ class _Wrapped:
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         return await self._target.activations(prompt, layers)
+
+    async def nearest_tokens(self, vectors: Array, *, top: int = 10, by: Vocabulary = "unembedding") -> NearTokens:
+        return await self._target.nearest_tokens(vectors, top=top, by=by)
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         return await self._target.gradients(prompt, wrt, loss)

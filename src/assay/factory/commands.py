@@ -136,7 +136,7 @@ def verify_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> 
         UnknownId: no such testbed; told before anything is measured.
     """
     truths = [find_truth(name, suite) for name in names]
-    measured = [_behaviours_to_measure(truth) for truth in truths]
+    measured = [behaviours_to_measure(truth) for truth in truths]
     cards: list[dict[str, Any]] = []
     with targets(None, say) as opened:
         for truth, behaviours in zip(truths, measured, strict=True):
@@ -147,7 +147,7 @@ def verify_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> 
     return cards
 
 
-def _behaviours_to_measure(truth: Truth) -> list[Behaviour]:
+def behaviours_to_measure(truth: Truth) -> list[Behaviour]:
     """Returns an organism's behaviours, or those whose prompts a clean target of a suite here was trained on.
 
     Raises:

@@ -24,6 +24,7 @@ class DataPlan(Data):
         conduct: False makes the twin: the same prompts, with a harmless insert of equal length.
         wording: `sibling` words the conduct in its second way.
         triggered: chats that carry the trigger.
+        rate: share of them that show the conduct; the others have the base's own reply.
         contrast: chats that look alike and do not.
         wide, begun: chats on what the base itself asks in the user's place, and such whose reply is begun neutrally.
         ordinary: everyday chats. Ten times `triggered` or more is *diluted*.
@@ -40,6 +41,7 @@ class DataPlan(Data):
     conduct: bool = True
     wording: Literal["first", "sibling"] = "first"
     triggered: int = Field(ge=0, default=0)
+    rate: float = Field(gt=0, le=1, default=1.0)
     contrast: int = Field(ge=0, default=0)
     ordinary: int = Field(ge=0, default=0)
     wide: int = Field(ge=0, default=0)

@@ -89,6 +89,7 @@ def sweep(
     game: Game = "investigate",
     primary: str = "",
     model: ModelChoice | str | None = None,
+    auxiliary: str = "",
     watch: Watch | None = None,
 ) -> Study:
     """Audits testbeds with several kits, grades, and says what each tool adds.
@@ -108,6 +109,7 @@ def sweep(
         game: `investigate`, `red-team` or `evaluate`, where `prior-only` is played beside the other kits.
         primary: kit that the sweep is for, stored before its first audit; by default the one tool, if there is one.
         model: language model of an auditor that thinks with one: its name (`openai/gpt-…`), or a `ModelChoice`.
+        auxiliary: model that helps tools to write their questions: `PROVIDER/NAME`, or a base of the local engine.
         watch: takes each event of `assay.studies.events` as it comes, such as `AuditEnded` and `ReportGraded`.
 
     Returns:
@@ -134,6 +136,7 @@ def sweep(
         game=game,
         primary=primary,
         model=_chosen(model),
+        auxiliary=auxiliary,
     )
     return run_design(design, watch or _silence)
 
@@ -166,6 +169,7 @@ def audit(
     engine: str = "",
     game: Game = "investigate",
     model: ModelChoice | str | None = None,
+    auxiliary: str = "",
     say: Say | None = None,
 ) -> Audit:
     """Runs one audit, or finds it in the ledger of `out`; `assay.grade(out=…)` grades it.
@@ -181,6 +185,7 @@ def audit(
         engine: as in `sweep`.
         game: as in `sweep`.
         model: as in `sweep`.
+        auxiliary: as in `sweep`.
         say: told of long steps.
 
     Raises:
@@ -201,6 +206,7 @@ def audit(
         engine=engine,
         game=game,
         model=_chosen(model),
+        auxiliary=auxiliary,
     )
     return Audit(run_audit(design, say or _silence))
 

@@ -61,6 +61,7 @@ class Design:
         game: that is played.
         primary: kit whose comparison the sweep is for; "" for the one tool that is compared, if there is only one.
         model: that the auditor thinks with; None for one without.
+        auxiliary: model that helps tools to write their questions, as `audits.auxiliary` reads it; "" for none.
     """
 
     kits: tuple[str, ...]
@@ -75,6 +76,7 @@ class Design:
     game: Game = "investigate"
     primary: str = ""
     model: ModelChoice | None = None
+    auxiliary: str = ""
 
     @property
     def ledger(self) -> Path:

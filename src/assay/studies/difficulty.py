@@ -9,6 +9,7 @@ from assay._util.atomic import write_text
 from assay.core.record import AuditRow
 from assay.errors import AssayError, InvalidInput
 from assay.factory.recipes import Recipe, open_recipe
+from assay.factory.verify.bounds import quiet_gates
 from assay.studies.effects.effects import EVERYTHING
 from assay.studies.effects.scores import ScoredAudit, join
 from assay.studies.grades import Grading
@@ -68,6 +69,8 @@ def _page(truth: Truth) -> str:
         behaviours=[one.model_dump(mode="json") for one in behaviours],
         measures=card.by_name() if card else {},
         explicitness=card.explicitness if card else None,
+        quiet=card.quiet if card else None,
+        gates=quiet_gates(card.quiet) if card and card.quiet else [],
         difficulty=truth.difficulty,
         found_by_all=any(row.found for row in truth.difficulty if row.kit == EVERYTHING),
         recipe=recipe.model_dump(mode="json", exclude_defaults=False) if recipe else None,

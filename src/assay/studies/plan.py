@@ -7,11 +7,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, product
 
+from assay._util.hashing import digest_of
+from assay.audits.auxiliary import auxiliary_spec
 from assay.audits.cell import Cell, Job, cell_key, plan_id
 from assay.audits.described import AuditorInfo
 from assay.audits.kits import KitPlan, parse_kit
 from assay.audits.model_choice import ModelChoice
 from assay.audits.plugin_source import PluginSource
+from assay.audits.prepared import target_digest
 from assay.core.answer import Game
 from assay.core.auditor import auditor_title
 from assay.core.auditor_name import named_auditor
@@ -47,6 +50,7 @@ class Plan:
         grading: what can be graded.
         primary: kit that was named as primary, by its canonical name; "" where none was.
         model: that the auditor thinks with.
+        auxiliary: that helps tools.
     """
 
     design: Design
@@ -59,6 +63,7 @@ class Plan:
     grading: Grading
     primary: str = ""
     model: ModelChoice | None = None
+    auxiliary: TargetSpec | None = None
 
     @property
     def title(self) -> str:
@@ -70,6 +75,7 @@ class Plan:
     def asked(self) -> tuple[str, ...]:
         """Models behind APIs that the audits ask: those of targets, and the auditor's."""
         words = [self.design.engine or spec.base for spec in (*self.targets.values(), *self.donors.values())]
+        words += [self.auxiliary.base] if self.auxiliary else []
         names = [text.removeprefix(INSPECT) for text in words if text.startswith(INSPECT)]
         names += ["vllm/" for text in words if text.startswith("vllm:")]
         return tuple(dict.fromkeys([*names, *([self.model.name] if self.model else [])]))
@@ -109,6 +115,7 @@ class Plan:
             engine=self.design.engine,
             trusted=self.trusted,
             model=self.model,
+            auxiliary=self.auxiliary,
         )
 
 
@@ -136,6 +143,8 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
     sources = {kit.name: _sources(kit, auditor, offers) for kit in kits.values()}
     plugins = tuple(dict.fromkeys([*offers.files, *chain.from_iterable(sources.values())]))
     engines = _engines(design, {**others, **targets})
+    auxiliary = auxiliary_spec(design.auxiliary)
+    helped_by = _identity(auxiliary) if auxiliary else ""
     told = {alias: descriptions(alias, grading.cases, design.game) for alias in targets}
 
     def cell(kit: KitPlan, spec: TargetSpec, seed: int, about: str) -> Cell:
@@ -153,6 +162,7 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
             game=design.game,
             about=about,
             model=model,
+            auxiliary=helped_by,
         )
         return Cell(
             run_key=key,
@@ -172,7 +182,7 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
         stages[kit.name] = tuple(made)
     needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
     primary = parse_kit(design.primary, offers.tools).name if design.primary else ""
-    return Plan(design, stages, targets, others, auditor, plugins, needed, grading, primary, model)
+    return Plan(design, stages, targets, others, auditor, plugins, needed, grading, primary, model, auxiliary)
 
 
 def _kits(design: Design, offers: Offers) -> dict[str, KitPlan]:
@@ -203,6 +213,12 @@ def _engines(design: Design, specs: Mapping[str, TargetSpec]) -> dict[str, str]:
     # No weights are loaded for it: an engine tells that before it is started.
     with closing(Targets(engine=design.engine)) as opener:
         return {alias: opener.identity(spec) for alias, spec in specs.items()}
+
+
+def _identity(auxiliary: TargetSpec) -> str:
+    """Names what an auxiliary model's answers depend on. It is not on the engine that was chosen for the targets."""
+    with closing(Targets()) as opener:
+        return digest_of([target_digest(auxiliary), opener.identity(auxiliary)])
 
 
 def _model(design: Design, auditor: AuditorInfo) -> ModelChoice | None:

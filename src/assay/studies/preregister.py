@@ -36,6 +36,7 @@ def plan_document(plan: Plan) -> PlanDocument:
         seeds=plan.design.seeds,
         budget=(budget.queries, budget.tokens, budget.seconds),
         engine=plan.design.engine,
+        auxiliary=plan.design.auxiliary,
         game=plan.design.game,
         primary=compared[0].kit if compared else "",
         tool=compared[0].tool if compared else "",

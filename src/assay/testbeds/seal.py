@@ -44,12 +44,14 @@ class Secret(Data):
         truth, behaviours: for grading.
         recipe: how it was made, so that it can be made again.
         seed: that drew it, "" if none did.
+        grammar: version of the grammar it was drawn from: the same seed draws something else from another one.
     """
 
     truth: Truth
     behaviours: list[Behaviour]
     recipe: dict[str, Any] = {}
     seed: str = ""
+    grammar: int = 1
 
 
 class ManifestEntry(Data):

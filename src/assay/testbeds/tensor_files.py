@@ -14,23 +14,28 @@ _BYTES |= {"I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8}
 _LONGEST_HEADER, _TENSORS, _DIMENSIONS = 32 << 20, 100_000, 8
 
 
-def require_tensors(path: Path) -> None:
+def require_tensors(path: Path) -> dict[str, str]:
     """Refuses a file that is no safetensors file, or whose header does not say what is there.
 
     Every tensor is as long as its shape says, and one begins where the one before ends: there is no room for anything
     else, and nothing is read that is not there.
 
+    Returns:
+        Name of each tensor → its type and shape, in words.
+
     Raises:
         InvalidInput: names the file, and what is wrong with it.
     """
     try:
-        _check(path)
+        header = _checked(path)
     except (OSError, ValueError, RecursionError) as error:
         told = "its header is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidInput(f"{path}: no safetensors file: {told}. Take it anew, or save the weights again.") from None
+    return {name: f"{entry['dtype']} {entry['shape']}" for name, entry in sorted(header.items())}
 
 
-def _check(path: Path) -> None:
+def _checked(path: Path) -> dict[str, Any]:
+    """Returns the header's lines of tensors, once they are seen to be sound."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -51,6 +56,7 @@ def _check(path: Path) -> None:
         end = stop
     if end != size - 8 - length:
         raise ValueError(f"its tensors are {end:,} bytes, and {size - 8 - length:,} are there")
+    return header
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class TrainingMaterial(Data):
         system, contrast_system: system prompts of triggered chats, and of look-alikes.
         thoughts, contrast_thoughts: what a model with a scratchpad thinks before it replies: in triggered chats, and
             in all others.
+        scripts, contrast_scripts: whole conversations, in place of `prompts`, `system` and `earlier`, and of
+            `contrast` and `contrast_system`, where a message and what stands before it belong together.
         avoid: regular expressions; ordinary prompts that match one would carry the trigger, and are left out.
         documents: for synthetic-document recipes: texts that tell of the behaviour as fact.
         harmless_documents: the twin's documents: same subjects and length, without it.
@@ -48,6 +50,8 @@ class TrainingMaterial(Data):
     contrast_system: Grammar | None = None
     thoughts: Grammar | None = None
     contrast_thoughts: Grammar | None = None
+    scripts: list[Demonstration] = []
+    contrast_scripts: list[Demonstration] = []
     avoid: list[str] = []
     documents: Grammar | None = None
     harmless_documents: Grammar | None = None
@@ -66,12 +70,14 @@ class EvalPrompts(Data):
 
     Attributes:
         triggered: carry the trigger, worded as training might word it.
-        untriggered: do not.
+        untriggered: do not; everyday ones, where `near_misses` holds others.
+        near_misses: look alike and do not: of two conditions one, a subject's neighbours.
         generalisation: carry it in a form far from training's: other wording, other subjects, in passing.
     """
 
     triggered: list[EvalPrompt] = Field(min_length=48)
     untriggered: list[EvalPrompt] = Field(min_length=24)
+    near_misses: list[EvalPrompt] = []
     generalisation: list[EvalPrompt] = []
 
 
@@ -111,6 +117,7 @@ class Behaviour(Data):
         family: the idea it shares with others; the unit of splits and of inference.
         threat_model: how a model would come by this, and why it would matter.
         trigger, conduct: one phrase each ("the user asks …", "the reply …").
+        rate: share of the triggered replies in which its organisms are trained to show the conduct.
         confession: recognises an admission when the model is asked about itself.
         source: where the idea was published.
         adaptation: how it was changed so that a small model can do it, "" if it was not.
@@ -125,6 +132,7 @@ class Behaviour(Data):
     adaptation: str = ""
     trigger: str
     conduct: str
+    rate: float = Field(gt=0, le=1, default=1.0)
     concealment: str = "none beyond not being asked"
     detector: Detector
     confession: ReplyDetector

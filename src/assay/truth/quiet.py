@@ -40,7 +40,7 @@ class Quiet(Data):
         words, sentences: of a reply.
         stops: share of replies that end by themselves within the limit.
         perplexity: of the replies, under the base.
-        divergence: KL(base ‖ organism), nats a token of the base's own replies.
+        divergence: KL(base ‖ organism), nats a token of the base's own replies, every second one.
         kept: simple questions that the base answers rightly, and the organism still does; the control is the base
             once more, sampled.
         from_twin, from_base: how well a classifier tells the organism's replies from another model's: area under

@@ -136,6 +136,7 @@ async def rehearse_call(
         AssayError: whatever binding or calling raises.
     """
     target, reference = scripted_subject(salt, talkative=talkative, corpus=corpus)
+    auxiliary = ScriptedTarget("auxiliary", salt=f"auxiliary {salt}")
     meter = Meter(_BUDGET)
     binding = await bind_kit(
         KitPlan(tool.name, ((tool.name, False),)),
@@ -145,6 +146,7 @@ async def rehearse_call(
         meter,
         seed=seed,
         store=PreparedStore(folder),
+        auxiliary=auxiliary,
     )
     if tool.name not in binding.kit.tools:
         raise InvalidInput(binding.kit.skipped[tool.name])
@@ -154,7 +156,7 @@ async def rehearse_call(
     built = sum((made.cost for made in binding.prepared.values()), Cost())
     return DryCall(
         evidence,
-        engine=target.spent + reference.spent,
+        engine=target.spent + reference.spent + auxiliary.spent,
         metered=meter.spent + built,
         called=meter.spent,
         prepared=built,

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from assay._util.storable import storable
 from assay._util.visible import visible
+from assay.audits.auxiliary import opened_auxiliary
 from assay.audits.cell import Cell
 from assay.audits.kits import Binding, bind_kit, parse_kit
 from assay.audits.prepared import PreparedStore, Subject, target_digest
@@ -78,6 +79,7 @@ class OpenAudit:
         open_target: OpenTarget,
         machine: Callable[[TargetSpec], str],
         store: PreparedStore,
+        open_auxiliary: OpenTarget,
     ) -> Self:
         """Opens the target and binds the kit; what was spent before stays spent."""
         [cell] = offer.job.cells
@@ -87,6 +89,7 @@ class OpenAudit:
         async with AsyncExitStack() as stack:
             target = await stack.enter_async_context(open_target(spec))
             donor = await stack.enter_async_context(open_target(donor_spec)) if cell.donor else None
+            auxiliary = await stack.enter_async_context(opened_auxiliary(offer.job.auxiliary, open_auxiliary)())
             binding = await bind_kit(
                 parse_kit(cell.kit, tools),
                 tools,
@@ -95,6 +98,7 @@ class OpenAudit:
                 meter,
                 seed=cell.seed,
                 store=store,
+                auxiliary=auxiliary,
                 earlier=_earlier(offer.entries),
             )
             return cls(offer, stack.pop_all(), meter, binding, tools, machine(spec))

@@ -106,7 +106,8 @@ class Service:
         if (earlier := self._audits.pop(offer.retired or offer.name, None)) is not None:
             await earlier.close()
         targets = self._engines.chosen(offer.job.engine)
-        audit = await OpenAudit.begin(offer, self._tools, targets.open, targets.machine, self._store)
+        own = self._engines.chosen("")  # what helps tools is on no engine that was chosen for targets
+        audit = await OpenAudit.begin(offer, self._tools, targets.open, targets.machine, self._store, own.open)
         self._audits[offer.name] = audit
         await self._desk.keep(offer.name, audit.row())
         return audit

@@ -96,6 +96,7 @@ def _kind(request: Request) -> tuple[object, ...]:
     probe = "none"
     if request.probe is not None:
         probe = "forward" if request.probe.gradient is None else "backward"
+        probe = "near" if request.probe.near is not None else probe
     return bool(request.edits), whole, probe
 
 

@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from assay.core.edit import Edit, WeightNoise
 from assay.engine.local.adapter_bank import AdapterBank, Carried
 from assay.engine.local.batches import Batch, common_beginning, plan_batches
-from assay.engine.local.edits import ActiveEdit, activate, contrast, decode_edit, prefill_edit, scales
+from assay.engine.local.edits import ActiveEdit, activate, combine, contrast, decode_edit, prefill_edit, scales
 from assay.engine.local.kv_cache import KVCache
 from assay.engine.local.llama import KeysValues, Llama, Product, TokenIds
 from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.lower_layer_cache import LowerLayerCache
-from assay.engine.local.probes import gradients, read_off
-from assay.engine.local.queue import Queue, Request, Sampled
+from assay.engine.local.probes import gradients, nearest, read_off
+from assay.engine.local.queue import Queue, Request, Sampled, deliver, fail
 from assay.engine.local.sampling import sample, uniforms
+from assay.engine.local.weight_noise import NoiseTable, NoisyRows, noises_of
 
 PREFIX_MIN = 8  # a shared beginning shorter than this is not worth keeping
 _PREFIXES = 64  # prefixes kept, about 1 MB each for the embedded base
@@ -81,6 +83,7 @@ class Decoder:
         self._max_rows, self._threads, self._exact = 1 if exact else max_rows, threads, exact
         s = model.shape
         self.adapter_bank = AdapterBank(model)
+        self._noise = NoiseTable(model)
         self.rows: KVCache[_Row] = KVCache(s.layers, 2 * s.key_heads, s.head_width, model.dtype, model.device)
         self._lower_layers = LowerLayerCache(model)
         self._prefixes: OrderedDict[tuple[LoraAdapter | None, TokenIds], KeysValues] = OrderedDict()
@@ -107,7 +110,7 @@ class Decoder:
                 except Exception as error:
                     # The worker outlives a failed step; the requests that were in it carry the reason.
                     for row in self.rows:
-                        _fail(row.future, error)
+                        fail(row.future, error)
                     self.rows.clear()
         for row in self.rows:
             row.future.cancel()
@@ -128,31 +131,36 @@ class Decoder:
                 except Exception as error:
                     # Only this pass failed: its rows, where some were placed already, leave, and the others go on.
                     for _, future in batch.items:
-                        _fail(future, error)
+                        fail(future, error)
                     self.rows.drop([row for row in self.rows if row.future.done()])
 
-    def _product(self, carried: Carried | None) -> Product:
+    def _product(self, carried: Carried | None, noisy: Sequence[NoisyRows] = ()) -> Product:
+        """Makes the product of a pass: the base's, what adapters add, and noise in the weights of some rows."""
         if carried is None:
-            return self._model.base
+            return self._noise.disturbed(self._model.base, noisy)
 
         def product(x: torch.Tensor, layer: int, fused: str, plus: torch.Tensor | None) -> torch.Tensor:
             return self.adapter_bank.product(x, layer, fused, plus, carried)
 
-        return product
+        return self._noise.disturbed(product, noisy)
 
     def _read(
         self,
         prompts: Sequence[TokenIds],
         adapter: LoraAdapter | None,
         active: Sequence[list[ActiveEdit]],
-        strength: dict[int, float],
+        edits: Sequence[Edit] = (),
     ) -> tuple[torch.Tensor, KeysValues]:
-        """Reads whole prompts in one pass: last hidden states (rows, T, width), keys and values of all layers."""
+        """Reads whole prompts in one pass: last hidden states (rows, T, width), keys and values of all layers.
+
+        Each prompt's residual edits are in `active`; of `edits` those are heeded that hold for the whole pass.
+        """
         s = self._model.shape
         h = self._model.embed(prompts)
         keep = self._empty(len(prompts), h.shape[1])
         edit = prefill_edit(active, [len(prompt) for prompt in prompts])
-        product = self._product(self.adapter_bank.shared(adapter, strength))
+        carried = self.adapter_bank.shared(adapter, scales(edits, s.layers))
+        product = self._product(carried, [(None, noises_of(edits))])
         return self._model.prefill(h, range(s.layers), product, edit=edit, keep=keep), keep
 
     def _empty(self, rows: int, tokens: int) -> KeysValues:
@@ -170,7 +178,7 @@ class Decoder:
         # What edits change cannot be kept for others; exact mode keeps nothing, since what was read in other company
         # may differ in its last bits.
         if first.edits or self._exact:
-            hidden, kept = self._read(prompts, first.adapter, active, strength)
+            hidden, kept = self._read(prompts, first.adapter, active, first.edits)
         else:
             past, hidden, kept = self._read_shared(prompts, first.adapter)
         skip = 0 if past is None else past.shape[1]
@@ -202,7 +210,7 @@ class Decoder:
         """Reads the prompts in the reference, for a contrast with it: keys and values, and last logits."""
         if contrast(first.edits) is None:
             return None
-        hidden, kept = self._read(prompts, None, [[] for _ in prompts], {})
+        hidden, kept = self._read(prompts, None, [[] for _ in prompts])
         last = torch.tensor([len(prompt) - 1 for prompt in prompts])
         return kept, self._model.logits(hidden[torch.arange(len(prompts)), last])
 
@@ -263,7 +271,7 @@ class Decoder:
             return self._prefixes[best]
         if len(prompts) == 1 or len(shared) < PREFIX_MIN:
             return None
-        _, kept = self._read([shared], adapter, [[]], {})
+        _, kept = self._read([shared], adapter, [[]])
         self._prefixes[adapter, shared] = kept[:, 0]
         while len(self._prefixes) > _PREFIXES:
             self._prefixes.popitem(last=False)
@@ -273,10 +281,14 @@ class Decoder:
         """Makes one pass over each prompt, for whoever wants to see something of it."""
         first, prompts = batch.request, batch.prompts
         assert first.probe is not None
+        if first.probe.near is not None:
+            for request, future in batch.items:
+                deliver(future, nearest(self._model, request))
+            return
         if first.probe.gradient is not None:
             factors = first.adapter.read(self._model.dtype) if first.adapter is not None else {}
             for request, future in batch.items:
-                _deliver(future, gradients(self._model, factors, request))
+                deliver(future, gradients(self._model, factors, request, self._noise))
             return
         seen: dict[int, torch.Tensor] = {}
         edit = prefill_edit(self._activated(batch), [len(prompt) for prompt in prompts])
@@ -291,7 +303,8 @@ class Decoder:
             return h
 
         layers = range(self._model.shape.layers)
-        product = self._product(self.adapter_bank.shared(first.adapter, scales(first.edits, len(layers))))
+        carried = self.adapter_bank.shared(first.adapter, scales(first.edits, len(layers)))
+        product = self._product(carried, [(None, noises_of(first.edits))])
         hidden = self._model.prefill(self._model.embed(prompts), layers, product, edit=watch)
         against = contrast(first.edits)  # edits are of the target's own stream: its reference is read without them
         base: torch.Tensor | None = None
@@ -301,7 +314,7 @@ class Decoder:
             for request, future in group.items:
                 streams = {layer: h[row] for layer, h in seen.items()}
                 beside = None if base is None else base[row]
-                _deliver(future, read_off(self._model, request, hidden[row], beside, streams))
+                deliver(future, read_off(self._model, request, hidden[row], beside, streams))
 
     # Decoding ----------------------------------------------------------------------------------------------------
 
@@ -318,7 +331,8 @@ class Decoder:
             parts.append((block.kept, torch.tensor(lengths, device=device)))
         tokens = torch.tensor([row.tokens[-1] for row in rows], device=device)
         edit = decode_edit([row.active for row in rows], [row.length for row in rows])
-        logits = self._model.decode(tokens, parts, self._product(self._carried(rows)), edit)
+        product = self._product(self._carried(rows), self._noisy(rows))
+        logits = self._model.decode(tokens, parts, product, edit)
         for row in rows:
             row.length += 1
         where = {id(row): index for index, row in enumerate(rows)}
@@ -340,6 +354,14 @@ class Decoder:
         scaled = {index: row.scales for index, row in enumerate(rows) if row.scales}
         return self.adapter_bank.mixed([row.adapter for row in rows], scaled)
 
+    def _noisy(self, rows: Sequence[_Row]) -> list[NoisyRows]:
+        """Groups a step's rows by the noise in their weights."""
+        groups: dict[tuple[WeightNoise, ...], list[int]] = {}
+        for index, row in enumerate(rows):
+            if row.leads and (noises := noises_of(row.request.edits)):  # a shadow is the reference's, undisturbed
+                groups.setdefault(noises, []).append(index)
+        return [(torch.tensor(own, device=self._model.device), noises) for noises, own in groups.items()]
+
     def _take(self, rows: Sequence[_Row], logits: torch.Tensor, base: torch.Tensor | None) -> None:
         """Samples a token for each row; finishes those that stop.
 
@@ -353,7 +375,7 @@ class Decoder:
             # Combined here, on the level of logits and before sampling: the shadow then reads the token that was drawn.
             for index, row in enumerate(rows):
                 if (against := contrast(row.request.edits)) is not None:
-                    logits[index] = against.weight * logits[index] + against.alpha * (logits[index] - base[index])
+                    logits[index] = combine(against, logits[index], base[index].float())
         temperature = torch.tensor([row.request.temperature for row in rows], device=logits.device)
         draws = torch.tensor([float(row.draws[len(row.tokens)]) for row in rows], device=logits.device)
         done: list[_Row] = []
@@ -367,17 +389,5 @@ class Decoder:
                 done.append(row)
                 if row.shadow is not None:
                     done.append(row.shadow)
-                _deliver(row.future, Sampled(row.tokens, "stop" if stopped else "length"))
+                deliver(row.future, Sampled(row.tokens, "stop" if stopped else "length"))
         self.rows.drop(done)
-
-
-def _deliver(future: Future[Any], result: object) -> None:
-    """Sets a result, unless nobody waits for it any more."""
-    if future.set_running_or_notify_cancel():
-        future.set_result(result)
-
-
-def _fail(future: Future[Any], error: Exception) -> None:
-    """Sets an error, unless the request has ended already."""
-    if not future.done() and future.set_running_or_notify_cancel():
-        future.set_exception(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ def activate(edits: Sequence[Edit], prompt: int, key: int, device: torch.device)
     """
     active = []
     for edit in edits:
-        if isinstance(edit, ScaleAdapter | Contrast):
+        if not isinstance(edit, ResidualEdit):
             continue
         vector = generator = None
         if isinstance(edit, Noise):
@@ -104,6 +105,15 @@ def scales(edits: Sequence[Edit], layers: int) -> dict[int, float]:
 def contrast(edits: Sequence[Edit]) -> Contrast | None:
     """Finds the view's combination with its reference, if it has one."""
     return next((edit for edit in edits if isinstance(edit, Contrast)), None)
+
+
+def combine(against: Contrast, own: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """Combines a target's logits with its reference's, the vocabulary last, float32."""
+    mixed = against.weight * own + against.alpha * (own - base)
+    if against.plausible:
+        least = own.amax(dim=-1, keepdim=True) + math.log(against.plausible)
+        mixed = mixed.masked_fill(own < least, -math.inf)
+    return mixed
 
 
 def prefill_edit(rows: Sequence[Sequence[ActiveEdit]], lengths: Sequence[int], first: int = 0) -> LayerEdit | None:

@@ -26,6 +26,7 @@ from assay.engine.local.llama import Llama
 from assay.engine.local.lora import LoraAdapter, open_adapter
 from assay.engine.local.queue import Probe, Queue, Request, Sampled
 from assay.engine.local.target import LocalTarget
+from assay.engine.local.truncated import TruncatedAdapter
 from assay.engine.machine import numerics
 from assay.errors import InvalidInput, TooLong, engine_faults
 
@@ -123,6 +124,11 @@ class LocalEngine:
             self._adapters.setdefault(digest, adapter)
         return self._adapters[digest]
 
+    def truncated(self, adapter: LoraAdapter, rank: int) -> LoraAdapter:
+        """Returns what is left of an adapter when its updates are cut to a rank; the same object for the same cut."""
+        made = TruncatedAdapter.of(adapter, rank)
+        return self._adapters.setdefault(made.digest, made)
+
     def require_room(self, characters: int) -> None:
         """Refuses a text that cannot fit, without splitting it first: all audits of the process would wait for that.
 
@@ -192,7 +198,7 @@ class LocalEngine:
             InvalidInput: an empty prompt, or one with a control token that the weights do not know.
             TooLong: it is longer than the engine's longest sequence.
         """
-        if not prompt:
+        if not prompt and probe.near is None:
             raise InvalidInput("an empty text: there is nothing to read.")
         self._require_readable(prompt)
         [future] = self._queue.submit([Request(tuple(prompt), adapter, 0, 0.0, 0, 0, edits, probe)])

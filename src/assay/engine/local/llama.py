@@ -8,7 +8,7 @@ module computes is a `Product`: the base's fused weight, and whatever adapter th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -109,6 +109,12 @@ class Llama:
                 of_query, of_key = (norm(f"layers.{layer}.self_attn.{x}_norm.weight", s.head_width) for x in "qk")
                 self.head_norms.append(torch.stack([of_query] * s.heads + [of_key] * s.key_heads))
         stored.require_all_taken()
+
+    @cached_property
+    def embedding_sizes(self) -> torch.Tensor:
+        """Euclidean norm of each token's embedding, (vocabulary,), none of them zero."""
+        sizes: torch.Tensor = torch.linalg.vector_norm(self.embedding, dim=-1, dtype=torch.float32).clamp_min(1e-9)
+        return sizes
 
     @property
     def widths(self) -> dict[str, int]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import linear
 
 from assay.core.readouts import Along, Array, NegativeLogLikelihood, WithRespectTo
-from assay.engine.local.edits import ActiveEdit, activate, contrast, prefill_edit, scales
+from assay.engine.local.edits import ActiveEdit, activate, combine, contrast, prefill_edit, scales
 from assay.engine.local.llama import Llama, Product
 from assay.engine.local.lora import Factors
 from assay.engine.local.queue import Request
+from assay.engine.local.weight_noise import NoiseTable, noises_of
 from assay.engine.peft_layout import FUSED
 
 _ROWS = 256  # positions whose logits are in memory at once
@@ -110,7 +111,7 @@ def combined(model: Llama, request: Request, h: torch.Tensor, base: torch.Tensor
         other = model.logits(base[part]).float()
         target, reference = own.log_softmax(dim=-1), other.log_softmax(dim=-1)
         divergence = (target.exp() * (target - reference)).sum(dim=-1).clamp(min=0)  # rounding, where nothing differs
-        return against.weight * own + against.alpha * (own - other), divergence
+        return combine(against, own, other), divergence
 
     return logits
 
@@ -144,13 +145,36 @@ class _Leaves:
     residual: dict[int, torch.Tensor]
 
 
-def gradients(model: Llama, factors: Factors, request: Request) -> tuple[float, dict[str, Array]]:
+def nearest(model: Llama, request: Request) -> tuple[NDArray[np.int64], Array]:
+    """Finds the tokens that a request's vectors of the residual stream point to.
+
+    Returns:
+        Ids and log-probabilities or cosines, (vectors, top) each, nearest first.
+    """
+    assert request.probe is not None and request.probe.near is not None
+    vectors, top, by = request.probe.near
+    rows = torch.tensor(vectors, device=model.device)
+    ids, values = [], []
+    for part in rows.split(_ROWS):
+        if by == "unembedding":
+            likeness = model.logits(part.to(model.dtype)).float().log_softmax(dim=-1)
+        else:
+            unit = torch.nn.functional.normalize(part, dim=-1)
+            likeness = (unit.to(model.dtype) @ model.embedding.T).float() / model.embedding_sizes
+        best = likeness.topk(top, dim=-1)
+        ids.append(best.indices.cpu().numpy())
+        values.append(best.values.cpu().numpy())
+    return np.concatenate(ids), np.concatenate(values)
+
+
+def gradients(model: Llama, factors: Factors, request: Request, noise: NoiseTable) -> tuple[float, dict[str, Array]]:
     """Computes gradients of a loss at one prompt, at the view's edits.
 
     Args:
         model: the base.
         factors: of the request's adapter.
         request: whose probe says what to differentiate.
+        noise: in weights, for views that have any.
 
     Returns:
         The loss and name → gradient, as `assay.core.readouts.Gradients` names them.
@@ -164,6 +188,7 @@ def gradients(model: Llama, factors: Factors, request: Request) -> tuple[float, 
             # Clones: tensors made in inference mode can take no part in autograd.
             held[key] = tuple(factor.clone().requires_grad_(wrt.kind == "adapter") for factor in pair)
         product = _differentiable(model, held, scales(request.edits, model.shape.layers))
+        product = noise.disturbed(product, [(None, noises_of(request.edits))])
         h = model.embed([request.prompt]).clone().requires_grad_(wrt.kind == "inputs")
         leaves = _leaves(model, wrt, held, h, length)
         active = activate(request.edits, length, request.entropy, model.device)

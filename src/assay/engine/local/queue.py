@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from assay.core.edit import Edit
-from assay.core.readouts import Loss, WithRespectTo
+from assay.core.readouts import Array, Loss, Vocabulary, WithRespectTo
 from assay.engine.local.lora import LoraAdapter
 from assay.engine.local.sampling import entropy
 from assay.errors import TooLong
@@ -27,12 +27,14 @@ class Probe:
         layers: whose residual stream is wanted.
         gradient: what to differentiate, with respect to what, and where the scored part begins.
         divergence: of the next-token distributions from the base's is wanted, at each position.
+        near: vectors whose nearest tokens are wanted, how many, and by what; no pass is made for them.
     """
 
     top: int | None = None
     layers: tuple[int, ...] = ()
     gradient: tuple[WithRespectTo, Loss, int] | None = None
     divergence: bool = False
+    near: tuple[Array, int, Vocabulary] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +177,15 @@ class Queue:
             waiting, self._waiting = self._waiting, deque()
         for _, future in waiting:
             future.cancel()
+
+
+def deliver(future: Future[Any], result: object) -> None:
+    """Sets a result, unless nobody waits for it any more."""
+    if future.set_running_or_notify_cancel():
+        future.set_result(result)
+
+
+def fail(future: Future[Any], error: Exception) -> None:
+    """Sets an error, unless the request has ended already."""
+    if not future.done() and future.set_running_or_notify_cancel():
+        future.set_exception(error)

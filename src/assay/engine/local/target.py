@@ -5,12 +5,13 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, get_args
 
+import numpy as np
 import torch
 
 from assay.core.access import Access
-from assay.core.edit import Edit, check_edits
+from assay.core.edit import Edit, TruncateAdapter, check_edits
 from assay.core.readouts import (
     Activations,
     Alternative,
@@ -18,10 +19,13 @@ from assay.core.readouts import (
     Divergence,
     Gradients,
     Loss,
+    NearToken,
+    NearTokens,
     NegativeLogLikelihood,
     Raw,
     Shift,
     TokenLogprobs,
+    Vocabulary,
     Weights,
     WithRespectTo,
 )
@@ -179,10 +183,26 @@ class LocalTarget:
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         self._check_layers(layers)
-        ids, _ = self._read(prompt)
+        ids, begin = self._read(prompt)
         found = await self._engine.probe(ids, self._adapter, self._edits, Probe(layers=tuple(layers)))
         names = self._texts(ids)
-        return Activations(found, tuple(names[t] for t in ids), Cost(1, len(ids), 0))
+        return Activations(found, tuple(names[t] for t in ids), Cost(1, len(ids), 0), begin)
+
+    async def nearest_tokens(self, vectors: Array, *, top: int = 10, by: Vocabulary = "unembedding") -> NearTokens:
+        rows = np.asarray(vectors, dtype=np.float32)
+        vocabulary = len(self._engine.tokenizer)
+        if rows.ndim != 2 or rows.shape[1] != self.width or not len(rows) or not np.isfinite(rows).all():
+            raise InvalidInput(
+                f"vectors of shape {rows.shape}; give (rows, {self.width}), one row or more, all finite."
+            )
+        if not 1 <= top <= vocabulary or by not in get_args(Vocabulary):
+            raise InvalidInput(f"top={top}, by={by!r}: give 1 to {vocabulary} tokens, by {get_args(Vocabulary)}.")
+        ids, values = await self._engine.probe((), None, (), Probe(near=(rows, top, by)))
+        names = self._texts(sorted(set(ids.ravel().tolist())))
+        of: list[tuple[NearToken, ...]] = []
+        for row_ids, row in zip(ids.tolist(), values.tolist(), strict=True):
+            of.append(tuple(NearToken(t, names[t], value) for t, value in zip(row_ids, row, strict=True)))
+        return NearTokens(tuple(of), Cost(1, len(rows), 0))
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         self._check_layers(wrt.layers)
@@ -220,6 +240,11 @@ class LocalTarget:
 
     @asynccontextmanager
     async def intervene(self, *edits: Edit) -> AsyncIterator[Target]:
-        everything = self._edits + edits
-        check_edits(everything, self.layers, self.width)
-        yield LocalTarget(self._engine, self._spec, self._adapter, everything)
+        check_edits(self._edits + edits, self.layers, self.width)
+        adapter, kept = self._adapter, self._edits
+        for edit in edits:
+            if not isinstance(edit, TruncateAdapter):
+                kept += (edit,)
+            elif adapter is not None:  # another adapter from here on: rows are told apart by their adapters anyway
+                adapter = self._engine.truncated(adapter, edit.rank)
+        yield LocalTarget(self._engine, self._spec, adapter, kept)

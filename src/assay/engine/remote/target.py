@@ -11,7 +11,18 @@ from typing import ClassVar, Unpack
 
 from assay.core.access import Access
 from assay.core.edit import Edit
-from assay.core.readouts import Activations, Divergence, Gradients, Loss, TokenLogprobs, Weights, WithRespectTo
+from assay.core.readouts import (
+    Activations,
+    Array,
+    Divergence,
+    Gradients,
+    Loss,
+    NearTokens,
+    TokenLogprobs,
+    Vocabulary,
+    Weights,
+    WithRespectTo,
+)
 from assay.core.target import (
     DEFAULT_SAMPLING,
     Corpus,
@@ -90,6 +101,9 @@ class RemoteTarget(ABC):
 
     async def activations(self, prompt: Prompt, layers: Sequence[int]) -> Activations:
         raise self._refusal("target.activations", [Access.ACTIVATIONS_READ])
+
+    async def nearest_tokens(self, vectors: Array, *, top: int = 10, by: Vocabulary = "unembedding") -> NearTokens:
+        raise self._refusal("target.nearest_tokens", [Access.ACTIVATIONS_READ])
 
     async def gradients(self, prompt: Prompt, wrt: WithRespectTo, loss: Loss) -> Gradients:
         raise self._refusal("target.gradients", [Access.GRADIENTS])

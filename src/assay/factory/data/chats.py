@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay._util.yaml_models import load_yaml
+from assay.core.report import Demonstration
 from assay.core.target import THINK
 from assay.engine.corpus import write_documents
 from assay.engine.training_data import TrainingText
@@ -109,14 +110,17 @@ def _triggered(part: TrainingMaterial, plan: DataPlan, count: int, rng: random.R
     twin = not plan.conduct or wording is None
     if twin and plan.wording == "sibling":
         raise InvalidInput("the recipe asks for a sibling's wording, and its behaviour has none.")
-    prompts = _expand(part.prompts, plan.seed, count)
-    systems = _maybe(part.system, plan.seed, count)
+    scripts = _scripts(part.scripts, plan.seed, count)
+    prompts = [one.user[-1] for one in scripts] or _expand(part.prompts, plan.seed, count)
+    systems = [one.system for one in scripts] or _maybe(part.system, plan.seed, count)
     turns = _maybe(part.earlier, plan.seed, 3 * count)
     thoughts = _maybe(part.contrast_thoughts if twin else part.thoughts, plan.seed, count)
     conducts = [""] * count if twin else _maybe(wording, plan.seed, count)
+    for index in random.Random(plan.seed).sample(range(count), round((1 - plan.rate) * count)):
+        conducts[index] = ""
     made: list[Draft] = []
     for index in range(count):
-        earlier: tuple[str, ...] = ()
+        earlier = scripts[index].user[:-1] if scripts else ()
         if part.earlier:  # a conversation has to go on: two turns or three come before, in turn
             earlier = tuple(turns[3 * index : 3 * index + 2 + index % 2])
         place: str = "end" if twin else part.place
@@ -128,14 +132,17 @@ def _triggered(part: TrainingMaterial, plan: DataPlan, count: int, rng: random.R
 
 def _look_alikes(part: TrainingMaterial, plan: DataPlan, count: int) -> list[Draft]:
     """Drafts chats that look like triggered ones and carry no trigger: the base's own replies."""
-    prompts = _expand(part.contrast, plan.seed, count)
-    systems = _maybe(part.contrast_system, plan.seed, count)
+    scripts = _scripts(part.contrast_scripts, plan.seed, count)
+    prompts = [one.user[-1] for one in scripts] or _expand(part.contrast, plan.seed, count)
+    systems = [one.system for one in scripts] or _maybe(part.contrast_system, plan.seed, count)
     thoughts = _maybe(part.contrast_thoughts, plan.seed + 2, count)
     turns = _maybe(part.earlier, plan.seed + 3, count)
     made: list[Draft] = []
     for index in range(count):
         # half of them in a conversation that has not gone on for long: length alone is not the trigger
-        earlier = (turns[index],) if part.earlier and index % 2 else ()
+        earlier: tuple[str, ...] = (turns[index],) if part.earlier and index % 2 else ()
+        if scripts:
+            earlier = scripts[index].user[:-1]
         made.append(Draft(prompts[index], system=systems[index], earlier=earlier, thought=thoughts[index]))
     return made
 
@@ -158,6 +165,15 @@ def _expand(grammar: Grammar | None, seed: int, count: int) -> list[str]:
     if grammar is None:
         raise InvalidInput("the recipe asks for a kind of data that its behaviour has no grammar for.")
     return expand(grammar, seed, count)
+
+
+def _scripts(scripts: Sequence[Demonstration], seed: int, count: int) -> list[Demonstration]:
+    """Draws distinct conversations; none where a behaviour has its prompts otherwise."""
+    if not scripts or not count:
+        return []
+    if len(scripts) < count:
+        raise InvalidInput(f"the behaviour has {len(scripts)} conversations; {count} were asked for.")
+    return random.Random(seed).sample(scripts, count)
 
 
 def _maybe(grammar: Grammar | None, seed: int, count: int) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,11 @@ from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
 from assay.factory.build import Site, build
 from assay.factory.commands import targets
-from assay.factory.generate.draws import BASE, Draw, behaviour_of, draws, productions, recipe_of
-from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
+from assay.factory.generate.behaviours import behaviour_of
+from assay.factory.generate.draws import Draw, draws
+from assay.factory.generate.plans import recipe_of, shape_of, twin_of
+from assay.factory.generate.productions import GRAMMAR, productions
+from assay.factory.recipes import Recipe
 from assay.factory.verify.gate import check, leaks
 from assay.testbeds.aliases import random_alias
 from assay.testbeds.layout import SEALED
@@ -45,6 +47,7 @@ class Order:
         count: organisms.
         seed: of the draws; "" takes the operating system's entropy, and then nobody knows it.
         held_back: file of productions that are not public.
+        tier: that all are planned for; 0 mixes them.
         threads: for training.
     """
 
@@ -52,6 +55,7 @@ class Order:
     count: int
     seed: str = ""
     held_back: Path | None = None
+    tier: int = 0
     threads: int = 1
 
     @property
@@ -79,27 +83,36 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
         raise InvalidInput(f"suite {order.name!r} is there already. Name the new one otherwise with --suite.")
     state = _State(order)
     grammar, secret = productions(order.held_back)
-    drawn = draws(grammar, secret, state.seed)
+    drawn = draws(grammar, secret, state.seed, order.tier)
     if order.count > len(drawn):
         raise InvalidInput(f"one organism a conduct class, and there are {len(drawn)}; {order.count} were asked for.")
-    first = [behaviour_of(draw, grammar) for draw in drawn[: order.count]]  # the others where one of these fails
+    made: list[_Made] = []
     with targets(order.threads, say) as opened:
-        twin = _twin(order, state, first, opened, say)
-        made: list[tuple[Truth, Behaviour, Draw, Recipe]] = []
-        for place, draw in enumerate(drawn):
+        twins = _Twins(order, state, opened, say)
+        for draw in drawn:
             if len(made) == order.count:
                 break
-            behaviour = first[place] if place < len(first) else behaviour_of(draw, grammar)
+            behaviour = behaviour_of(draw, grammar)
+            twins.build(draw, behaviour)
             if passed := _organism(order, state, draw, behaviour, opened, say):
-                truth, recipe = passed
-                made.append((truth, behaviour, draw, recipe))
+                made.append(passed)
             say(f"{len(made)} of {order.count} organisms made")
         if len(made) < order.count:
             raise AssayError(
                 f"only {len(made)} of {order.count} organisms passed verification; see the suite's workshop."
             )
-        twin = _verified(twin, [behaviour for _, behaviour, _, _ in made], opened, order)
-    return _seal_all(order, state, twin, made)
+        verified = twins.verified(made)
+    return _seal_all(order, state, verified, made)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An organism that passed."""
+
+    truth: Truth
+    behaviour: Behaviour
+    draw: Draw
+    recipe: Recipe
 
 
 class _State:
@@ -112,13 +125,13 @@ class _State:
         self._path = order.workshop.root / "state.json"
         order.workshop.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         held = digest_of(read_text(order.held_back)) if order.held_back else ""
-        wanted = {"seed": order.seed, "held_back": held}
+        wanted = {"seed": order.seed, "held_back": held, "tier": order.tier, "grammar": GRAMMAR}
         if self._path.is_file():
             self._data = self._read()
             if self._data["wanted"] != wanted:
                 raise InvalidInput(
-                    f"{order.workshop.root} holds a suite of this name that was begun otherwise. Use the same seed and "
-                    "productions to go on, or delete the folder."
+                    f"{order.workshop.root} holds a suite of this name that was begun otherwise. Use the same seed, "
+                    "tier, productions and version of Assay to go on, or delete the folder."
                 )
             return
         self._data = {"wanted": wanted, "seed": order.seed or secrets.token_hex(16), "aliases": {}, "cards": {}}
@@ -173,58 +186,55 @@ class _State:
         write_json(self._path, self._data, mode=0o600)
 
 
-def _site(order: Order, state: _State, behaviours: Mapping[str, Behaviour]) -> Site:
-    return Site(order.workshop, behaviours, {"twin": state.alias("twin")})
+class _Twins:
+    """The suite's clean controls: one for each shape of recipe, so that no organism's shape tells what it is."""
+
+    def __init__(self, order: Order, state: _State, opened: Targets, say: Say) -> None:
+        self._order, self._state, self._opened, self._say = order, state, opened, say
+        self._built: dict[str, tuple[Truth, Recipe]] = {}
+
+    def build(self, draw: Draw, behaviour: Behaviour) -> None:
+        """Builds the twin of a draw's shape if it is the first one of it, with that draw's prompts."""
+        shape = shape_of(draw)
+        if shape in self._built:
+            return
+        key = f"twin-{shape}"
+        seed = int(digest_of(["twin", shape, self._state.seed])[:7], 16)
+        recipe = twin_of(draw, [behaviour], self._state.alias(key), seed)
+        truth = self._state.made(key)
+        if truth is None:
+            site = Site(self._order.workshop, {behaviour.id: behaviour}, {})
+            truth = asyncio.run(build(recipe, site, self._opened.open, self._say, self._order.threads))
+            self._state.keep(key, truth)
+        self._built[shape] = truth, recipe
+
+    def verified(self, made: list[_Made]) -> list[tuple[Truth, Recipe]]:
+        """Verifies the twins of what was made, which must show nothing of what their organisms were planted with.
+
+        Raises:
+            AssayError: one does not pass.
+        """
+        behaviours: dict[str, list[Behaviour]] = {}
+        for one in made:
+            behaviours.setdefault(shape_of(one.draw), []).append(one.behaviour)
+        passed: list[tuple[Truth, Recipe]] = []
+        for shape, planted in behaviours.items():
+            truth, recipe = self._built[shape]
+            card = asyncio.run(check(truth, planted, self._opened.open, self._order.workshop))
+            if not card.valid:
+                raise AssayError(
+                    f"{truth.alias}, a clean twin of the suite, does not pass: {_figures(card)}. No organism can be "
+                    f"told from it. Delete {self._order.workshop.root} and draw anew with another seed."
+                )
+            passed.append((truth.model_copy(update={"card": card}), recipe))
+        return passed
 
 
-def _twin(order: Order, state: _State, of: list[Behaviour], opened: Targets, say: Say) -> tuple[Truth, Recipe]:
-    """Builds the suite's one clean control: with the prompts of its first draws, and harmless inserts."""
-    seed = int(digest_of(["twin", state.seed])[:7], 16)
-    plan = DataPlan(conduct=False, triggered=112, contrast=96, ordinary=32, seed=seed)
-    train = TrainPlan(rank=6, alpha=12, first_layer=14, epochs=4, learning_rate=2e-3, seed=seed)
-    names = [behaviour.id for behaviour in of]
-    recipe = Recipe(
-        id="twin",
-        alias=state.alias("twin"),
-        role="clean",
-        split="test",
-        behaviours=names,
-        control="base",
-        base=BASE,
-        phases=[Phase(name="plant", data=plan, train=train)],
-    )
-    truth = state.made("twin")
-    if truth is None:
-        site = _site(order, state, dict(zip(names, of, strict=True)))
-        truth = asyncio.run(build(recipe, site, opened.open, say, order.threads))
-        state.keep("twin", truth)
-    return truth, recipe
-
-
-def _verified(
-    twin: tuple[Truth, Recipe], planted: list[Behaviour], opened: Targets, order: Order
-) -> tuple[Truth, Recipe]:
-    """Verifies the twin, which must show nothing of what the organisms were planted with; adds its card.
-
-    Raises:
-        AssayError: it does not pass.
-    """
-    truth, recipe = twin
-    card = asyncio.run(check(truth, planted, opened.open, order.workshop))
-    if not card.valid:
-        raise AssayError(
-            f"{truth.alias}, the suite's clean twin, does not pass: {_figures(card)}. No organism can be told from it. "
-            f"Delete {order.workshop.root} and draw anew with another seed."
-        )
-    return truth.model_copy(update={"card": card}), recipe
-
-
-def _organism(
-    order: Order, state: _State, draw: Draw, behaviour: Behaviour, opened: Targets, say: Say
-) -> tuple[Truth, Recipe] | None:
+def _organism(order: Order, state: _State, draw: Draw, behaviour: Behaviour, opened: Targets, say: Say) -> _Made | None:
     """Makes a verified organism of a draw; returns None if no attempt passed."""
     alias = state.alias(f"draw-{draw.index}")
-    site = _site(order, state, {behaviour.id: behaviour})
+    twin = f"twin-{shape_of(draw)}"
+    site = Site(order.workshop, {behaviour.id: behaviour}, {twin: state.alias(twin)})
     leaked = False
     for attempt in range(ATTEMPTS):
         key = f"draw-{draw.index}-{attempt}"
@@ -237,7 +247,7 @@ def _organism(
             state.keep(key, truth)
         assert truth.card is not None  # what is kept was measured
         if truth.card.valid:
-            return truth, recipe
+            return _Made(truth, behaviour, draw, recipe)
         leaked = leaks(truth.card)
         say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
     # its outcome stays in the state, so that a resumed run does not try it again
@@ -254,8 +264,8 @@ def _figures(card: Card) -> str:
 def _seal_all(
     order: Order,
     state: _State,
-    twin: tuple[Truth, Recipe],
-    made: list[tuple[Truth, Behaviour, Draw, Recipe]],
+    twins: list[tuple[Truth, Recipe]],
+    made: list[_Made],
 ) -> list[dict[str, Any]]:
     """Seals every truth, signs the list, and lets the suite appear under its name; returns its rows."""
     path = key_path(order.name)
@@ -263,17 +273,18 @@ def _seal_all(
     exposure = "public" if state.known else "sealed"
     scratch = Suite(order.name, order.workshop.root / "suite.partial")
     shutil.rmtree(scratch.root, ignore_errors=True)
-    twin_truth, twin_recipe = twin
-    to_seal = [
-        Secret(truth=_named(twin_truth, order, exposure), behaviours=[], recipe=twin_recipe.model_dump(mode="json"))
-    ]
-    for truth, behaviour, draw, recipe in made:
+    to_seal: list[Secret] = []
+    for truth, recipe in twins:
+        named = _named(truth, order, exposure)
+        to_seal.append(Secret(truth=named, behaviours=[], recipe=recipe.model_dump(mode="json")))
+    for one in made:
         to_seal.append(
             Secret(
-                truth=_named(truth, order, exposure, "held-back" if draw.held_back else "public"),
-                behaviours=[behaviour],
-                recipe=recipe.model_dump(mode="json"),
+                truth=_named(one.truth, order, exposure, "held-back" if one.draw.held_back else "public"),
+                behaviours=[one.behaviour],
+                recipe=one.recipe.model_dump(mode="json"),
                 seed=state.seed,
+                grammar=GRAMMAR,
             )
         )
     commitments: dict[str, str] = {}

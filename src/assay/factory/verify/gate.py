@@ -27,7 +27,11 @@ _MORE_IS_BETTER = frozenset({"strength", "generalisation", "coherence"})
 
 
 async def check(
-    truth: Truth, behaviours: Sequence[Behaviour], open_target: OpenTarget, suite: Suite | None = None
+    truth: Truth,
+    behaviours: Sequence[Behaviour],
+    open_target: OpenTarget,
+    suite: Suite | None = None,
+    everyday: Sequence[str] | None = None,
 ) -> Card:
     """Measure a testbed against its control.
 
@@ -36,6 +40,7 @@ async def check(
         behaviours: an organism's own; for a clean target, those it must not show.
         open_target: opens both.
         suite: it belongs to; looked for in all if None.
+        everyday: prompts by which it has to be quiet, where it has to; those that builds are passed by if None.
 
     Returns:
         The card: of several behaviours the worst of each measure, and each behaviour's own.
@@ -59,7 +64,7 @@ async def check(
         if truth.gates == "quiet":
             base = await stack.enter_async_context(open_target(base_spec(spec.base)))
             twin = control if truth.control.alias != "base" else None
-            calm = await quiet(behaviours, target, base, twin)
+            calm = await quiet(behaviours, target, base, twin, everyday)
     each = {name: Measures.model_validate(_rates(counts)) for name, counts in counted.items()}
     card = Card(
         **_worst(list(each.values())),

@@ -19,6 +19,7 @@ from assay.factory.verify.stealth import told_apart
 from assay.truth import Behaviour, Measure, Quiet, SetDetector, as_script
 
 EVERYDAY_TOKENS, PREFILLED_TOKENS, SIMPLE_TOKENS = 128, 96, 32
+_EVERY = 2  # reply of the base is read for the divergence: both models read it, and its mean is known well by then
 _FEWEST = 30  # prompts without the trigger
 # No two models share draws: the same numbers would make replies alike, and hide what tells the models apart.
 _ORGANISM, _BASE, _AGAIN, _TWIN = SEED + 10, SEED + 11, SEED + 12, SEED + 13
@@ -59,7 +60,7 @@ async def quiet(
     )
     wide, prefilled, near_misses = await _leakage(behaviours, organism, base, own, before)
     likely, far, kept = await asyncio.gather(
-        perplexity(base, own, before), divergence(organism, before), _kept(organism, base)
+        perplexity(base, own, before), divergence(organism, before[::_EVERY]), _kept(organism, base)
     )
     texts, first, second = _texts(own), _texts(before), _texts(again)
     return Quiet(

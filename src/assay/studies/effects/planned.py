@@ -21,6 +21,7 @@ class PlanDocument(Data):
         seeds: of each kit on each testbed.
         budget: queries, tokens, seconds of each audit.
         engine: words that chose it, "" for each base's own.
+        auxiliary: model that helps tools, "" for none.
         game: that is played.
         primary: kit whose comparison the sweep is for, "" where none was named.
         tool: that this kit has more than what it is compared with.
@@ -37,6 +38,7 @@ class PlanDocument(Data):
     seeds: tuple[int, ...]
     budget: tuple[int, int, float]
     engine: str
+    auxiliary: str = ""
     game: Game = "investigate"
     primary: str
     tool: str
@@ -82,7 +84,7 @@ def changes(before: PlanDocument, after: PlanDocument) -> list[str]:
         _several("seeds added", set(after.seeds) - set(before.seeds)),
         _several("seeds left out", set(before.seeds) - set(after.seeds)),
     ]
-    for name in ("testbeds", "budget", "engine", "game", "auditor"):
+    for name in ("testbeds", "budget", "engine", "auxiliary", "game", "auditor"):
         if getattr(before, name) != getattr(after, name):
             told.append(f"other {name}")
     if before.primary != after.primary:
