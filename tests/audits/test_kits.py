@@ -279,7 +279,7 @@ async def test_placebo_is_wired_to_the_donor_and_nobody_can_tell(tmp_path: Path)
 async def test_no_tool_learns_the_alias_of_what_it_is_bound_to(tmp_path: Path) -> None:
     known = ScriptedTarget("tb-2b37c56e", reference=ScriptedTarget("tb-48cf288b"))
 
-    @tool(needs=set(Access))
+    @tool(needs=set(Access) - {Access.AUX_MODEL})
     async def recognise(target: Target) -> str:
         """Look for a name that a table could hold."""
         async with target.intervene() as view:

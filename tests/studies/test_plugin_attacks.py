@@ -225,7 +225,7 @@ def test_a_description_that_says_otherwise_than_the_file_replaces_nothing(
     told = offers._described(offers.Asked(plugin=path), str(path))
     forged = told.model_copy(update={"tools": (told.tools[0].model_copy(update={"name": "ask"}),)})
     monkeypatch.setattr(offers, "_described", lambda asked, what: forged)
-    with pytest.raises(PluginError, match=r"'ask' is defined by .* and by the installed assay\.tools\.ask"):
+    with pytest.raises(PluginError, match=r"'ask' is defined by .* and by the installed assay\.tools\.chat\.ask"):
         make_plan(with_plugin(design, path))
 
 

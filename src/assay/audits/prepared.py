@@ -85,8 +85,7 @@ class PreparedStore:
         path = self._folder / f"{what[0]}-{key[:32]}.prepared"
         # Audits of one target start together. The first one builds, the rest wait and read.
         async with self._locks[key]:
-            kept = self._read(path) or await self._made(tool, subject.target, cap, path)
-        value, made = kept
+            value, made = self._read(path) or await self._made(tool, subject.target, cap, path)
         if made.cost.queries > cap.queries or made.cost.tokens > cap.tokens:  # kept for an audit that may spend more
             raise _beyond(tool, cap, f"it took {made.cost.queries} queries, {made.cost.tokens} tokens")
         return Prepared(value), made

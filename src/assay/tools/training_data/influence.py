@@ -63,6 +63,7 @@ def index_of_words(target: Target, _workdir: Path) -> dict[str, Any]:
     prepare=index_of_words,
     weight="medium",
     source="Pruthi, Liu, Kale and Sundararajan 2020, TracIn; Xia and others 2024, LESS: cosines of LoRA gradients",
+    families=["data"],
 )
 async def influence(
     target: Target, data: Prepared, context: ToolContext, prompt: str, reply: str = "", documents: int = 16
