@@ -163,7 +163,8 @@ def _orthonormal(rows: Array) -> Array:
     """Makes rows of length 1 at right angles, the first one's direction kept."""
     q, r = np.linalg.qr(np.asarray(rows, dtype=np.float64).T)
     signed = (q * np.where(np.diag(r) < 0, -1, 1)).T
-    return np.asarray(signed).astype(np.float32)
+    made: Array = np.array(signed, dtype=np.float32)
+    return made
 
 
 def _flat(rows: Sequence[Sequence[Sample]]) -> list[Sample]:
