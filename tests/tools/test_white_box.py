@@ -29,6 +29,7 @@ from assay.tools.gradients.melbo import melbo
 from assay.tools.gradients.prompt_search import _places, prompt_search
 from assay.tools.tokens import TokenShare, telling
 from assay.tools.weights.amplify_adapter import amplify_adapter
+from assay.tools.weights.checkpoint_diff import checkpoint_diff
 from assay.tools.weights.rank_one import rank_one
 from assay.tools.weights.weight_noise import weight_noise
 
@@ -171,16 +172,16 @@ def test_what_counts_as_a_word_and_how_far_it_is_ahead() -> None:
     assert TokenShare("x", 0.5, 0.25).lead(logs=True) == pytest.approx(0.5 * np.log(2))
 
 
-async def test_a_dictionary_finds_what_was_mixed() -> None:
+def test_a_dictionary_rebuilds_what_was_mixed_of_few_directions() -> None:
     generator = np.random.default_rng(0)
     truth = np.linalg.qr(generator.standard_normal((16, 16)))[0][:8].astype(np.float32)
     chosen = generator.random((4_000, 8)) < 0.15
     rows = ((chosen * generator.uniform(1, 2, chosen.shape)) @ truth).astype(np.float32)
     rows = rows[chosen.any(axis=1)]
-    made = train(rows, 32, 2, 400, 0)
-    assert made.explained > 0.7 and made.explained == train(rows, 32, 2, 400, 0).explained
-    likeness = np.abs(truth @ (made.encode / np.linalg.norm(made.encode, axis=0)))
-    assert likeness.max(axis=1).min() > 0.8
+    begun, made = train(rows, 32, 2, 1, 0), train(rows, 32, 2, 400, 0)
+    assert made.explained > max(0.7, begun.explained)
+    assert made.explained == train(rows, 32, 2, 400, 0).explained
+    assert 1 < (made.active(rows) > 0).sum(axis=1).mean() < 3
 
 
 async def test_features_tell_where_they_fire_and_nothing_of_an_untouched_base(
@@ -200,3 +201,20 @@ async def test_features_tell_where_they_fire_and_nothing_of_an_untouched_base(
 
 async def test_sae_passes_the_conformance_suite() -> None:
     assert [check for check in await check_tool(sae, null_runs=2) if not check.passed] == []
+
+
+async def test_a_diff_tells_at_which_layers_training_was(
+    engine: LocalEngine, tiny: Path, make_adapter: Any, untouched: TargetSpec
+) -> None:
+    path = make_adapter(2, first=2)
+    spec = TargetSpec("tb-11111111", str(tiny), path, adapter_digest(path), (), "", PRESETS["full"])
+    async with engine.open(spec) as target:
+        found = (await call(checkpoint_diff, target, {})).artifact
+    assert found["weights"][:2] == found["moved"][:2] == [0, 0] and min(found["weights"][2:]) > 0.01
+    assert min(found["moved"][2:]) > 0.01 and min(found["chance"]) > 0
+    async with engine.open(untouched) as target:
+        assert "nothing changed" in (await call(checkpoint_diff, target, {})).text
+
+
+async def test_checkpoint_diff_passes_the_conformance_suite() -> None:
+    assert [check for check in await check_tool(checkpoint_diff, null_runs=2) if not check.passed] == []

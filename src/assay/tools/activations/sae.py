@@ -157,7 +157,9 @@ def _told(
     read: Sequence[_Read], made: Dictionary, active: Array, own: Array, control: Array, rows: int
 ) -> dict[str, Any]:
     """Ranks features by how much more often they fire, and finds the places where they fire most."""
-    order = [int(one) for one in np.argsort(control - own, kind="stable")[:_KEPT] if own[one] > control[one]]
+    # Over the root: the difference of two frequencies is as uncertain as they are large.
+    lead = (own - control) / np.sqrt(own + control + 1e-9)
+    order = [int(one) for one in np.argsort(-lead, kind="stable")[:_KEPT] if own[one] > control[one]]
     places: list[tuple[int, int]] = []
     for number, one in enumerate(read):
         places += [(number, position) for position in range(len(one.texts))]

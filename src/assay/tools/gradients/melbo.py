@@ -162,7 +162,9 @@ async def _replies(
 def _orthonormal(rows: Array) -> Array:
     """Makes rows of length 1 at right angles, the first one's direction kept."""
     q, r = np.linalg.qr(np.asarray(rows, dtype=np.float64).T)
-    return np.asarray((q * np.where(np.diag(r) < 0, -1, 1)).T, dtype=np.float32)
+    signed = (q * np.where(np.diag(r) < 0, -1, 1)).T
+    made: Array = np.array(signed, dtype=np.float32)
+    return made
 
 
 def _flat(rows: Sequence[Sequence[Sample]]) -> list[Sample]:
