@@ -135,7 +135,7 @@ def test_what_an_author_wrote(home: Path, damage: Damage) -> None:
 
 
 def test_a_workshop(home: Path, damage: Damage) -> None:
-    order: Any = SimpleNamespace(workshop=SimpleNamespace(root=home / "workshop"), held_back=None, seed="")
+    order: Any = SimpleNamespace(workshop=SimpleNamespace(root=home / "workshop"), held_back=None, seed="", tier=0)
     seed = _State(order).seed
     assert _State(order).seed == seed
     damage(home / "workshop" / "state.json")
