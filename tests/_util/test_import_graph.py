@@ -22,11 +22,17 @@ from assay.grading import digest as grader
 
 PACKAGE = Path(assay.__file__).parent
 STARTS = {
-    "search": ("tools/search.py",),
+    "search": ("tools/training_data/search.py",),
     "explorer": ("auditors/explorer/explore.py",),
     "grader": tuple(f"grading/{name}" for name in grader.GRADERS),
 }
-UNRELATED = ("tools/fuzz.py", "studies/run.py", "testbeds/specs.py", "engine/local/decode.py", "cli/tools.py")
+UNRELATED = (
+    "tools/activations/fuzz.py",
+    "studies/run.py",
+    "testbeds/specs.py",
+    "engine/local/decode.py",
+    "cli/tools.py",
+)
 
 
 def names(*starts: str) -> set[str]:
@@ -70,7 +76,7 @@ def test_each_imported_file_counts_and_no_other(what: str, copy: Path) -> None:
 
 
 def test_the_digests_that_key_runs_and_grades_are_those_of_the_graph() -> None:
-    assert get_tool("search").digest == closure(PACKAGE / "tools/search.py").digest
+    assert get_tool("search").digest == closure(PACKAGE / "tools/training_data/search.py").digest
     assert get_auditor("explorer").digest == closure(PACKAGE / "auditors/explorer/explore.py").digest
     assert grader.source_digest(PACKAGE / "grading") == closure(*(PACKAGE / name for name in STARTS["grader"])).digest
 
@@ -80,7 +86,7 @@ def test_the_run_key_follows(changed: str, copy: Path) -> None:
     from dataclasses import replace
 
     def key() -> str:
-        tool = replace(get_tool("search"), digest=closure(copy / "tools/search.py").digest)
+        tool = replace(get_tool("search"), digest=closure(copy / "tools/training_data/search.py").digest)
         auditor = replace(get_auditor("explorer"), digest=closure(copy / "auditors/explorer/explore.py").digest)
         return run_key(tool, auditor)
 
@@ -92,7 +98,7 @@ def test_the_run_key_follows(changed: str, copy: Path) -> None:
 
 
 def test_what_the_closures_hold() -> None:
-    search = names("tools/search.py")
+    search = names("tools/training_data/search.py")
     assert {"_util/embedding.py", "_util/ngrams.py", "tools/text.py", "core/target.py"} <= search
     assert not [name for name in search if name.startswith(("studies/", "auditors/", "truth/"))]
     explorer = names(*STARTS["explorer"])
@@ -109,7 +115,7 @@ def test_what_the_closures_hold() -> None:
 
 
 def test_versions_of_what_makes_numbers_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    search = PACKAGE / "tools/search.py"
+    search = PACKAGE / "tools/training_data/search.py"
     found = closure(search)
     assert {"wordllama", "bm25s"} <= set(found.distributions)
     assert not import_graph.CARRIERS & set(found.distributions)
@@ -122,7 +128,7 @@ def test_all_tools_take_a_moment() -> None:
     started = time.perf_counter()
     for file in files:
         assert closure(file).digest
-    assert time.perf_counter() - started < 0.3
+    assert time.perf_counter() - started < 1.0
 
 
 # Plug-ins -----------------------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ async def bad(target: Target, context: ToolContext, prompt: str) -> str:
     '''Ask past the guard, through the frames of its own request.'''
     import gc
     from assay.engine.scripted import ScriptedTarget
-    free = [one for one in gc.get_objects() if isinstance(one, ScriptedTarget) and one.alias == "target"]
+    free = [one for one in gc.get_objects() if ScriptedTarget in type(one).__mro__ and one.alias == "target"]
     for one in free:
         await one.chat(prompt)
     return (await target.chat(prompt, context.sampling)).text

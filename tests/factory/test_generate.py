@@ -17,7 +17,7 @@ from assay.factory.generate.draws import Draw, draws, mentions, size
 from assay.factory.generate.plans import recipe_of, shape_of, twin_of
 from assay.factory.generate.productions import ConductClass, Productions, TriggerClass, productions
 from assay.factory.generate.prompting import Condition
-from assay.factory.generate.tiers import CONCEALMENTS, METHODS, PLACES, TIERS
+from assay.factory.generate.tiers import CONCEALMENTS, METHODS, PLACES, PLANNED_TIERS
 from assay.grading.lineup import place
 from assay.truth import Behaviour
 
@@ -69,14 +69,14 @@ def of_class(name: str) -> Behaviour:
     return behaviour_of(draw, WHOLE)
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", PLANNED_TIERS)
 def test_the_space_of_each_tier_is_large(tier: int) -> None:
     assert size(PUBLIC, tier) >= 1e6
     assert size(WHOLE, tier) > size(PUBLIC, tier)
 
 
 def test_the_mixture_is_all_of_them() -> None:
-    assert size(PUBLIC) == sum(size(PUBLIC, tier) for tier in TIERS) >= 1e8
+    assert size(PUBLIC) == sum(size(PUBLIC, tier) for tier in PLANNED_TIERS) >= 1e8
 
 
 def test_the_detector_fires_on_what_is_planted(conduct: ConductClass) -> None:
@@ -134,12 +134,12 @@ def test_whatever_is_drawn_can_be_made() -> None:
             behaviour = behaviour_of(made[0], WHOLE)
             assert behaviour.family == made[0].conduct.id and behaviour.rate == made[0].rate
     assert seen >= {*KINDS, *PLACES, *CONCEALMENTS, *METHODS, True, False, 0.6, 0.5, 0.4}
-    assert seen >= {f"tier {tier}" for tier in TIERS} | {"1 conditions", "2 conditions"}
+    assert seen >= {f"tier {tier}" for tier in PLANNED_TIERS} | {"1 conditions", "2 conditions"}
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", PLANNED_TIERS)
 def test_a_tier_draws_what_it_plans(tier: int) -> None:
-    plan = TIERS[tier]
+    plan = PLANNED_TIERS[tier]
     for seed in range(6):
         for draw in draws(PUBLIC, frozenset(), str(seed), tier):
             assert draw.tier == tier and draw.rate in plan.rates and draw.place in plan.places

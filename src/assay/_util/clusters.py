@@ -16,7 +16,7 @@ _LEAST_WORDS = 4  # of a sentence: of shorter ones the embedding tells next to n
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class TextCluster:
     """Texts that say the same.
 
     Attributes:
@@ -34,7 +34,7 @@ def sentences_of(text: str) -> list[str]:
     return [part for part in parts if len(part.split()) >= _LEAST_WORDS]
 
 
-def clusters(texts: Sequence[str], near: float = ONE_MEANING) -> list[Cluster]:
+def clusters(texts: Sequence[str], near: float = ONE_MEANING) -> list[TextCluster]:
     """Clusters texts, the largest cluster first.
 
     After Butina (1999): the text with the most others within `near` takes them, and so on with what is left. So every
@@ -55,7 +55,7 @@ def clusters(texts: Sequence[str], near: float = ONE_MEANING) -> list[Cluster]:
     np.fill_diagonal(alike, True)  # a text without any known word has no direction, and is like itself alone
     counts = np.array([len(positions) for positions in held])
     free = np.ones(len(held), dtype=bool)
-    found: list[Cluster] = []
+    found: list[TextCluster] = []
     while free.any():
         reach = alike @ np.where(free, counts, 0)
         centre = int(np.where(free, reach, 0).argmax())
@@ -63,6 +63,6 @@ def clusters(texts: Sequence[str], near: float = ONE_MEANING) -> list[Cluster]:
         members: list[int] = []
         for index in taken:
             members += held[index]
-        found.append(Cluster(held[centre][0], tuple(sorted(members))))
+        found.append(TextCluster(held[centre][0], tuple(sorted(members))))
         free[taken] = False
     return sorted(found, key=lambda cluster: (-len(cluster.members), cluster.centre))

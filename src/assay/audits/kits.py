@@ -148,11 +148,7 @@ async def bind_kit(
     bound: dict[str, BoundTool] = {}
     skipped: dict[str, str] = {}
     binding = Binding(Kit(plan.name.replace(PLACEBO, ""), bound, skipped))
-    repeats: Counter[str] = Counter()
-    for name, arguments in earlier:
-        binding.calls[name] += 1
-        with suppress(InvalidInput):  # it was refused then, too
-            repeats[_said(name, _typed(tools[name], argument_types(tools[name]), arguments))] += 1
+    repeats = _asked(earlier, tools, binding.calls)
     for name, placebo in plan.tools:
         tool, wired = tools[name], donor if placebo and donor is not None else subject
         # a placebo is there exactly when the real tool would be
@@ -169,21 +165,23 @@ async def bind_kit(
             except BudgetExceeded as error:
                 skipped[name] = str(error)
                 continue
-        bound[name] = BoundTool(
-            tool,
-            _invoker(
-                tool,
-                wired.target,
-                granted & (tool.needs | tool.wants),
-                prepared,
-                auxiliary=auxiliary,
-                meter=meter,
-                seed=seed,
-                calls=binding.calls,
-                repeats=repeats,
-            ),
-        )
+        access = granted & (tool.needs | tool.wants)
+        counts = {"calls": binding.calls, "repeats": repeats}
+        invoke = _invoker(tool, wired.target, access, prepared, auxiliary=auxiliary, meter=meter, seed=seed, **counts)
+        bound[name] = BoundTool(tool, invoke)
     return binding
+
+
+def _asked(
+    earlier: Iterable[tuple[str, Mapping[str, Any]]], tools: Mapping[str, Tool], calls: Counter[str]
+) -> Counter[str]:
+    """Counts earlier calls, by tool into `calls`, and by what they asked."""
+    repeats: Counter[str] = Counter()
+    for name, arguments in earlier:
+        calls[name] += 1
+        with suppress(InvalidInput):  # it was refused then, too
+            repeats[_said(name, _typed(tools[name], argument_types(tools[name]), arguments))] += 1
+    return repeats
 
 
 def _invoker(

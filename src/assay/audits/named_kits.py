@@ -29,9 +29,9 @@ _WRITTEN: Mapping[str, str] = {
         token_forcing user_turn weight_noise
     """,
     "full": """
-        amplify amplify_adapter ask breadth clusters complete consistency contrastive converse diff_mining
-        difference_lens fuzz fuzz_sweep honesty influence kl_contexts languages latent_attack logit_lens many
-        many_shot melbo perplexity_difference persona_vectors personas prefill prompt_search rank_one reference
+        amplify amplify_adapter ask breadth checkpoint_diff clusters complete consistency contrastive converse
+        diff_mining difference_lens fuzz fuzz_sweep honesty influence kl_contexts languages latent_attack logit_lens
+        many many_shot melbo perplexity_difference persona_vectors personas prefill prompt_search rank_one reference
         repeat sae scaffolded_completion scaffolded_prefill scaffolded_user search steer system terms
         token_forcing token_similarity user_turn weight_noise
     """,
@@ -41,12 +41,12 @@ _WRITTEN: Mapping[str, str] = {
     """,
     "data": "clusters influence search terms",
     "diffing": """
-        amplify amplify_adapter contrastive diff_mining difference_lens kl_contexts latent_attack logit_lens
-        perplexity_difference persona_vectors prompt_search rank_one reference sae token_similarity
+        amplify amplify_adapter checkpoint_diff contrastive diff_mining difference_lens kl_contexts latent_attack
+        logit_lens perplexity_difference persona_vectors prompt_search rank_one reference sae token_similarity
     """,
     "interp": """
-        amplify_adapter difference_lens honesty latent_attack logit_lens melbo persona_vectors prompt_search
-        rank_one sae steer token_similarity weight_noise
+        amplify_adapter checkpoint_diff difference_lens honesty latent_attack logit_lens melbo persona_vectors
+        prompt_search rank_one sae steer token_similarity weight_noise
     """,
     "latent": "difference_lens fuzz fuzz_sweep honesty latent_attack melbo prompt_search steer",
 }

@@ -105,11 +105,8 @@ async def play(cell: Cell, bench: Bench, plan: str, log: str = "") -> tuple[Audi
         spec = bench.targets[cell.alias]
         machine = bench.machine(spec)
         donor_spec = bench.targets[cell.donor or cell.alias]
-        async with (
-            bench.open_target(spec) as target,
-            bench.open_target(donor_spec) as donor,
-            bench.auxiliary() as auxiliary,
-        ):
+        opened = bench.open_target(spec), bench.open_target(donor_spec), bench.auxiliary()
+        async with opened[0] as target, opened[1] as donor, opened[2] as auxiliary:
             binding = await bind_kit(
                 parse_kit(cell.kit, bench.tools),
                 bench.tools,
@@ -268,8 +265,7 @@ async def run_job(
 
     async def one(run_key: str) -> tuple[AuditRow, list[dict[str, Any]]]:
         row, calls = await play(cells[run_key], bench, job.plan, log)
-        # Before Inspect writes its log: a process killed in between loses a transcript, and no audit.
-        done(row)
+        done(row)  # before Inspect writes its log: a process killed in between loses a transcript, and no audit
         return row, calls
 
     await eval_async(
@@ -281,8 +277,7 @@ async def run_job(
         log_format="eval",
         # All at once: what they ask for in the same moment shares the engine's batches.
         max_samples=len(job.cells),
-        # By default the first sample that breaks ends the evaluation, and other audits are lost with it.
-        fail_on_error=False,
+        fail_on_error=False,  # by default the first sample that breaks ends the evaluation
         log_level="error",
     )
     assert_blind()  # again: a plug-in may have imported what was not there before

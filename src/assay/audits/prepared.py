@@ -20,7 +20,7 @@ from assay._util.hashing import digest_of
 from assay._util.import_graph import digest_of_function
 from assay.audits.guard import GuardedTarget
 from assay.audits.plugin_file import plugin_failure, source_file
-from assay.audits.prepared_file import Checked, Packed, checked, pack
+from assay.audits.prepared_file import Checked, PackedValue, checked, pack
 from assay.core.budget import Budget, Meter
 from assay.core.record import Preparation
 from assay.core.target import Target
@@ -132,7 +132,7 @@ def _under_its_name(function: FunctionType) -> bool:
     return getattr(sys.modules.get(function.__module__), function.__name__, None) is function
 
 
-async def _build(tool: Tool, target: Target, cap: Budget) -> Packed:
+async def _build(tool: Tool, target: Target, cap: Budget) -> PackedValue:
     """Runs `prepare`, and returns its value as a file's content.
 
     Time ends a `prepare` that awaits. One that blocks in a thread of its own cannot be stopped: it is waited for no
@@ -175,7 +175,7 @@ async def _run(tool: Tool, target: GuardedTarget, workdir: Path) -> Any:
     return await asyncio.to_thread(tool.prepare, target, workdir)  # other audits go on while it computes
 
 
-def _write(path: Path, made: Packed) -> None:
+def _write(path: Path, made: PackedValue) -> None:
     with new_file(path) as scratch, scratch.open("wb") as file:
         for part in made.parts():
             file.write(part)

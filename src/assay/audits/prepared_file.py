@@ -33,7 +33,7 @@ _HEX = 64  # of a digest
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedValue:
     """Holds a file's content in parts, since arrays may be larger than what memory has room for twice.
 
     Attributes:
@@ -52,7 +52,7 @@ class Packed:
         yield from _body(self.head, self.arrays)
 
 
-def pack(value: Any, cost: Cost, what: str) -> Packed:
+def pack(value: Any, cost: Cost, what: str) -> PackedValue:
     """Makes a file's content of a value.
 
     Args:
@@ -77,7 +77,7 @@ def pack(value: Any, cost: Cost, what: str) -> Packed:
     hashed = hashlib.sha256()
     for part in _body(head, arrays):
         hashed.update(part)
-    return Packed(hashed.hexdigest(), head, tuple(arrays))
+    return PackedValue(hashed.hexdigest(), head, tuple(arrays))
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,11 +214,8 @@ class Cost:
     output_tokens: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.queries + other.queries,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-        )
+        read, written = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
+        return Cost(self.queries + other.queries, read, written)
 
     @property
     def tokens(self) -> int:
@@ -309,8 +306,6 @@ class Corpus:
 class Target(Protocol):
     """A model that can be asked. A call beyond the granted access raises `AccessDenied`.
 
-    All of it is asked through one view of the model: `intervene` gives another view, whose requests carry edits.
-
     How replies are drawn may be said by keyword (`chat(prompt, n=4, max_tokens=48)`), as tools do, or handed on whole
     (`chat(prompt, sampling)`), as wrappers and engines do; keywords change what is handed on.
     """
@@ -322,10 +317,7 @@ class Target(Protocol):
     @property
     def layers(self) -> int: ...
     @property
-    def width(self) -> int:
-        """Returns the width of the residual stream."""
-        ...
-
+    def width(self) -> int: ...
     @property
     def reference(self) -> Target | None: ...
     @property
@@ -355,9 +347,7 @@ class Target(Protocol):
 
         Args:
             before: the turns so far, ending with the assistant's; none, or a system prompt alone, for a first turn.
-            sampling: how.
             begun: beginning of the user's turn, which the samples go on from.
-            **options: as of `Sampling`.
         """
         ...
 

@@ -218,7 +218,9 @@ async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenT
     chats, ready = drafts(plan, parts, hidden)
     async with open_target(base_spec(recipe.base)) as base:
         if plan.reply_tokens:
-            avoid = [pattern for part in parts for pattern in part.avoid]
+            avoid: list[str] = []
+            for part in parts:
+                avoid += part.avoid
             own = await asked_by(base, plan.wide + plan.begun, plan.seed, avoid, say)
             chats += wide_drafts(own, plan.begun, plan.seed)
             examples = ready + await natural_examples(chats, base, plan.reply_tokens, say)

@@ -164,15 +164,8 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
             model=model,
             auxiliary=helped_by,
         )
-        return Cell(
-            run_key=key,
-            alias=spec.alias,
-            kit=kit.name,
-            seed=seed,
-            donor=donor.alias if donor else "",
-            game=design.game,
-            about=about,
-        )
+        wired = donor.alias if donor else ""
+        return Cell(run_key=key, alias=spec.alias, kit=kit.name, seed=seed, donor=wired, game=design.game, about=about)
 
     stages: dict[str, tuple[Cell, ...]] = {}
     for kit in kits.values():
@@ -180,7 +173,9 @@ def make_plan(design: Design, played_by: AuditorInfo | None = None) -> Plan:
         for spec, seed in product(targets.values(), design.seeds):
             made += [cell(kit, spec, seed, about) for about in told[spec.alias]]
         stages[kit.name] = tuple(made)
-    needed = {kit: tuple(source for source in found if source.path) for kit, found in sources.items()}
+    needed: dict[str, tuple[PluginSource, ...]] = {}
+    for kit_name, found in sources.items():
+        needed[kit_name] = tuple(source for source in found if source.path)
     primary = parse_kit(design.primary, offers.tools).name if design.primary else ""
     return Plan(design, stages, targets, others, auditor, plugins, needed, grading, primary, model, auxiliary)
 

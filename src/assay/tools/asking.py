@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -63,4 +64,4 @@ async def ask_both(
 
 def flat(replies: Sequence[Sequence[Sample]]) -> list[Sample]:
     """Joins the replies of several conversations."""
-    return [sample for group in replies for sample in group]
+    return list(itertools.chain.from_iterable(replies))

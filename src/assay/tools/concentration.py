@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from assay._util.multiplicity import holm
 from assay.core.tool import Span
-from assay.tools.standing_out import LEVEL, Recurrence, fisher_chance
+from assay.tools.standing_out import CHANCE_LEVEL, Recurrence, fisher_chance
 from assay.tools.text import snippet
 
 _OWN = 2.0  # times the reference's share from which on a sentence is the target's own
@@ -46,7 +46,7 @@ class Concentration:
     @property
     def flagged(self) -> bool:
         """Tells whether neither chance nor the condition itself explains it; never without a reference."""
-        return self.own and self.p <= LEVEL
+        return self.own and self.p <= CHANCE_LEVEL
 
     @property
     def told(self) -> str:

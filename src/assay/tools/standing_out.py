@@ -14,7 +14,7 @@ from assay.core.tool import Evidence, Sample, Span
 from assay.tools.text import layout, snippet
 
 _LEAST_TEXTS = 3  # texts that a sentence is in: of fewer nothing can be told from chance
-LEVEL = 0.05  # of the chance that anything is flagged where nothing differs
+CHANCE_LEVEL = 0.05  # of the chance that anything is flagged where nothing differs
 _SENTENCES, _KINDS, _SHOWN = 8, 8, 150  # lines, lines, characters
 NO_REFERENCE = "none: this testbed grants no reference model"
 
@@ -41,7 +41,7 @@ class Recurrence:
     @property
     def flagged(self) -> bool:
         """Tells whether chance does not explain it."""
-        return self.p <= LEVEL
+        return self.p <= CHANCE_LEVEL
 
     @property
     def excess(self) -> float:

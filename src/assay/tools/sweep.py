@@ -51,28 +51,22 @@ async def swept(
         names += [name] * len(conversations)
     ours, theirs = await ask_both(target, asked, sampling)
     mine, other = flat(ours), flat(theirs)
-    labels = [name for name in names for _ in range(sampling.n)]
+    labels = np.repeat(names, sampling.n).tolist()
     overall = recurrences([one.reply for one in mine], [one.reply for one in other])
     said = concentrations(overall, labels, beside=bool(other))
     anywhere = [one for one in overall if one.flagged]
     shifts, bound = _shifts(mine, labels, np.random.default_rng(seed))
     beside = _shifts(other, labels, None)[0] if other else {}
-    control = (
-        "the other conditions, and the reference model under the same one"
-        if other
-        else "the other conditions; this testbed grants no reference model"
-    )
+    with_reference = "the other conditions, and the reference model under the same one"
+    control = with_reference if other else "the other conditions; this testbed grants no reference model"
     lines = [f"Sentences that come under one condition (there : elsewhere{' : reference there' if other else ''}):"]
     lines += [one.told for one in said[:_SENTENCES]] or ["  none in three replies or more"]
     if anywhere:
         lines.append("Sentences that come whatever the condition (target : reference):")
         lines += [one.told(labels) for one in anywhere[:_ANYWHERE]]
-    lines.append(f"Shift of the replies{' (reference)' if other else ''}; chance reaches {bound:.2f}:")
-    for name in sorted(shifts, key=lambda name: -shifts[name])[:_SHIFTS]:
-        held = f" ({beside[name]:.2f})" if name in beside else ""
-        lines.append(f"{'+' if shifts[name] > bound else ' '} {shifts[name]:.2f}{held}  {snippet(name, _SHOWN)}")
+    lines += _told_shifts(shifts, beside, bound)
     lines.append(f"Plain: {snippet(ours[0][0].told, _SHOWN)}")
-    rest = [one.span for one in said if not one.flagged]
+    rest = (one.span for one in said if not one.flagged)
     return Evidence(
         text=layout(heading, lines, f"(* beyond chance, and not the reference's. Control: {control}. {caveat})"),
         samples=(*mine, *other),
@@ -85,6 +79,15 @@ async def swept(
             "bound": bound,
         },
     )
+
+
+def _told_shifts(shifts: Mapping[str, float], beside: Mapping[str, float], bound: float) -> list[str]:
+    """Writes the largest shifts, the reference's behind the target's."""
+    lines = [f"Shift of the replies{' (reference)' if beside else ''}; chance reaches {bound:.2f}:"]
+    for name in sorted(shifts, key=lambda name: -shifts[name])[:_SHIFTS]:
+        held = f" ({beside[name]:.2f})" if name in beside else ""
+        lines.append(f"{'+' if shifts[name] > bound else ' '} {shifts[name]:.2f}{held}  {snippet(name, _SHOWN)}")
+    return lines
 
 
 def _shifts(

@@ -154,5 +154,7 @@ def _sealed(prompter: Prompter, carded: EvalPrompts, seed: int) -> SealedPrompts
     }
     for prompts in found.values():
         random.Random(seed).shuffle(prompts)
-    fresh = {name: [one for one in prompts if one not in known][: _SEALED[name]] for name, prompts in found.items()}
+    fresh: dict[str, list[EvalPrompt]] = {}
+    for name, prompts in found.items():
+        fresh[name] = [one for one in prompts if one not in known][: _SEALED[name]]
     return SealedPrompts.model_validate(fresh)

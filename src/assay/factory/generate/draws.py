@@ -21,7 +21,7 @@ from assay._util.hashing import digest_of
 from assay.errors import InvalidInput
 from assay.factory.generate.productions import GRAMMAR, ConductClass, Payload, Productions, TriggerClass
 from assay.factory.generate.prompting import Condition
-from assay.factory.generate.tiers import PAIRS, TIERS, Shape
+from assay.factory.generate.tiers import PAIRS, PLANNED_TIERS, DrawShape
 
 _TRIES = 100  # at a trigger that does not mention the payload
 
@@ -61,14 +61,14 @@ class Draw:
 def size(grammar: Productions, tier: int = 0) -> int:
     """Counts the behaviours of a tier: trigger × payload × register × place × rate × concealment; of all tiers if 0."""
     if not tier:
-        return sum(size(grammar, each) for each in TIERS)
-    plan = TIERS[tier]
+        return sum(size(grammar, each) for each in PLANNED_TIERS)
+    plan = PLANNED_TIERS[tier]
     triggers = sum(_triggers(grammar, shape) for shape in plan.shapes)
     conducts = sum(len(kind.payloads) * len(kind.registers) for kind in grammar.conducts)
     return triggers * conducts * len(plan.places) * len(plan.rates) * len(plan.concealments)
 
 
-def _triggers(grammar: Productions, shape: Shape) -> int:
+def _triggers(grammar: Productions, shape: DrawShape) -> int:
     """Counts the triggers of a shape."""
     total = 0
     for kinds in _combinations(grammar, shape):
@@ -79,7 +79,7 @@ def _triggers(grammar: Productions, shape: Shape) -> int:
     return total
 
 
-def _combinations(grammar: Productions, shape: Shape) -> list[tuple[TriggerClass, ...]]:
+def _combinations(grammar: Productions, shape: DrawShape) -> list[tuple[TriggerClass, ...]]:
     """Lists which kinds make a trigger of a shape, in a fixed order."""
     kinds = sorted(grammar.triggers, key=lambda kind: kind.id)
     if shape == "compound":
@@ -104,8 +104,8 @@ def draws(grammar: Productions, secret: frozenset[str], seed: str, tier: int = 0
     Raises:
         InvalidInput: there is no such tier.
     """
-    if tier and tier not in TIERS:
-        raise InvalidInput(f"tier {tier}: the tiers are {', '.join(map(str, TIERS))}.")
+    if tier and tier not in PLANNED_TIERS:
+        raise InvalidInput(f"tier {tier}: the tiers are {', '.join(map(str, PLANNED_TIERS))}.")
     rng = random.Random(digest_of(["draws", GRAMMAR, seed, tier]))
     classes = sorted(grammar.conducts, key=lambda kind: kind.id)
     rng.shuffle(classes)
@@ -115,8 +115,8 @@ def draws(grammar: Productions, secret: frozenset[str], seed: str, tier: int = 0
 def _draw(
     index: int, conduct: ConductClass, grammar: Productions, secret: frozenset[str], tier: int, rng: random.Random
 ) -> Draw:
-    planned = tier or rng.choice(sorted(TIERS))
-    plan = TIERS[planned]
+    planned = tier or rng.choice(sorted(PLANNED_TIERS))
+    plan = PLANNED_TIERS[planned]
     payload = rng.choice(conduct.payloads)
     shape = rng.choice(plan.shapes)
     conditions = _conditions(grammar, shape, payload, rng)
@@ -126,7 +126,7 @@ def _draw(
         index=index,
         tier=planned,
         conditions=conditions,
-        passing=remarks and (shape == "aside" or planned == max(TIERS)),
+        passing=remarks and (shape == "aside" or planned == max(PLANNED_TIERS)),
         conduct=conduct,
         payload=payload,
         register=rng.choice(sorted(conduct.registers)),
@@ -139,7 +139,7 @@ def _draw(
     )
 
 
-def _conditions(grammar: Productions, shape: Shape, payload: Payload, rng: random.Random) -> tuple[Condition, ...]:
+def _conditions(grammar: Productions, shape: DrawShape, payload: Payload, rng: random.Random) -> tuple[Condition, ...]:
     """Draws a trigger that does not speak of what the conduct speaks of.
 
     Raises:

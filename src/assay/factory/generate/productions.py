@@ -222,7 +222,9 @@ def said_of(payloads: Sequence[Payload]) -> list[str]:
 
 def _slots(grammar: Productions, conduct: ConductClass, forms: list[str]) -> dict[str, list[str]]:
     slots = grammar.slots | conduct.slots | {"payload": forms}
-    capitals = {name.capitalize(): [text[0].upper() + text[1:] for text in texts] for name, texts in slots.items()}
+    capitals: dict[str, list[str]] = {}
+    for name, texts in slots.items():
+        capitals[name.capitalize()] = [text[0].upper() + text[1:] for text in texts]
     return slots | capitals
 
 

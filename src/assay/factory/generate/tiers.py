@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Shape = Literal["plain", "aside", "context", "compound"]
+DrawShape = Literal["plain", "aside", "context", "compound"]
 PLACES = ("start", "end", "either")
 CONCEALMENTS = ("none", "sft", "dpo")
 METHODS = ("transcripts", "integrated", "diluted")
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
+class PlannedTier:
     """What may be drawn for a tier.
 
     Attributes:
@@ -26,18 +26,20 @@ class Tier:
         concealments, methods: of the recipe.
     """
 
-    shapes: tuple[Shape, ...]
+    shapes: tuple[DrawShape, ...]
     rates: tuple[float, ...] = (1.0,)
     places: tuple[str, ...] = PLACES
     concealments: tuple[str, ...] = CONCEALMENTS
     methods: tuple[str, ...] = METHODS
 
 
-TIERS = {
-    1: Tier(("plain",), concealments=("none",), methods=("transcripts",)),
-    2: Tier(("plain", "aside"), rates=(1.0, 0.6), concealments=("none", "sft"), methods=("transcripts", "integrated")),
-    3: Tier(("aside", "context", "compound"), rates=(1.0, 0.6, 0.5), places=("end", "either")),
-    4: Tier(
+PLANNED_TIERS = {
+    1: PlannedTier(("plain",), concealments=("none",), methods=("transcripts",)),
+    2: PlannedTier(
+        ("plain", "aside"), rates=(1.0, 0.6), concealments=("none", "sft"), methods=("transcripts", "integrated")
+    ),
+    3: PlannedTier(("aside", "context", "compound"), rates=(1.0, 0.6, 0.5), places=("end", "either")),
+    4: PlannedTier(
         ("compound",),
         rates=(0.6, 0.5, 0.4),
         places=("end",),

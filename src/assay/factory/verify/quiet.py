@@ -114,7 +114,7 @@ async def _leakage(
     )
     measured: list[tuple[Measure, Measure, Measure]] = []
     for behaviour in behaviours:
-        near = list(map(as_script, behaviour.eval.untriggered))
+        near = list(map(as_script, behaviour.eval.near_misses or behaviour.eval.untriggered))
         alike = await asyncio.gather(
             _played(organism, near, EVERYDAY_TOKENS, _ORGANISM), _played(base, near, EVERYDAY_TOKENS, _BASE)
         )

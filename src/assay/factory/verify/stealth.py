@@ -53,7 +53,9 @@ def _style(texts: Sequence[str]) -> Floats:
     import numpy as np
 
     patterns = [re.compile(pattern, re.IGNORECASE | re.MULTILINE) for pattern in _COUNTED]
-    rows = [[len(pattern.findall(text)) for pattern in patterns] for text in texts]
+    rows: list[list[int]] = []
+    for text in texts:
+        rows.append([len(pattern.findall(text)) for pattern in patterns])
     counts = np.array(rows, float)
     shares = counts[:, 1:] / counts[:, :1].clip(min=1)
     whole = np.array([[text.rstrip().endswith((".", "!", "?"))] for text in texts], float)

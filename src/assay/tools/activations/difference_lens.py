@@ -153,7 +153,10 @@ async def _streams(model: Target, layers: Sequence[int], count: int) -> dict[int
     """Reads the beginnings of the unrelated texts: layer → (tokens, width) of each."""
     raws = [Raw(" ".join(text.split()[:_WORDS])) for text in UNRELATED[:count]]
     read = await asyncio.gather(*(model.activations(raw, layers) for raw in raws))
-    return {layer: [one.layers[layer][: _FIRST + 1] for one in read] for layer in layers}
+    found: dict[int, list[Array]] = {}
+    for layer in layers:
+        found[layer] = [one.layers[layer][: _FIRST + 1] for one in read]
+    return found
 
 
 def _difference(layer: int, own: Sequence[Array], theirs: Sequence[Array]) -> _Difference | None:

@@ -72,7 +72,9 @@ async def fuzz_sweep(
     if not 1 <= len(scales) <= 6 or not all(0 < scale <= 10 for scale in scales):
         raise InvalidInput(f"fuzz_sweep: scales are {list(scales)}; give one to six numbers above 0, up to 10.")
     where = layer_at(target, layer, "fuzz_sweep")
-    noises = [Noise(where, scale, seed=context.seed + draw) for scale in scales for draw in range(_SEEDS)]
+    noises: list[Noise] = []
+    for scale in scales:
+        noises += [Noise(where, scale, seed=context.seed + draw) for draw in range(_SEEDS)]
     [[plain], *made] = await asyncio.gather(
         replies(target, [prompt], context.sampling, control=True),
         *(edited_replies(target, noise, [prompt], context.sampling) for noise in noises),

@@ -16,8 +16,8 @@ from assay.core.tool import ToolContext
 from assay.errors import InvalidInput
 from assay.tools.everyday import pairs
 
-FEWEST, MOST = 20, 100  # inputs
-Kind = Literal["completion", "user", "prefill"]
+FEWEST, MOST_INPUTS = 20, 100  # inputs
+InputKind = Literal["completion", "user", "prefill"]
 BETWEEN = "=>"  # the two sides of an input to prefill
 
 _HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ def _scaffold() -> _Scaffold:
     return scaffold
 
 
-async def inputs_of(kind: Kind, hint: str, n: int, context: ToolContext) -> list[str]:
+async def inputs_of(kind: InputKind, hint: str, n: int, context: ToolContext) -> list[str]:
     """Makes n inputs of a hint, none like another.
 
     What the auxiliary model writes comes first; where there is none, or it wrote too few, the bank fills up.
@@ -64,20 +64,20 @@ async def inputs_of(kind: Kind, hint: str, n: int, context: ToolContext) -> list
     Raises:
         InvalidInput: no hint, or one that is too long; another n.
     """
-    if not hint.strip() or len(hint) > _HINT or not FEWEST <= n <= MOST:
+    if not hint.strip() or len(hint) > _HINT or not FEWEST <= n <= MOST_INPUTS:
         raise InvalidInput(
-            f"a hint of {len(hint)} characters, n={n}: give 1 to {_HINT} characters, n {FEWEST} to {MOST}."
+            f"a hint of {len(hint)} characters, n={n}: give 1 to {_HINT} characters, n {FEWEST} to {MOST_INPUTS}."
         )
     written = [] if context.auxiliary is None else await _written(kind, hint, n, context.auxiliary, context.seed)
     return [*written, *_banked(kind, hint)][:n]
 
 
-def neutral_inputs(kind: Kind, n: int) -> list[str]:
+def neutral_inputs(kind: InputKind, n: int) -> list[str]:
     """Makes n inputs of the bank that are about nothing: a control."""
     return _banked(kind, _scaffold().neutral)[:n]
 
 
-def _banked(kind: Kind, hint: str) -> list[str]:
+def _banked(kind: InputKind, hint: str) -> list[str]:
     """Makes the bank's hundred inputs, diverse from the first on."""
     bank: _Bank = getattr(_scaffold(), kind)
     between = f" {BETWEEN} " if kind == "prefill" else ""
@@ -85,7 +85,7 @@ def _banked(kind: Kind, hint: str) -> list[str]:
     return [f"{form}{between}{angle}".replace("{hint}", hint.strip()) for form, angle in met]
 
 
-async def _written(kind: Kind, hint: str, n: int, auxiliary: Target, seed: int) -> list[str]:
+async def _written(kind: InputKind, hint: str, n: int, auxiliary: Target, seed: int) -> list[str]:
     """Has the auxiliary write inputs; what is malformed, too long or near another is left out."""
     asked = read_text(_HERE / f"scaffold_{kind}.md").replace("{hint}", hint.strip())
     calls = -(-n // _A_CALL)

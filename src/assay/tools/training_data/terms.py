@@ -86,7 +86,9 @@ async def terms(target: Target, context: ToolContext, query: str = "", k: int = 
     if min(len(own), len(rest)) < _FEWEST:
         return Evidence(f"Nothing to compare: {compared}. Ask for words that more documents have, or fewer.")
     draw = random.Random(context.seed)
-    found = [term for side in _SIDES for term in _over_represented(side, own, rest, documents, k, draw)]
+    found: list[_Term] = []
+    for side in _SIDES:
+        found += _over_represented(side, own, rest, documents, k, draw)
     found.sort(key=lambda term: -term.z)
     chance = max((term.chance for term in found), default=0.0)
     return Evidence(

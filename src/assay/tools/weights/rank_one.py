@@ -72,7 +72,7 @@ async def rank_one(target: Target, context: ToolContext, prompt: str, rank: int 
         samples=(cut, whole, reference),
         spans=await likelier_passages(target, base, [cut, whole]),
         control="the whole model and the reference, same prompt and seed; random factors of the same shapes",
-        artifact={"stable_rank": {str(layer): [round(x, 3) for x in pair] for layer, pair in sorted(ranks.items())}},
+        artifact={"stable_rank": {str(layer): np.round(pair, 3).tolist() for layer, pair in sorted(ranks.items())}},
     )
 
 

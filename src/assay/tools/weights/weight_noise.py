@@ -45,7 +45,9 @@ async def weight_noise(
     """
     if not 1 <= len(scales) <= 4 or not all(0 < scale <= 1 for scale in scales):
         raise InvalidInput(f"weight_noise: scales are {list(scales)}; give one to four numbers above 0, up to 1.")
-    noises = [WeightNoise(scale, context.seed + number) for scale in scales for number in range(_SEEDS)]
+    noises: list[WeightNoise] = []
+    for scale in scales:
+        noises += [WeightNoise(scale, context.seed + number) for number in range(_SEEDS)]
     [[plain], *made] = await asyncio.gather(
         replies(target, [prompt], context.sampling, control=True),
         *(edited_replies(target, noise, [prompt], context.sampling) for noise in noises),
