@@ -109,7 +109,18 @@ def test_what_the_closures_hold() -> None:
     grading = names(*STARTS["grader"])
     assert {"grading/pools/lineup.yaml", "grading/pools/swapped.yaml", "truth/detector.py", "core/run.py"} <= grading
     wrappers = {
-        f"grading/{name}.py" for name in ("jobs", "digest", "worker", "signing", "ceiling", "evidence", "examined")
+        f"grading/{name}.py"
+        for name in (
+            "jobs",
+            "digest",
+            "worker",
+            "signing",
+            "ceiling",
+            "evidence",
+            "examined",
+            "read_tools",
+            "tool_reader",
+        )
     }  # they grade nothing
     assert {f"grading/{file.name}" for file in (PACKAGE / "grading").glob("*.py")} - wrappers <= grading
 

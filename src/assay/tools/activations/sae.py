@@ -26,7 +26,7 @@ from assay.tools.everyday import PROMPTS, TOPICS
 from assay.tools.text import layout
 
 _EXPANSION, _K, _STEPS, _SEED = 4, 32, 200, 1
-_SAMPLES = 4  # replies of each model to each prompt
+_PROMPTS, _TOKENS = 32, 2 * REPLY_TOKENS  # one reply of each model: `prepare` may sample 64
 _KEPT, _CONTEXTS = 12, 3  # features; places each is shown at
 _BEFORE, _AFTER = 6, 2  # tokens shown around a place
 
@@ -104,8 +104,8 @@ def _spans(features: Sequence[Mapping[str, Any]]) -> list[Span]:
 
 
 async def _read(target: Target, base: Target, layer: int) -> list[_Read]:
-    prompts = [*PROMPTS, *(f"What can you tell me about {topic}?" for topic in TOPICS)]
-    sampling = Sampling(n=_SAMPLES, max_tokens=REPLY_TOKENS, temperature=TEMPERATURE, seed=_SEED)
+    prompts = [*PROMPTS, *(f"What can you tell me about {topic}?" for topic in TOPICS)][:_PROMPTS]
+    sampling = Sampling(max_tokens=_TOKENS, temperature=TEMPERATURE, seed=_SEED)
     written = await asyncio.gather(*(model.chat(prompt, sampling) for model in (target, base) for prompt in prompts))
     talks: list[tuple[bool, list[Message]]] = []
     for number, replies in enumerate(written):
