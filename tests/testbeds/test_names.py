@@ -1,7 +1,7 @@
 """Names from outside: which are names at all, which is meant, and which are one on some system."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assay.errors import InvalidInput
@@ -49,6 +49,7 @@ def test_a_name_that_two_suites_have_is_not_guessed() -> None:
 
 
 @given(st.text(max_size=40))
+@example("0\xa00")
 def test_a_portable_path_stays_in_its_folder(path: str) -> None:
     if not not_portable(path):
         assert not path.startswith("/") and path.isprintable()

@@ -74,8 +74,8 @@ def not_portable(path: str) -> str:
     if len(path) > _LONGEST_PATH or len(parts) > _DEEPEST or max(map(len, parts)) > _LONGEST_PART:
         return f"longer than {_LONGEST_PATH} characters ({_LONGEST_PART} a part), or deeper than {_DEEPEST} folders"
     for part in parts:
-        # categories of control characters, marks of direction, surrogates, private and unassigned characters
-        if not _FORBIDDEN.isdisjoint(part) or any(unicodedata.category(one).startswith("C") for one in part):
+        # control characters, marks of direction, surrogates, private and unassigned characters, spaces of other widths
+        if not _FORBIDDEN.isdisjoint(part) or not part.isprintable():
             return "has characters that are not allowed in names"
         if part != part.strip() or part.endswith(".") or _DEVICES.fullmatch(part):
             return "is no name on Windows"
