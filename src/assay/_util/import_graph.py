@@ -64,6 +64,7 @@ def closure(*starts: Path) -> Closure:
     """
     files: dict[str, Path] = {}
     modules: set[str] = set()
+    packages: set[Path] = set()  # whose data is in already: modules of one package bring the same
     waiting = [(start.resolve(), _root_of(start.resolve())) for start in starts]
     while waiting:
         file, root = waiting.pop()
@@ -72,7 +73,10 @@ def closure(*starts: Path) -> Closure:
             continue
         files[name] = file
         parsed = _parse(file)
-        files |= {path.relative_to(root).as_posix(): path for path in _data(file, parsed.literals)}
+        if file.parent not in packages:
+            files |= {path.relative_to(root).as_posix(): path for path in _data(file, parsed.literals)}
+        if _is_package(file.parent):
+            packages.add(file.parent)
         for imported in _imported(parsed, file, root):
             base = _base(file, root, imported)
             found = _locate(base, imported) if base else []
@@ -184,7 +188,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 def _root_of(file: Path) -> Path:
     """The folder that a file's plain imports are relative to: the first one up that is no package."""
     folder = file.parent
-    while (folder / "__init__.py").is_file():
+    while _is_package(folder):
         folder = folder.parent
     return folder
 
@@ -245,13 +249,17 @@ def _module(stem: Path) -> Path | None:
 def _data(file: Path, literals: Iterable[str]) -> Iterator[Path]:
     """The data files a module brings."""
     folder = file.parent
-    if not (folder / "__init__.py").is_file():
+    if not _is_package(folder):
         for text in literals:
             named = (folder / text).resolve()
             if named.is_relative_to(folder) and named.is_file() and named.suffix != ".py":
                 yield named
     else:
         yield from _data_of_package(folder)
+
+
+def _is_package(folder: Path) -> bool:
+    return (folder / "__init__.py").is_file()
 
 
 def _data_of_package(folder: Path) -> Iterator[Path]:
