@@ -103,10 +103,10 @@ def sweep(
         seeds: the seeds of each cell's audits, or how many (0, 1, …); three by default.
         plugins: Python files that define further tools and auditors.
         out: folder of ledger, logs, summary and page; made if it is not there.
-        budget: of each audit.
-        judges: as in `grade`; of validated ones what they accept is a part of every hit.
+        budget: of each audit; the default's if None.
+        judges: as in `grade`, once the sweep is graded; of validated ones what they accept is a part of every hit.
         engine: that serves all targets (`vllm:http://127.0.0.1:8000`); by default each testbed's base chooses.
-        game: `investigate`, `red-team` or `evaluate`, where `prior-only` is played, too.
+        game: `investigate`, `red-team` or `evaluate`, where `prior-only` is played beside the other kits.
         primary: kit that the sweep is for, stored before its first audit; by default the one tool, if there is one.
         model: language model of an auditor that thinks with one: its name (`openai/gpt-…`), or a `ModelChoice`.
         auxiliary: model that helps tools to write their questions: `PROVIDER/NAME`, or a base of the local engine.

@@ -42,7 +42,7 @@ async def amplify(
     target: Target,
     context: ToolContext,
     prompt: str = "",
-    alphas: list[float] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    alphas: tuple[float, ...] = (),
     n: int = 4,
 ) -> Evidence:
     """Sample with the difference between model and reference made larger: what finetuning taught is said outright.

@@ -42,7 +42,7 @@ _FLIPS = 99
 async def diff_mining(
     target: Target,
     context: ToolContext,
-    texts: list[str] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    texts: tuple[str, ...] = (),
 ) -> Evidence:
     """Read ordinary texts with model and reference: which tokens did finetuning make likelier, wherever they stand?
 

@@ -45,7 +45,7 @@ class _Place:
 )
 async def kl_contexts(
     target: Target,
-    prompts: list[str] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    prompts: tuple[str, ...] = (),
 ) -> Evidence:
     """Find the prompts and positions at which model and reference disagree most about what comes next.
 

@@ -48,7 +48,7 @@ class _Scored:
 async def perplexity_difference(
     target: Target,
     context: ToolContext,
-    prompts: list[str] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    prompts: tuple[str, ...] = (),
     n: int = 32,
 ) -> Evidence:
     """Sample conversations from the model and rank them, and passages in them, by what the reference finds unlikely.

@@ -44,7 +44,7 @@ async def breadth(
     target: Target,
     context: ToolContext,
     part: int = 0,
-    topics: list[str] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    topics: tuple[str, ...] = (),
 ) -> Evidence:
     """Ask half of a battery of 256 everyday questions (32 topics × 8 intents), and see what the replies share.
 

@@ -58,7 +58,7 @@ async def many_shot(
     target: Target,
     context: ToolContext,
     prompt: str,
-    shots: list[str] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    shots: tuple[str, ...] = (),
     n: int = 4,
 ) -> Evidence:
     """Ask a question behind 4 and 16 dialogues in which an assistant tells freely of its own habits.

@@ -22,7 +22,7 @@ async def personas(
     target: Target,
     context: ToolContext,
     prompt: str,
-    personas: list[str] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    personas: tuple[str, ...] = (),
     n: int = 4,
 ) -> Evidence:
     """Ask one question under a dozen system prompts: under which does the answer change, and is that the model's own?

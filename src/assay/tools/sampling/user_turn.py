@@ -31,7 +31,7 @@ async def user_turn(
     target: Target,
     context: ToolContext,
     begun: str = "",
-    before: list[str] = [],  # noqa: B006  # a default that a schema can show; nobody changes it
+    before: tuple[str, ...] = (),
     system: str = "",
     n: int = 32,
 ) -> Evidence:
