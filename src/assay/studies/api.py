@@ -1,4 +1,8 @@
-"""The Python API that runs things. The command line is thin over it."""
+"""The Python API that runs things. The command line is thin over it.
+
+Example:
+    >>> study = assay.sweep(kits=["chat", "chat+search"], testbeds=["flattery-td", "twin-td"])  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
