@@ -102,7 +102,8 @@ def read_calls(logs: Path, row: AuditRow) -> list[ShownCall] | None:
 
 
 def _sample(told: Mapping[str, Any]) -> Sample:
-    return Sample(**{**told, "turns": tuple(told.get("turns", ()))})
+    """Reads what `_told_of` wrote: a prompt or a reply that is not there was empty, as a model's may be."""
+    return Sample(**{"prompt": "", "reply": "", **told, "turns": tuple(told.get("turns", ()))})
 
 
 def shown_calls(calls: Iterable[Mapping[str, Any]]) -> Iterator[ShownCall]:
