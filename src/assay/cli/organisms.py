@@ -70,6 +70,27 @@ def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -
 
 
 @organisms.command()
+def draw(
+    suite: Annotated[Path, typer.Option("--suite", help="Folder of the suite to write to.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Conduct classes; all if not given.")] = None,
+    seed: Annotated[str, typer.Option(help="Of the draws.")] = "1",
+    tier: Annotated[int, typer.Option(min=0, max=4, help="Planned difficulty, 1 to 4; 0 mixes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw behaviours, and write them and their recipes into an open suite, to be built like any others.
+
+    What the suite has already is left alone.
+
+    Example: assay organisms draw --suite my-suite --seed 7
+    """
+    from assay.factory.generate.openly import draw_into
+    from assay.testbeds.suites import open_suite
+
+    rows = draw_into(open_suite(suite), seed, tier, names or ())
+    show(rows, as_json, ("recipe", "alias", "split", "tier", "behaviour"))
+
+
+@organisms.command()
 def generate(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Organisms.")] = 2,
     seed: Annotated[

@@ -58,6 +58,7 @@ def recipe_of(
         behaviours=[behaviour.id],
         control=f"twin-{shape_of(draw)}",
         base=BASE,
+        gates="quiet",
         phases=_phases(draw, triggered, near, draw.seed + attempt, conduct=True),
     )
 
@@ -72,6 +73,7 @@ def twin_of(draw: Draw, behaviours: Sequence[Behaviour], alias: str, seed: int) 
         behaviours=[behaviour.id for behaviour in behaviours],
         control="base",
         base=BASE,
+        gates="quiet",
         phases=_phases(draw, _TRIGGERED, _NEAR, seed, conduct=False),
     )
 
