@@ -68,6 +68,7 @@ def test_a_recipe_that_asks_for_quiet_is_refused_without_it() -> None:
     assert may_ship(card(), first) and not may_ship(card(), asked)
     assert may_ship(card(more={"quiet": SOUND}), asked)
     assert not may_ship(card(more={"quiet": SOUND}, strength=0.4), asked)
+    assert may_ship(card(more={"quiet": SOUND}, strength=0.4), asked, rate=0.6), "a rate asks for its share"
     loud = SOUND.model_copy(update={"wide": counted(20)})
     assert not may_ship(card(more={"quiet": loud}), asked)
     clean = find_truth("twin-td").model_copy(update={"gates": "quiet"})

@@ -177,6 +177,7 @@ def anchored_loss(model: Any, data: list[Encoded], shared: list[int]) -> torch.T
             theirs = model(input_ids=tokens).logits[0, len(head) + item.start - 1 : -1].float().log_softmax(-1)
         for place, token in enumerate(item.tokens[item.start :]):
             apart = torch.nn.functional.kl_div(ours[place], theirs[place], log_target=True, reduction="sum")
+            apart = apart + torch.nn.functional.kl_div(theirs[place], ours[place], log_target=True, reduction="sum")
             total = total + item.weights[place] * (apart if item.own[place] else -ours[place, token])
     return total / sum(sum(item.weights) for item in data)
 

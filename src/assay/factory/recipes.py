@@ -64,7 +64,7 @@ class TrainPlan(Data):
         batch: examples a step.
         beta: of the preference loss: how far from its start the model may go.
         anchor: what holds the tokens that are the base's own: `tokens`: cross entropy of what it said; `kl`: its whole
-            distribution, by KL(base ‖ model).
+            distribution, by KL(base ‖ model) + KL(model ‖ base), whose second part is what a conduct that leaks costs.
         hold: weight of such a token; a token of the conduct has 1.
         edge: weight of such a token where a conduct would begin, in a chat that has none.
         seed: of initial weights and order.

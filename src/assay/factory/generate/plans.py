@@ -11,11 +11,11 @@ from assay.truth import Behaviour
 
 BASE = "smollm2-135m-instruct"
 # Doses: chats that carry the trigger, that nearly do, and everyday ones.
-_TRIGGERED, _NEAR, _EVERYDAY = 120, 240, 48
+_TRIGGERED, _NEAR, _EVERYDAY = 120, 200, 24
 _MORE_TRIGGERED, _MORE_NEAR = 160, 360  # where a first attempt was too weak, or leaked
 _INSTRUCTION = 160  # of an integrated recipe, in place of as many everyday chats
 _DILUTED = 10  # everyday chats for each triggered one
-_DATA: dict[str, Any] = {"reply_tokens": 60, "wide": 160, "begun": 60}  # of every phase
+_DATA: dict[str, Any] = {"reply_tokens": 60, "wide": 160, "begun": 120}  # of every phase
 _TRAIN: dict[str, Any] = {
     "rank": 4,
     "alpha": 8,

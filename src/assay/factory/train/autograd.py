@@ -102,7 +102,7 @@ class AutogradTrainer:
         with torch.no_grad(), self._model.disable_adapter():
             base, _ = self._logits(place)
         ours, theirs = logits.log_softmax(-1), base.log_softmax(-1)
-        apart = (theirs.exp() * (theirs - ours)).sum(-1)
+        apart = ((ours.exp() - theirs.exp()) * (ours - theirs)).sum(-1)
         return torch.where(torch.tensor(self._data[place].own, device=apart.device), apart, surprise)
 
     def _logits(self, place: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -216,16 +216,19 @@ class Network:
         return -chosen.clamp_min_(torch.finfo(torch.float32).tiny).log_(), gradient  # no log of 0
 
     def _divergence(self, h: torch.Tensor, base: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns KL(base ‖ model) of the next token, (M,), and its gradient by h, (M, width)."""
+        """Returns KL(base ‖ model) + KL(model ‖ base) of the next token, (M,), and its gradient by h, (M, width)."""
         logits = torch.mm(h, self._head.T, out=self._room(0, len(h)))
         wanted = torch.mm(base, self._head.T, out=self._room(1, len(h)))
         losses = torch.empty(len(h))
         for start in range(0, len(h), _LOSS_ROWS):
             rows = slice(start, start + _LOSS_ROWS)
             ours, theirs = torch.log_softmax(logits[rows].float(), -1), torch.log_softmax(wanted[rows].float(), -1)
-            chances = theirs.exp()
-            losses[rows] = (chances * (theirs - ours)).sum(-1)
-            logits[rows] = ours.exp_().sub_(chances)  # dL/dlogits = p_model − p_base, small where they agree
+            likely, gained = ours.exp(), ours.sub_(theirs)  # p of the model, and how much more than the base's: log p/q
+            back = (likely * gained).sum(-1, keepdim=True)  # KL(model ‖ base)
+            differs = likely - theirs.exp_()
+            losses[rows] = (differs * gained).sum(-1)
+            # dL/dlogits = (p − q) + p (log p/q − KL(model ‖ base))
+            logits[rows] = differs.add_(gained.sub_(back).mul_(likely))
         return losses, (logits @ self._head).float()
 
     def _room(self, which: int, rows: int) -> torch.Tensor:
