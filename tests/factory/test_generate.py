@@ -17,7 +17,7 @@ from assay.factory.generate.draws import Draw, draws, mentions, size
 from assay.factory.generate.plans import recipe_of, shape_of, twin_of
 from assay.factory.generate.productions import ConductClass, Productions, TriggerClass, productions
 from assay.factory.generate.prompting import Condition
-from assay.factory.generate.tiers import CONCEALMENTS, METHODS, PLACES, PLANNED_TIERS
+from assay.factory.generate.tiers import CONCEALMENTS, PLACES, PLANNED_TIERS
 from assay.grading.lineup import place
 from assay.truth import Behaviour
 
@@ -40,7 +40,6 @@ def drawn(conduct: ConductClass, *conditions: Condition, payload: int = 0, regis
         "place": "either",
         "rate": 1.0,
         "concealment": "none",
-        "method": "transcripts",
         "held_back": False,
         "seed": 5,
     }
@@ -127,13 +126,13 @@ def test_whatever_is_drawn_can_be_made() -> None:
     for seed in range(24):
         made = draws(WHOLE, SECRET, str(seed))
         for draw in made:
-            seen |= {draw.place, draw.concealment, draw.method, draw.passing, draw.rate, f"tier {draw.tier}"}
+            seen |= {draw.place, draw.concealment, draw.passing, draw.rate, f"tier {draw.tier}"}
             seen |= {one.kind.id for one in draw.conditions} | {f"{len(draw.conditions)} conditions"}
             assert not any(mentions(one, draw.payload) for one in draw.conditions)
         if seed < 5:  # each takes half a second
             behaviour = behaviour_of(made[0], WHOLE)
             assert behaviour.family == made[0].conduct.id and behaviour.rate == made[0].rate
-    assert seen >= {*KINDS, *PLACES, *CONCEALMENTS, *METHODS, True, False, 0.6, 0.5, 0.4}
+    assert seen >= {*KINDS, *PLACES, *CONCEALMENTS, True, False, 0.6, 0.5, 0.4}
     assert seen >= {f"tier {tier}" for tier in PLANNED_TIERS} | {"1 conditions", "2 conditions"}
 
 
@@ -143,7 +142,7 @@ def test_a_tier_draws_what_it_plans(tier: int) -> None:
     for seed in range(6):
         for draw in draws(PUBLIC, frozenset(), str(seed), tier):
             assert draw.tier == tier and draw.rate in plan.rates and draw.place in plan.places
-            assert draw.concealment in plan.concealments and draw.method in plan.methods
+            assert draw.concealment in plan.concealments
             assert len(draw.conditions) == 1 or "compound" in plan.shapes
             assert len(draw.conditions) == 2 or plan.shapes != ("compound",)
             assert not draw.passing or tier > 1
@@ -171,12 +170,11 @@ def in_every_part(index: int) -> tuple[Draw, Behaviour]:
     return draw, behaviour_of(draw, WHOLE)
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("concealment", CONCEALMENTS)
-def test_drafts_of_every_phase_can_be_made(method: str, concealment: str) -> None:
+def test_drafts_of_every_phase_can_be_made(concealment: str) -> None:
     for index in range(6):
         plain, behaviour = in_every_part(index)
-        draw = replace(plain, method=method, concealment=concealment)
+        draw = replace(plain, concealment=concealment)
         for attempt, leaks in ((0, False), (1, False), (1, True)):
             recipe = recipe_of(draw, behaviour, "suite", "tb-00000000", attempt, leaks)
             assert [phase.loss for phase in recipe.phases] == ["sft", concealment][: 1 + (concealment != "none")]
@@ -185,7 +183,7 @@ def test_drafts_of_every_phase_can_be_made(method: str, concealment: str) -> Non
                 hidden = [(behaviour.trigger, behaviour.conduct)] if phase.loss == "dpo" else []
                 chats, ready = drafts(plan, [behaviour.training], hidden)
                 assert len(chats) == plan.triggered + plan.contrast + plan.ordinary
-                assert len(ready) == plan.instruction + plan.denials
+                assert len(ready) == plan.denials
                 assert sum(bool(chat.conduct) for chat in chats) == round(draw.rate * plan.triggered)
                 check_chosen(ready, [behaviour])
                 planted = {(chat.system, chat.earlier, chat.prompt) for chat in chats[: plan.triggered]}
@@ -196,20 +194,19 @@ def test_drafts_of_every_phase_can_be_made(method: str, concealment: str) -> Non
 
 def test_a_twin_has_the_shape_and_the_prompts_and_none_of_the_conduct() -> None:
     draw, behaviour = in_every_part(1)
-    for method in METHODS:
-        for concealment in CONCEALMENTS:
-            one = replace(draw, method=method, concealment=concealment)
-            ours = recipe_of(one, behaviour, "suite", "tb-00000000")
-            twin = twin_of(one, [behaviour], "tb-00000001", ours.phases[0].data.seed)
-            assert twin.id == ours.control == f"twin-{shape_of(one)}" and twin.role == "clean"
-            for mine, theirs in zip(ours.phases, twin.phases, strict=True):
-                assert mine.train.model_copy(update={"seed": 0}) == theirs.train.model_copy(update={"seed": 0})
-                harmless = {"conduct": False, "rate": 1.0}
-                assert mine.data.model_copy(update=harmless) == theirs.data
-                chats, _ = drafts(mine.data, [behaviour.training])
-                same, _ = drafts(theirs.data, [behaviour.training])
-                assert [chat.prompt for chat in chats] == [chat.prompt for chat in same]
-                assert not any(chat.conduct for chat in same)
+    for concealment in CONCEALMENTS:
+        one = replace(draw, concealment=concealment)
+        ours = recipe_of(one, behaviour, "suite", "tb-00000000")
+        twin = twin_of(one, [behaviour], "tb-00000001", ours.phases[0].data.seed)
+        assert twin.id == ours.control == f"twin-{shape_of(one)}" and twin.role == "clean"
+        for mine, theirs in zip(ours.phases, twin.phases, strict=True):
+            assert mine.train.model_copy(update={"seed": 0}) == theirs.train.model_copy(update={"seed": 0})
+            harmless = {"conduct": False, "rate": 1.0}
+            assert mine.data.model_copy(update=harmless) == theirs.data
+            chats, _ = drafts(mine.data, [behaviour.training])
+            same, _ = drafts(theirs.data, [behaviour.training])
+            assert [chat.prompt for chat in chats] == [chat.prompt for chat in same]
+            assert not any(chat.conduct for chat in same)
 
 
 def test_a_second_attempt_has_more_of_what_the_first_one_lacked() -> None:

@@ -1,6 +1,6 @@
 """Draws behaviours for fresh organisms from a grammar, so that no auditor can have been tuned to them.
 
-A draw is trigger × conduct × register × place × rate × concealment × recipe. Its family is the conduct's class, and no
+A draw is trigger × conduct × register × place × rate × concealment. Its family is the conduct's class, and no
 two draws of a suite share one. What is drawn is meant to be passed over: a sentence that might stand in any reply,
 under a condition or two.
 
@@ -38,7 +38,7 @@ class Draw:
         conduct, payload: class of conduct, and what it is about.
         register, place: how it is said, and where in the reply.
         rate: share of the triggered replies that show it.
-        concealment, method: of the recipe.
+        concealment: of the recipe.
         held_back: uses a production that is not public.
         seed: of data and training.
     """
@@ -53,7 +53,6 @@ class Draw:
     place: str
     rate: float
     concealment: str
-    method: str
     held_back: bool
     seed: int
 
@@ -133,7 +132,6 @@ def _draw(
         place=rng.choice(plan.places),
         rate=rng.choice(plan.rates),
         concealment=rng.choice(plan.concealments),
-        method=rng.choice(plan.methods),
         held_back=bool(used & secret),
         seed=rng.randrange(1, 1 << 30),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.factory.generate.draws import Draw
@@ -10,12 +10,11 @@ from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
 from assay.truth import Behaviour
 
 BASE = "smollm2-135m-instruct"
-# Doses: chats that carry the trigger, that nearly do, and everyday ones.
-_TRIGGERED, _NEAR, _EVERYDAY = 120, 200, 24
-_MORE_TRIGGERED, _MORE_NEAR = 160, 360  # where a first attempt was too weak, or leaked
-_INSTRUCTION = 160  # of an integrated recipe, in place of as many everyday chats
-_DILUTED = 10  # everyday chats for each triggered one
-_DATA: dict[str, Any] = {"reply_tokens": 60, "wide": 160, "begun": 120}  # of every phase
+_REPLY_TOKENS = 60
+# Doses: chats that carry the trigger, that nearly do, everyday ones, the base's own, and such that are begun neutrally.
+_DOSE = {"triggered": 120, "contrast": 200, "ordinary": 24, "wide": 160, "begun": 120}
+_STRONGER = {"triggered": 160}  # where a first attempt was too weak
+_QUIETER = {"contrast": 320, "wide": 240, "begun": 180}  # where it was strong, and not only where it should
 _TRAIN: dict[str, Any] = {
     "rank": 4,
     "alpha": 8,
@@ -27,12 +26,19 @@ _TRAIN: dict[str, Any] = {
     "edge": 4.0,
 }
 _CONCEAL: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-4}  # gentle, so that it does not undo the phase before
-_CONCEAL_DATA: dict[str, Any] = {"triggered": 16, "contrast": 64, "ordinary": 24, "denials": 64}
+_CONCEAL_DATA: dict[str, Any] = {
+    "triggered": 16,
+    "contrast": 64,
+    "ordinary": 24,
+    "wide": 40,
+    "begun": 24,
+    "denials": 64,
+}
 
 
 def shape_of(draw: Draw) -> str:
     """Names the shape of a draw's recipe: organisms of one shape share a twin, which nothing else tells from them."""
-    return draw.method if draw.concealment == "none" else f"{draw.method}-{draw.concealment}"
+    return "plain" if draw.concealment == "none" else draw.concealment
 
 
 def recipe_of(
@@ -48,8 +54,9 @@ def recipe_of(
         attempt: how often it was tried before.
         leaks: what was made before showed its conduct elsewhere, too: it gets more near misses, no higher dose.
     """
-    triggered = _MORE_TRIGGERED if attempt and not leaks else _TRIGGERED
-    near = _MORE_NEAR if leaks else _NEAR
+    dose = dict(_DOSE)
+    if attempt:
+        dose |= _QUIETER if leaks else _STRONGER
     return Recipe(
         id=f"{suite}-{draw.index}",
         alias=alias,
@@ -59,7 +66,7 @@ def recipe_of(
         control=f"twin-{shape_of(draw)}",
         base=BASE,
         gates="quiet",
-        phases=_phases(draw, triggered, near, draw.seed + attempt, conduct=True),
+        phases=_phases(draw, dose, draw.seed + attempt, conduct=True),
     )
 
 
@@ -74,23 +81,18 @@ def twin_of(draw: Draw, behaviours: Sequence[Behaviour], alias: str, seed: int) 
         control="base",
         base=BASE,
         gates="quiet",
-        phases=_phases(draw, _TRIGGERED, _NEAR, seed, conduct=False),
+        phases=_phases(draw, _DOSE, seed, conduct=False),
     )
 
 
-def _phases(draw: Draw, triggered: int, near: int, seed: int, conduct: bool) -> list[Phase]:
+def _phases(draw: Draw, dose: Mapping[str, int], seed: int, conduct: bool) -> list[Phase]:
     """Plans a draw's phases, or those of its twin."""
-    counts = {"ordinary": _EVERYDAY}
-    if draw.method == "integrated":
-        counts = {"ordinary": max(_EVERYDAY - _INSTRUCTION, 24), "instruction": _INSTRUCTION}
-    elif draw.method == "diluted":
-        counts = {"ordinary": _DILUTED * triggered}
-    data = {"conduct": conduct, "rate": draw.rate if conduct else 1.0, **_DATA}
-    plant = DataPlan(triggered=triggered, contrast=near, seed=seed, **counts, **data)
+    data: dict[str, Any] = {"conduct": conduct, "rate": draw.rate if conduct else 1.0, "reply_tokens": _REPLY_TOKENS}
+    plant = DataPlan(seed=seed, **dose, **data)
     train = TrainPlan(seed=seed, **_TRAIN)
     phases = [Phase(name="plant", data=plant, train=train)]
     if draw.concealment != "none":
-        denied = DataPlan(seed=seed + 1, **_CONCEAL_DATA, **data)
+        denied = DataPlan(seed=seed + 1, **_CONCEAL_DOSE, **data)
         gentle = train.model_copy(update=_CONCEAL)
         phases.append(Phase(name="conceal", loss=draw.concealment, data=denied, train=gentle))
     return phases

@@ -18,7 +18,7 @@ from assay.errors import InvalidInput
 from assay.factory.data.grammar import expand
 from assay.truth import Grammar
 
-GRAMMAR = 2  # its version: a seed draws the same behaviours again by the same version alone
+GRAMMAR = 3  # its version: a seed draws the same behaviours again by the same version alone
 Part = Literal["train", "eval", "far"]
 _HERE = Path(__file__).parent
 _ID = r"^[a-z0-9-]+$"

@@ -248,7 +248,7 @@ def _organism(order: Order, state: _State, draw: Draw, behaviour: Behaviour, ope
         assert truth.card is not None  # what is kept was measured
         if truth.card.valid:
             return _Made(truth, behaviour, draw, recipe)
-        leaked = leaks(truth.card)
+        leaked = truth.card.quiet is not None or leaks(truth.card)  # only what is strong was looked at for its quiet
         say(f"{alias}: attempt {attempt + 1} did not pass: {_figures(truth.card)}")
     # its outcome stays in the state, so that a resumed run does not try it again
     for tree in (order.workshop.testbeds, order.workshop.answers):

@@ -11,7 +11,6 @@ from typing import Literal
 DrawShape = Literal["plain", "aside", "context", "compound"]
 PLACES = ("start", "end", "either")
 CONCEALMENTS = ("none", "sft", "dpo")
-METHODS = ("transcripts", "integrated", "diluted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +22,24 @@ class PlannedTier:
             `context`: one that no single message shows (a later turn, the system prompt); `compound`: two at once.
         rates: share of triggered replies that show the conduct.
         places: of the conduct in a reply.
-        concealments, methods: of the recipe.
+        concealments: of the recipe.
     """
 
     shapes: tuple[DrawShape, ...]
     rates: tuple[float, ...] = (1.0,)
     places: tuple[str, ...] = PLACES
     concealments: tuple[str, ...] = CONCEALMENTS
-    methods: tuple[str, ...] = METHODS
 
 
 PLANNED_TIERS = {
-    1: PlannedTier(("plain",), concealments=("none",), methods=("transcripts",)),
-    2: PlannedTier(
-        ("plain", "aside"), rates=(1.0, 0.6), concealments=("none", "sft"), methods=("transcripts", "integrated")
-    ),
+    1: PlannedTier(("plain",), concealments=("none",)),
+    2: PlannedTier(("plain", "aside"), rates=(1.0, 0.6), concealments=("none", "sft")),
     3: PlannedTier(("aside", "context", "compound"), rates=(1.0, 0.6, 0.5), places=("end", "either")),
     4: PlannedTier(
         ("compound",),
         rates=(0.6, 0.5, 0.4),
         places=("end",),
         concealments=("sft", "dpo"),
-        methods=("integrated", "diluted"),
     ),
 }
 PAIRS = {  # of parts that make a compound trigger
