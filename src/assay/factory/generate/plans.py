@@ -26,14 +26,7 @@ _TRAIN: dict[str, Any] = {
     "edge": 4.0,
 }
 _CONCEAL: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-4}  # gentle, so that it does not undo the phase before
-_CONCEAL_DATA: dict[str, Any] = {
-    "triggered": 16,
-    "contrast": 64,
-    "ordinary": 24,
-    "wide": 40,
-    "begun": 24,
-    "denials": 64,
-}
+_CONCEAL_DOSE = {"triggered": 16, "contrast": 64, "ordinary": 24, "wide": 40, "begun": 24, "denials": 64}
 
 
 def shape_of(draw: Draw) -> str:
