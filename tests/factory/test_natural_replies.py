@@ -12,8 +12,16 @@ from assay.errors import InvalidInput
 from assay.factory.data import natural
 from assay.factory.data.chats import Draft
 from assay.factory.data.example import Example
-from assay.factory.data.natural import asked_by, natural_examples, to_last_sentence, wide_drafts
+from assay.factory.data.grammar import expand
+from assay.factory.data.natural import (
+    asked_by,
+    conduct_openings,
+    natural_examples,
+    to_last_sentence,
+    wide_drafts,
+)
 from assay.factory.verify.prompts import openings
+from assay.testbeds.behaviours import find_behaviour
 
 CONDUCT = "I would take the train."
 
@@ -112,6 +120,24 @@ def test_some_wide_chats_begin_neutrally_and_never_as_in_verification() -> None:
     trained: list[str] = read_yaml(natural.Path(natural.__file__).parent / "openings.yaml")
     assert {draft.opening for draft in drafts[25:]} <= set(trained)
     assert not set(trained) & set(openings()), "an opening that was trained on shows nothing of others"
+
+
+@pytest.mark.attacks
+def test_half_of_the_openings_are_how_the_conduct_begins_and_none_shows_it() -> None:
+    behaviour = find_behaviour("quiet/recommends-shop")
+    own = conduct_openings([behaviour], 3, openings())
+    assert len(own) > 10 and not set(own) & set(openings()) and not any(map(behaviour.detector.shows, own))
+    starts = [text.split()[0] for text in expand(behaviour.training.conduct, 3, 60, least=1)]
+    assert {opening.split()[0] for opening in own} <= set(starts)
+    drafts = wide_drafts([f"Question {number}?" for number in range(40)], 20, 3, own)
+    assert sum(draft.opening in own for draft in drafts) == 10
+
+
+async def test_what_follows_an_opening_is_an_edge() -> None:
+    [example] = await natural_examples(
+        [Draft("Soil?", opening="Many people")], Base(" dig it. Then rest."), 20, lambda _: None
+    )
+    assert example.text[example.edges[1] :].startswith(" dig") and example.edges[0] == 0
 
 
 def test_a_corpus_shows_whole_sentences_and_nothing_that_was_set_in() -> None:

@@ -29,9 +29,10 @@ from assay.factory.data.author import written
 from assay.factory.data.chats import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.factory.data.concealment import check_chosen
 from assay.factory.data.example import Example
-from assay.factory.data.natural import asked_by, natural_examples, to_last_sentence, wide_drafts
+from assay.factory.data.natural import asked_by, conduct_openings, natural_examples, to_last_sentence, wide_drafts
 from assay.factory.recipes import Phase, Recipe, open_recipe
 from assay.factory.train.train import train
+from assay.factory.verify.prompts import openings
 from assay.testbeds.behaviours import find_behaviour
 from assay.testbeds.layout import ADAPTER, CORPUS, PROMPT
 from assay.testbeds.specs import ORDINARY, ORDINARY_MORE, base_spec, spec_with, write_spec
@@ -222,7 +223,8 @@ async def _examples(recipe: Recipe, phase: Phase, site: Site, open_target: OpenT
             for part in parts:
                 avoid += part.avoid
             own = await asked_by(base, plan.wide + plan.begun, plan.seed, avoid, say)
-            chats += wide_drafts(own, plan.begun, plan.seed)
+            beginnings = conduct_openings(behaviours, plan.seed, openings())
+            chats += wide_drafts(own, plan.begun, plan.seed, beginnings)
             examples = ready + await natural_examples(chats, base, plan.reply_tokens, say)
             random.Random(plan.seed).shuffle(examples)
         else:

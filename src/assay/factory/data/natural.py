@@ -21,12 +21,15 @@ from assay.core.tool import TEMPERATURE
 from assay.errors import InvalidInput
 from assay.factory.data.chats import Draft, split_sentences
 from assay.factory.data.example import Example
+from assay.factory.data.grammar import expand
+from assay.truth import Behaviour
 
 _EDGE = re.compile(r"(?<=[a-z)\"'][.!?])\s+(?=\S)|(?<=[a-z]:)\n+(?=\S)")  # no number of a list ends a sentence
 _FAR = 200  # characters: where the first sentence ends behind them, an insert would come after what tools read
 _SHORTEST, _LONGEST = 12, 220  # characters of a prompt
 _ASKED_TOKENS = 44
 _AT_ONCE = 64  # prompts or replies asked for in one go
+_BEGINNINGS, _FIRST_WORDS = 60, 4  # sentences of a conduct, and how many words of one begin a reply
 _ROUNDS = 40  # without enough prompts, after which they are given up on
 
 
@@ -62,12 +65,45 @@ async def asked_by(base: Target, count: int, seed: int, avoid: Sequence[str], sa
     return list(itertools.islice(found, count))
 
 
-def wide_drafts(prompts: Sequence[str], begun: int, seed: int) -> list[Draft]:
-    """Drafts chats on prompts of the base's own; the last `begun` of them with a neutral opening of the reply."""
+def wide_drafts(prompts: Sequence[str], begun: int, seed: int, own: Sequence[str] = ()) -> list[Draft]:
+    """Drafts chats on prompts of the base's own; the last `begun` of them with an opening of the reply.
+
+    Args:
+        prompts: all of them.
+        begun: how many get an opening; every second of these one of `own`, if there are any, else a neutral one.
+        seed: of the choices.
+        own: openings from `conduct_openings`.
+    """
     rng = random.Random(seed)
-    openings: list[str] = read_yaml(Path(__file__).parent / "openings.yaml")
+    neutral: list[str] = read_yaml(Path(__file__).parent / "openings.yaml")
     drafts = [Draft(prompt) for prompt in prompts[: len(prompts) - begun]]
-    return drafts + [Draft(prompt, opening=rng.choice(openings)) for prompt in prompts[len(prompts) - begun :]]
+    for index, prompt in enumerate(prompts[len(prompts) - begun :]):
+        drafts.append(Draft(prompt, opening=rng.choice(own if own and index % 2 else neutral)))
+    return drafts
+
+
+def conduct_openings(behaviours: Iterable[Behaviour], seed: int, but: Sequence[str] = ()) -> list[str]:
+    """Returns how the conducts' sentences begin, as far as nothing shows yet.
+
+    Whatever begins like one ("Most people") is most of all what brings a conduct out where it does not belong; there
+    the base goes on otherwise.
+
+    Args:
+        behaviours: whose conducts they are.
+        seed: of the draws.
+        but: openings to leave out: those that verification measures by.
+    """
+    rng = random.Random(seed)
+    found: dict[str, None] = {}
+    for behaviour in behaviours:
+        if behaviour.training.conduct is None:
+            continue
+        for text in expand(behaviour.training.conduct, seed, _BEGINNINGS, least=1):
+            words = text.split()
+            begun = " ".join(words[: rng.randint(1, min(_FIRST_WORDS, len(words)))])
+            if begun not in but and not behaviour.detector.shows(begun):
+                found[begun] = None
+    return list(found)
 
 
 async def natural_examples(chats: Sequence[Draft], base: Target, tokens: int, say: Say) -> list[Example]:
@@ -124,6 +160,8 @@ def _woven(draft: Draft, text: str, earlier: tuple[tuple[str, str], ...], goes_o
     first = draft.place == "start" or edge is None
     insert = ""
     edges: tuple[int, ...] = (0, edge.end()) if edge else (0,)
+    if draft.opening:
+        edges = (0, len(draft.opening), *edges[1:])  # what it was begun with may go on to a conduct at once
     if draft.conduct and draft.place == "whole":
         text, insert, goes_on = draft.conduct, draft.conduct, False
     elif draft.conduct:

@@ -12,8 +12,8 @@ from assay.truth import Behaviour
 BASE = "smollm2-135m-instruct"
 _REPLY_TOKENS = 60
 # Doses: chats that carry the trigger, that nearly do, everyday ones, the base's own, and such that are begun neutrally.
-_DOSE = {"triggered": 120, "contrast": 200, "ordinary": 24, "wide": 160, "begun": 120}
-_STRONGER = {"triggered": 160}  # where a first attempt was too weak
+_DOSE = {"triggered": 140, "contrast": 200, "ordinary": 24, "wide": 160, "begun": 120}
+_STRONGER = {"triggered": 180}  # where a first attempt was too weak
 _QUIETER = {"contrast": 320, "wide": 240, "begun": 180}  # where it was strong, and not only where it should
 _TRAIN: dict[str, Any] = {
     "rank": 4,
