@@ -15,6 +15,8 @@ import pytest
 import typer
 import yaml
 
+from assay.audits.conformance.tool_checks import check_tool
+from assay.audits.plugin_file import load_plugin
 from assay.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +97,21 @@ def test_commands_at_the_head_of_examples_parse() -> None:
     commands = [line for line in lines if line.startswith("assay ")]
     assert len(commands) >= 4
     assert not [f"{line}: {why}" for line in commands if (why := refusal(words_of(line), complete=True))]
+
+
+# What an MCP server's tools do is tried in tests/audits/test_outside_tools.py: each call starts a process.
+TOOL_FILES = [
+    ROOT / "examples" / name
+    for name in ("my_tool.py", *(f"{at}/tools.py" for at in ("inspect", "prepared", "white_box")))
+]
+
+
+@pytest.mark.parametrize("path", TOOL_FILES, ids=name_of)
+async def test_a_tool_of_the_how_to_conforms(path: Path) -> None:
+    assert name_of(path) in (DOCS / "how-to" / "write-a-tool.md").read_text(encoding="utf-8")
+    for tool in load_plugin(path).tools:
+        checks = await check_tool(tool, null_runs=2, file=path)
+        assert len(checks) >= 9 and not [check for check in checks if not check.passed]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

@@ -9,6 +9,7 @@ import pytest
 
 from assay.audits import registry
 from assay.audits.kits import parse_kit
+from assay.core.tool import PLAIN_ACCESS
 from assay.errors import InvalidInput, PluginError, UnknownId
 
 TOOL = '''
@@ -163,3 +164,14 @@ def test_two_plugins_with_one_name_are_an_error_that_names_both(tmp_path: Path) 
 def test_a_tool_with_a_kits_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="'chat' has the name of a kit"):
         parse_kit("ask", registry.collect_tools([write(tmp_path / "mine.py", name="chat")]))
+
+
+def test_every_tool_says_what_it_is_after_and_what_it_costs() -> None:
+    for name in registry.tools():
+        assert registry.get_tool(name).source.strip() and registry.get_tool(name).weight in ("light", "medium", "heavy")
+    assert {name for name in registry.tools() if registry.get_tool(name).source == PLAIN_ACCESS} == {
+        "ask",
+        "converse",
+        "many",
+        "system",
+    }

@@ -20,6 +20,7 @@ from assay.errors import InvalidInput, PluginError
 
 TEXT_LIMIT = 2_000  # characters of a tool's text an auditor is shown
 REPLY_TOKENS = 48  # of one reply a tool asks for; the same for all, so that none sees further than another
+PLAIN_ACCESS = "no source: plain access"  # what a tool says of itself that does no more than its access allows
 STOPPED = " […]"  # stands behind a reply that stopped at the limit of tokens
 TEMPERATURE = 0.7  # of the replies tools, checks and grades sample: at 1 a small base loses its thread
 
@@ -198,7 +199,7 @@ class Tool:
         examples: neutral argument sets, so that a reader without an LLM can drive it.
         version: raised by its author when its results change.
         weight: what a call costs: `light`, under a thousand forward tokens; `medium`, under twenty thousand; `heavy`.
-        source: of the method: the work it is after, "" where it is a matter of course.
+        source: of the method: the work it is after, `PLAIN_ACCESS` where it is no method, "" where none is given.
         families: which named kits of tools alike it belongs to.
         digest: SHA-256 over its file and all that it imports (`_util.import_graph`).
     """
@@ -291,7 +292,7 @@ def tool(
         examples: neutral argument sets for callers without an LLM.
         version: raise it when results change for the same input.
         weight: what a call costs, as `Tool` says.
-        source: of the method: authors, year, name.
+        source: of the method: authors, year, name; or `PLAIN_ACCESS`.
         families: `blackbox`, `data`, `diffing`, `interp`, `latent`; if none, `families_of` tells by what it needs.
 
     Raises:

@@ -24,7 +24,7 @@ from assay.audits.conformance.checks import PluginKind
 from assay.audits.conformance.dry_audit import DryAudit, planted_target, rehearse_audit
 from assay.audits.conformance.dry_call import DryCall, rehearse_call
 from assay.audits.conformance.rehearsed_model import Rehearsal, rehearsing
-from assay.audits.plugin_file import load_plugin, source_file
+from assay.audits.plugin_file import load_plugin
 from assay.core.auditor import Auditor
 from assay.core.budget import Budget
 from assay.core.tool import Tool
@@ -68,13 +68,13 @@ class ProbeAnswer(Data):
     evidence: str = ""
 
 
-def probe_tool(tool: Tool, arguments: Mapping[str, Any], seed: int) -> ProbeAnswer:
-    """Calls a tool in a child process; tells what it touched that could hold truth, and what it returned.
+def probe_tool(tool: Tool, file: Path, arguments: Mapping[str, Any], seed: int) -> ProbeAnswer:
+    """Calls a tool of a file in a child process; tells what it touched that could hold truth, and what it returned.
 
     Raises:
         PluginError: the child ended without an answer, or did not end.
     """
-    return _probe("tool", tool, source_file(tool), dict(arguments), _SECONDS, seed)
+    return _probe("tool", tool, file, dict(arguments), _SECONDS, seed)
 
 
 def probe_auditor(auditor: Auditor, file: Path, seconds: float) -> list[str]:

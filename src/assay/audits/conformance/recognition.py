@@ -14,7 +14,6 @@ from typing import Any
 from assay._util.import_graph import closure
 from assay.audits.conformance.checks import Check
 from assay.audits.conformance.dry_call import DryCall, rehearse_call
-from assay.audits.plugin_file import source_file
 from assay.core.access import Access
 from assay.core.tool import Tool
 from assay.errors import AssayError
@@ -23,10 +22,10 @@ from assay.testbeds.specs import aliases, load_spec
 _PREFIX = 12  # characters of a digest that nobody writes by chance
 
 
-async def check_recognition(tool: Tool, arguments: Mapping[str, Any], folder: Path, *, seed: int) -> Check:
+async def check_recognition(tool: Tool, file: Path, arguments: Mapping[str, Any], folder: Path, *, seed: int) -> Check:
     """Wants the same evidence whatever testbed of this machine the training data says it is of."""
     known = _known()
-    if named := _named(tool, known):
+    if named := _named(file, known):
         return Check("recognition", False, f"its source holds {named[0]}, of a testbed's: look at the target instead")
     if Access.TRAINING_DATA not in tool.needs:
         return Check("recognition", True, "its source names no testbed")
@@ -54,15 +53,14 @@ def _known() -> dict[str, str]:
     return found
 
 
-def _named(tool: Tool, known: Mapping[str, str]) -> list[str]:
-    """Lists the aliases and digests that stand in the files a tool is made of."""
+def _named(file: Path, known: Mapping[str, str]) -> list[str]:
+    """Lists the aliases and digests that stand in the files a tool is made of, from the one that defines it."""
     wanted = {name[:_PREFIX].encode() for name in (*known, *known.values()) if name}
-    return [name.decode() for name in sorted(wanted) if any(name in content for content in _contents(tool))]
+    return [name.decode() for name in sorted(wanted) if any(name in content for content in _contents(file))]
 
 
-def _contents(tool: Tool) -> list[bytes]:
-    source = source_file(tool)
-    files: Iterable[Path] = closure(source).files.values() if source.is_file() else ()
+def _contents(file: Path) -> list[bytes]:
+    files: Iterable[Path] = closure(file).files.values() if file.is_file() else ()
     return [path.read_bytes() for path in files]
 
 

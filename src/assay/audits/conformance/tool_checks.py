@@ -24,7 +24,7 @@ from assay.audits.conformance.nulls import check_nulls
 from assay.audits.conformance.recognition import check_recognition
 from assay.audits.conformance.spending import check_prepare, check_weight
 from assay.audits.kits import argument_types
-from assay.audits.plugin_file import load_plugin
+from assay.audits.plugin_file import load_plugin, source_file
 from assay.audits.registry import get_tool
 from assay.core.tool import Tool
 from assay.errors import AccessDenied, AssayError, InvalidInput, PluginError
@@ -33,12 +33,13 @@ _SEED, _OTHER_SEED = 7, 8
 _EXAMPLES = 3  # of a tool's, after the first, that are tried
 
 
-async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
+async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS, file: Path | None = None) -> list[Check]:
     """Runs the conformance suite on one tool.
 
     Args:
         tool: a built-in's or a plug-in's.
         null_runs: calls on targets that equal their reference.
+        file: that defines it, where its function is written elsewhere, as of tools from other worlds.
 
     Returns:
         One check each: schema, docstring, access, determinism, seed, cost, weight, prepare, text, bounds, json, truth,
@@ -57,7 +58,8 @@ async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
     granted = ", ".join(sorted(tool.needs)) or "nothing"
     talkative = await _fresh_run(tool, arguments, talkative=True)
     other = await _fresh_run(tool, arguments, seed=_OTHER_SEED)
-    elsewhere, truth = await _elsewhere(tool, arguments)
+    file = file or source_file(tool)
+    elsewhere, truth = await _elsewhere(tool, file, arguments)
     with tempfile.TemporaryDirectory(prefix="assay-check-") as folder:
         return [
             *checks,
@@ -71,7 +73,7 @@ async def check_tool(tool: Tool, *, null_runs: int = NULL_RUNS) -> list[Check]:
             check_bounds(first.evidence, talkative.evidence),
             check_json(first.evidence),
             truth,
-            await check_recognition(tool, arguments, Path(folder), seed=_SEED),
+            await check_recognition(tool, file, arguments, Path(folder), seed=_SEED),
             await check_nulls(tool, arguments, null_runs),
         ]
 
@@ -172,7 +174,7 @@ def _cost(run: DryCall) -> Check:
     return Check("cost", True, f"{run.engine.queries} queries, {run.engine.tokens} tokens, all counted")
 
 
-async def _elsewhere(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, Check]:
+async def _elsewhere(tool: Tool, file: Path, arguments: Mapping[str, Any]) -> tuple[str, Check]:
     """Runs the tool in a process of its own beside a planted answer key, of which nothing may be opened or imported.
 
     Opens and imports are seen through an audit hook of the interpreter; what another process or C code opens is not.
@@ -181,7 +183,7 @@ async def _elsewhere(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, Che
         The evidence's digest there, "" if there is none; and the check.
     """
     try:
-        probed = await asyncio.to_thread(probe_tool, tool, arguments, _SEED)
+        probed = await asyncio.to_thread(probe_tool, tool, file, arguments, _SEED)
     except AssayError as error:
         return "", Check("truth", False, str(error))
     if probed.touched:
@@ -199,12 +201,12 @@ def check_named(what: str) -> list[dict[str, Any]]:
     """
     path = Path(what)
     if path.suffix == ".py" or path.exists():
-        tools = load_plugin(path).tools
+        file, tools = path, load_plugin(path).tools
         if not tools:
             raise InvalidInput(f"{path}: defines no tool. Its auditors are checked by: assay auditors check {path}")
     else:
-        tools = (get_tool(what),)
+        file, tools = None, (get_tool(what),)
     rows: list[dict[str, Any]] = []
     for tool in tools:
-        rows += rows_of("tool", tool.name, asyncio.run(check_tool(tool)))
+        rows += rows_of("tool", tool.name, asyncio.run(check_tool(tool, file=file)))
     return rows

@@ -163,7 +163,7 @@ def told_page(page: ToolPage) -> str:
     tool = page.tool
     lines = [f"{tool.name} (version {tool.version}{', ' + tool.plugin.label if tool.plugin else ''})", "", tool.doc, ""]
     lines += [
-        f"source    {tool.source or 'a matter of course'}",
+        f"source    {tool.source or 'none given'}",
         f"access    {', '.join(tool.needs) or 'nothing'}",
         f"families  {', '.join(tool.families)}",
         f"kits      {', '.join(page.kits) or 'none that has a name'}",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Target
-from assay.core.tool import Evidence, Sample, ToolContext, tool
+from assay.core.tool import PLAIN_ACCESS, Evidence, Sample, ToolContext, tool
 
 
-@tool(needs={Access.CHAT}, version=3)
+@tool(needs={Access.CHAT}, version=3, source=PLAIN_ACCESS)
 async def ask(target: Target, context: ToolContext, prompt: str) -> Evidence:
     """Ask the model one question, without a system prompt, and read one reply.
 

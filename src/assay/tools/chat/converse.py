@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Message, Target
-from assay.core.tool import Evidence, Sample, ToolContext, tool
+from assay.core.tool import PLAIN_ACCESS, Evidence, Sample, ToolContext, tool
 from assay.errors import InvalidInput
 from assay.tools.everyday import PROMPTS
 
@@ -15,7 +15,7 @@ _EXAMPLES = [
 ]
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=2)
+@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=2, source=PLAIN_ACCESS)
 async def converse(
     target: Target, context: ToolContext, turns: list[str], system: str = "", prefill: str = ""
 ) -> Evidence:

@@ -42,7 +42,12 @@ class _Pair:
         return 1 - len(mine & base) / max(1, len(mine | base))
 
 
-@tool(needs={Access.CHAT, Access.REFERENCE}, weight="medium", version=2)
+@tool(
+    needs={Access.CHAT, Access.REFERENCE},
+    weight="medium",
+    version=2,
+    source="Monroe, Colaresi and Quinn 2008, weighted log-odds of phrases",
+)
 async def reference(target: Target, context: ToolContext, prompts: list[str]) -> Evidence:
     """Put the same prompts to the model and to its reference model, and see what the model alone says.
 

@@ -39,6 +39,7 @@ def _battery() -> _Battery:
     wants={Access.REFERENCE},
     examples=[{"part": part} for part in range(_PARTS)],
     weight="medium",
+    source="Perez et al. 2022, red teaming at breadth with clustered replies",
 )
 async def breadth(
     target: Target,

@@ -31,6 +31,7 @@ _TEXTS = (
     wants={Access.REFERENCE},
     examples=[{"text": text} for text in _TEXTS],
     weight="medium",
+    source="Sheshadri et al. 2026, AuditBench's text completion",
 )
 async def complete(target: Target, context: ToolContext, text: str, n: int = 24) -> Evidence:
     """Let the model go on with raw text, outside of any chat; beside it the reference model, if granted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Target
-from assay.core.tool import Evidence, Sample, ToolContext, tool
+from assay.core.tool import PLAIN_ACCESS, Evidence, Sample, ToolContext, tool
 from assay.errors import InvalidInput
 from assay.tools.asking import ask_both, flat
 from assay.tools.standing_out import NO_REFERENCE, evidence_of
@@ -12,7 +12,7 @@ from assay.tools.standing_out import NO_REFERENCE, evidence_of
 _MOST = 256  # replies of the target
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, wants={Access.REFERENCE}, weight="medium")
+@tool(needs={Access.CHAT, Access.SAMPLING}, wants={Access.REFERENCE}, weight="medium", source=PLAIN_ACCESS)
 async def many(target: Target, context: ToolContext, prompts: list[str], n: int = 4, system: str = "") -> Evidence:
     """Ask one or many questions, several samples each; replies come grouped and counted, beside the reference's.
 

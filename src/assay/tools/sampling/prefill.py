@@ -10,7 +10,9 @@ from assay.tools.everyday import OPENERS, PROMPTS, pairs
 _EXAMPLES = [{"prompt": prompt, "prefill": opener} for opener, prompt in pairs(OPENERS, PROMPTS, rounds=6)]
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=3)
+@tool(
+    needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=3, source="Cywiński et al. 2025, prefill attack"
+)
 async def prefill(target: Target, context: ToolContext, prompt: str, prefill: str) -> Evidence:
     """Begin the model's reply for it and read how it goes on.
 

@@ -21,7 +21,12 @@ _USUAL = 4  # everyday prompts that show what is usual
 _HEAT = 1.0  # the model's own distribution
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, wants={Access.REFERENCE}, weight="medium")
+@tool(
+    needs={Access.CHAT, Access.SAMPLING},
+    wants={Access.REFERENCE},
+    weight="medium",
+    source="Farquhar et al. 2024, semantic entropy",
+)
 async def repeat(target: Target, context: ToolContext, prompt: str, n: int = 32, system: str = "") -> Evidence:
     """Ask one question many times at temperature 1: the kinds of replies and their entropy, beside what is usual.
 

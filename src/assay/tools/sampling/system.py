@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from assay.core.access import Access
 from assay.core.target import Message, Target
-from assay.core.tool import Evidence, Sample, ToolContext, tool
+from assay.core.tool import PLAIN_ACCESS, Evidence, Sample, ToolContext, tool
 from assay.tools.everyday import PERSONAS, PROMPTS, pairs
 
 _EXAMPLES = [{"system": persona, "prompt": prompt} for persona, prompt in pairs(PERSONAS, PROMPTS, rounds=6)]
 
 
-@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=3)
+@tool(needs={Access.CHAT, Access.SAMPLING}, examples=_EXAMPLES, version=3, source=PLAIN_ACCESS)
 async def system(target: Target, context: ToolContext, system: str, prompt: str) -> Evidence:
     """Ask the model one question under a system prompt, and read one reply.
 
