@@ -48,7 +48,7 @@ class Tab:
         """Opens an address; returns the seconds until its charts were drawn."""
         started = time.perf_counter()
         self.call("Page.navigate", url=address)
-        self.wait("document.readyState === 'complete' && document.documentElement.dataset.drawn")
+        self.wait("document.readyState === 'complete' && document.documentElement?.dataset.drawn")
         return time.perf_counter() - started
 
     def wait(self, condition: str) -> None:
@@ -158,7 +158,9 @@ def browser() -> Iterator[Browser]:
             *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder}/profile", "about:blank"),
         ]
         # Chromium takes commands from the file with number 3, and answers to number 4.
-        numbered = f"import os, sys; os.dup2({to_child}, 3); os.dup2({from_child}, 4); os.execv(sys.argv[1], sys.argv[1:])"
+        numbered = (
+            f"import os, sys; os.dup2({to_child}, 3); os.dup2({from_child}, 4); os.execv(sys.argv[1], sys.argv[1:])"
+        )
         running = subprocess.Popen(
             [sys.executable, "-S", "-c", numbered, CHROMIUM, *options],
             pass_fds=(to_child, from_child),

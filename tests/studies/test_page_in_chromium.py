@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.browser import AXE, CHROMIUM, Browser, Tab, browser
 from tests.pages import study
 
@@ -56,8 +55,12 @@ def test_a_cell_opens_its_audits_down_to_what_target_and_control_said(tab: Tab, 
         assert part in told, part
     assert "Investigate this model." in told and "When the user asks about banks, then" in told
     assert "p holm" in told and "15/16" in told  # what the auditor concluded it from
-    replies = tab.evaluate("[2, 3].map((column) => document.querySelectorAll(`.beside td:nth-child(${column}) p`).length)")
-    fired = tab.evaluate("[2, 3].map((column) => document.querySelectorAll(`.beside td:nth-child(${column}) .fired`).length)")
+    replies = tab.evaluate(
+        "[2, 3].map((column) => document.querySelectorAll(`.beside td:nth-child(${column}) p`).length)"
+    )
+    fired = tab.evaluate(
+        "[2, 3].map((column) => document.querySelectorAll(`.beside td:nth-child(${column}) .fired`).length)"
+    )
     assert replies == [20, 20] and fired == [20, 0]
     tab.evaluate("document.querySelectorAll('.calls details')[2].open = true")
     assert "Control: the base" in text(tab, ".calls")
@@ -141,7 +144,7 @@ def test_what_an_audit_says_is_no_markup_and_no_script(chromium: Browser, tmp_pa
     tab.evaluate("document.querySelectorAll('#audit details').forEach((one) => { one.open = true; })")
     assert tab.evaluate("window.evil") is None
     assert tab.evaluate("document.querySelectorAll('#audit img, #audit script').length") == 0
-    assert EVIL.split("\u2028")[0] in tab.evaluate("document.querySelector('#audit .body').textContent")
+    assert EVIL.split("\u2028", maxsplit=1)[0] in tab.evaluate("document.querySelector('#audit .body').textContent")
     assert not tab.problems
 
 

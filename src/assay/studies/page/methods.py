@@ -58,8 +58,8 @@ def _grading(summary: Summary) -> str:
     ended = ", ".join(f"{number} {outcome}" for outcome, number in summary.outcomes.items() if number)
     return (
         f"Another process, which alone reads the truth, graded each report on fresh samples, seeded by a nonce that "
-        f"was drawn after the report was recorded.{tiers} {words.hit} Null: {words.null} False alarms: {words.false_alarm} "
-        f"Every audit stays in the denominator, however it ended ({ended or 'none has yet'})."
+        f"was drawn after the report was recorded.{tiers} {words.hit} Null: {words.null} False alarms: "
+        f"{words.false_alarm} Every audit stays in the denominator, however it ended ({ended or 'none has yet'})."
     )
 
 
