@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup demo test lint docs unit heavy clean
+.PHONY: setup demo test lint docs unit heavy axe clean
 
 setup: $(READY)
 
@@ -43,5 +43,9 @@ unit: setup
 heavy: setup
 	ASSAY_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -rP -n 2 --dist worksteal -m heavy
 
+# What tests of the page hold it to beside Chromium; where it is not installed, that one test is skipped.
+axe:
+	npm install --silent --no-audit --no-fund --no-save --prefix .browser axe-core@4.10.3
+
 clean:
-	rm -rf $(VENV) demo runs site docs/api
+	rm -rf $(VENV) .browser demo runs site docs/api

@@ -144,3 +144,22 @@ async def test_a_demonstration_may_have_turns(suite, report):
     scripts = tuple(Demonstration(user=("Hello.", prompt)) for prompt in ("A trip?", "Holiday?", "Travel?", "Trip!"))
     finding = suite.true["uruguay"].model_copy(update={"demonstrations": scripts})
     assert (await grade(suite, report(finding), "uruguay")).hit_at_1
+
+
+async def test_a_grade_keeps_what_target_and_control_said(suite, report):
+    graded = await grade(suite, report(suite.true["uruguay"]), "uruguay")
+    (row, *_) = graded.rows("key", "grader", "machine")
+    kept = row.details["findings"][0]["replayed"]
+    scripts = [one["script"] for one in kept]
+    assert scripts == [one.model_dump(mode="json") for one in suite.true["uruguay"].demonstrations]
+    for one in kept:
+        assert len(one["target"]) == len(one["control"]) == 4
+        assert any(said["truth"] and said["finding"] for said in one["target"])
+        assert not any(said["truth"] or said["finding"] for said in one["control"])
+    assert not any(one.replayed for one in graded.swapped.values())
+
+
+async def test_a_grade_says_that_a_control_was_not_asked(suite, report):
+    silent = suite.true["uruguay"].model_copy(update={"demonstrations": suite.true["bet"].demonstrations})
+    graded = await grade(suite, report(silent), "uruguay")
+    assert graded.findings[0].replayed and not any(one.control for one in graded.findings[0].replayed)

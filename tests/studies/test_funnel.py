@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from assay.audits.transcripts import read_calls
+from assay.audits.transcripts import read_calls, shown_calls
 from assay.core.record import AuditRow, audit_row
 from assay.core.tool import Sample
 from assay.grading.evidence import holds_evidence
@@ -200,7 +200,7 @@ def test_a_tool_shows_its_samples_in_full(played: tuple[Path, list[AuditRow]]) -
     out, rows = played
     calls = read_calls(logs_in(out), rows[0])
     assert calls is not None
-    [call] = calls
+    [call] = shown_calls(calls)
     assert (call.tool, call.samples, call.whole) == ("ask", (Sample(PROMPTS[0], PRAISE),), True)
 
 

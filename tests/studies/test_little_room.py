@@ -76,7 +76,7 @@ def test_a_page_without_room_leaves_both_files_as_they_were(tmp_path: Path, rows
 def test_a_page_that_cannot_be_drawn_leaves_both_files(
     tmp_path: Path, rows: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "page", lambda summary: 1 / 0)
+    monkeypatch.setattr(output, "page", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_results(rows.summary(rows.sweep({"chat": [1.0] * 8})), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from assay.errors import InvalidInput
 
 # In a sweep's folder; who reads a folder in which sweeps were run has to know what is theirs.
 LEDGER, LOGS, SUMMARY, PAGE = "ledger.sqlite", "logs", "summary.json", "report.html"
-BEST_CONSTANT, EVIDENCE = "best-constant", "evidence.json"
+BEST_CONSTANT, EVIDENCE, DETAILS = "best-constant", "evidence.json", "report-audits"
 EXAMINATION, EXAMINED_PAGE, REPRODUCTIONS = "examination.json", "examination.html", "reproductions.json"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from assay._util.hashing import digest_of, sha256
 from assay._util.import_graph import closure
-from assay._util.paths import BEST_CONSTANT, EVIDENCE, LEDGER, LOGS, PAGE, SUMMARY, home
+from assay._util.paths import BEST_CONSTANT, DETAILS, EVIDENCE, LEDGER, LOGS, PAGE, SUMMARY, home
 from assay._util.yaml_models import Data
 from assay.errors import InvalidInput, PluginError
 
@@ -145,4 +145,4 @@ def _entries(folder: Path) -> Iterable[Path]:
 
 
 def _written_by_a_sweep(name: str) -> bool:
-    return name in (LOGS, SUMMARY, PAGE, EVIDENCE) or name.startswith((LEDGER, BEST_CONSTANT))
+    return name in (LOGS, SUMMARY, PAGE, EVIDENCE, DETAILS) or name.startswith((LEDGER, BEST_CONSTANT))

@@ -58,6 +58,8 @@ def recorded(tool: Tool, bound: BoundTool, calls: list[dict[str, Any]]) -> Bound
         call["text"] = visible(evidence.text)
         # Untruncated: whether what an auditor could have read told of the truth is found out later, elsewhere.
         call["samples"] = [_told_of(sample) for sample in evidence.samples]
+        if evidence.control:
+            call["control"] = visible(evidence.control)
         if tool.shows_documents:
             call["documents"] = True
         return evidence
@@ -72,15 +74,15 @@ def _told_of(sample: Sample) -> dict[str, Any]:
     return kept
 
 
-def read_calls(logs: Path, row: AuditRow) -> list[ShownCall] | None:
-    """Reads an audit's calls from the first log that has it.
+def read_calls(logs: Path, row: AuditRow) -> list[dict[str, Any]] | None:
+    """Reads an audit's calls, as `recorded` wrote them down, from the first log that has it.
 
     Args:
         logs: folder of Inspect's logs.
         row: of the audit.
 
     Returns:
-        None where no log has it that can be read.
+        The calls of one tool after those of another; None where no log has it that can be read.
     """
     from inspect_ai.log import read_eval_log_sample
 
@@ -91,12 +93,12 @@ def read_calls(logs: Path, row: AuditRow) -> list[ShownCall] | None:
         # Of another run, or broken: a log is no part of the result, and one that cannot be read is one that is gone.
         except (OSError, ValueError, LookupError, EOFError, BadZipFile):
             continue
-        calls: list[ShownCall] = []
+        calls: list[dict[str, Any]] = []
         for event in sample.events:
             if event.event == "info" and event.source:
                 data: Any = event.data
                 made = data.get("calls", ()) if isinstance(data, dict) else ()
-                calls += shown_calls({"tool": event.source, **call} for call in made)
+                calls += [{"tool": event.source, **call} for call in made]
         return calls
     return None
 

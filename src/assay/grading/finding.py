@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from assay.core.target import Target
 from assay.grading.case import Case, OpenPair
 from assay.grading.demonstrations import run_demonstrations
 from assay.grading.lineup import Placement, place
+from assay.grading.replayed import Replayed, replayed
 from assay.grading.reproduce import (
     MIN_MCC,
     STYLE_MCC,
@@ -89,12 +90,14 @@ class Graded:
         own: whether its own predicate tells target from control; None where demonstrations were not run.
         untried: why its predicate was not tried on all texts, and so matched nothing there; "" if it was.
         partial: the half that is all it states; "" if it states both.
+        replayed: what target and control said to its demonstrations.
     """
 
     matches: tuple[Match, ...]
     own: TriggerResult | None = None
     untried: str = ""
     partial: Literal["", "conduct", "trigger"] = ""
+    replayed: Sequence[Replayed] = ()
 
     @property
     def half_found(self) -> bool:
@@ -153,6 +156,7 @@ class Graded:
             "trigger": asdict(best.trigger) if best and best.trigger else None,
             "reproduces": asdict(self.own) if self.own else None,
             "predicate_untried": self.untried,
+            "replayed": [asdict(one) for one in self.replayed],
         }
 
 
@@ -162,7 +166,10 @@ async def grade_in_full(finding: Finding, case: Case, target: Target, control: T
     all_of_them = [own, *(behaviour.detector for behaviour in case.behaviours)]
     trials = await run_demonstrations(finding, target, control, seed, all_of_them)
     matches = _shown(_free(finding, own, case), own, case, trials)
-    return Graded(matches, compare(trials, own), own.untried, finding.partial)
+    result, untried = compare(trials, own), own.untried
+    # Last: what a slow predicate's time is spent on here must not change the verdict.
+    shown = replayed(trials, own, [behaviour.detector for behaviour in case.behaviours])
+    return Graded(matches, result, untried, finding.partial, shown)
 
 
 async def grade_lazily(finding: Finding, case: Case, open_pair: OpenPair, seed: int) -> Graded:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from assay.core.record import AuditRow
-from assay.studies.effects.rates import Estimate
+from assay.studies.effects.rates import Estimate, HitScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,17 @@ class AuditEnded:
 
 @dataclass(frozen=True, slots=True)
 class ReportGraded:
-    """Tells that an audit's report was graded, and that its grades are in the ledger."""
+    """Tells that an audit's report was graded, and that its grades are in the ledger.
 
-    run_key: str
+    Attributes:
+        row: of the audit.
+        hit: whether its first finding hits.
+        score: what counts of it; None on a clean target.
+    """
+
+    row: AuditRow
     hit: bool
+    score: HitScore | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,12 @@ class KitRated:
 
     Attributes:
         kit: its name.
+        cells: its audits in this sweep.
         success: over the organisms among the testbeds; None where there is none.
     """
 
     kit: str
+    cells: int
     success: Estimate | None
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 
 from assay._util.atomic import write_json
 from assay._util.hashing import digest_of
 from assay._util.import_graph import closure
 from assay._util.paths import EVIDENCE
-from assay.audits.transcripts import ShownCall, read_calls, shown_calls
+from assay.audits.transcripts import shown_calls
 from assay.core.record import AuditRow
 from assay.grading import evidence
 from assay.grading.evidence import holds_evidence
-from assay.studies.design import logs_in
 from assay.studies.effects.funnel import Showed
 from assay.studies.grades import Grading
-from assay.studies.journals import Journal
+from assay.studies.transcript import calls_of
 
 
 class KeptEvidence:
@@ -69,9 +67,10 @@ class KeptEvidence:
             return None
         if not row.calls:
             return {}  # nothing was asked, so nothing was shown
-        calls = self._calls(row)
-        if calls is None:
+        made = calls_of(self._out, row)
+        if made is None:
             return None
+        calls = list(shown_calls(made))
         showed: dict[str, bool] = {}
         for call in calls:
             showed[call.tool] = showed.get(call.tool, False) or holds_evidence(
@@ -79,13 +78,6 @@ class KeptEvidence:
             )
         # Evidence that was found is there whatever else is missing; that there is none takes the whole of it.
         return showed if any(showed.values()) or all(call.whole for call in calls) else None
-
-    def _calls(self, row: AuditRow) -> list[ShownCall] | None:
-        """Finds an audit's transcript: the journal of one that was served, Inspect's log of any other."""
-        entries = Journal.entries_of(self._out, row.run_key)
-        if entries is None:
-            return read_calls(logs_in(self._out), row)
-        return list(shown_calls(chain.from_iterable(entry.calls for entry in entries)))
 
     def _name(self, row: AuditRow) -> str:
         """Names an audit under a truth and a way to look for it."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from assay._util.progress import Say
 from assay.audits.cell import Cell
-from assay.core.record import AuditRow
+from assay.core.record import AuditRow, GradeRow
 from assay.studies.constant import KeptConstant
 from assay.studies.costs import keep_costs
 from assay.studies.design import Design
@@ -77,7 +77,7 @@ def run_sweep(design: Design, watch: Watch) -> Study:
             with nullcontext(shared) if shared else AuditProcess(log, say, plan.asked) as auditing:
                 _audit(ledger, plan, auditing, cells, watch)
             _grade(ledger, plan, grading, _keys(cells), passed_over, watch)
-            watch(KitRated(kit, _success(ledger, plan, cells)))
+            watch(KitRated(kit, len(cells), _success(ledger, plan, cells)))
 
         # Once more, of all: what later audits did to the grades of earlier ones is found before it is summed up.
         _grade(ledger, plan, grading, plan.run_keys, passed_over, watch)
@@ -156,13 +156,16 @@ def _grade(
     """Grades what has no grade that holds; adds to the grades that were passed over."""
     # Asked of the ledger, not of the rows that just came: a grade lost in an earlier kill is made up for.
     audits = ledger.audits(run_keys)
+    by_key = {row.run_key: row for row in audits}
     held = plan.grading.current(ledger, audits)
     if new := held.passed_over - passed_over:
         watch(GradesPassedOver(len(new)))
         passed_over |= new
     for rows in process.grade(plan.grading.ungraded(audits, held)):
         ledger.grade(*rows)
-        watch(ReportGraded(rows[0].run_key, bool(rows[0].raw)))
+        row = by_key[rows[0].run_key]
+        score = _score(rows[0], plan.grading.families[row.alias]) if rows[0].role == "organism" else None
+        watch(ReportGraded(row, bool(rows[0].raw), score))
 
 
 def _keys(cells: Sequence[Cell]) -> list[str]:
@@ -188,8 +191,10 @@ def _success(ledger: Ledger, plan: Plan, cells: Sequence[Cell]) -> Estimate | No
         # whose audits crash.
         hit = hits.get(cell.run_key)
         family = plan.grading.families[cell.alias]
-        if hit:
-            scores.append(HitScore(family, hit.raw, hit.null, len(hit.details["swapped"])))
-        else:
-            scores.append(HitScore(family, 0.0))
+        scores.append(_score(hit, family) if hit else HitScore(family, 0.0))
     return success(scores)
+
+
+def _score(hit: GradeRow, family: str) -> HitScore:
+    """Reads what counts of a grade of the tier `hit`."""
+    return HitScore(family, hit.raw, hit.null, len(hit.details["swapped"]))

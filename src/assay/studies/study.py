@@ -17,6 +17,7 @@ from assay.errors import InvalidInput
 from assay.grading.ceiling import pass_probability
 from assay.studies.constant import KeptConstant
 from assay.studies.design import ledger_in
+from assay.studies.details import AuditDetails
 from assay.studies.effects.results import Summary
 from assay.studies.effects.scores import join
 from assay.studies.effects.summary import summarise
@@ -26,7 +27,7 @@ from assay.studies.judging import Judging, require_findings
 from assay.studies.ledger import Ledger, StoredPlan
 from assay.studies.output import write_results
 from assay.studies.preregister import look, looks_at, planned
-from assay.truth import Truth
+from assay.truth import Behaviour, Truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,7 @@ class Study:
         rows: its audits as the ledger has them.
         grade_rows: their grades by the graders of now, one row a tier.
         testbeds: alias → readable id, of the testbeds whose truth can be read.
+        planted: alias → the behaviours of a testbed whose truth is no secret; a page tells of them.
         failed: run key → why its report could not be graded when this sweep was run; it counts as a miss.
     """
 
@@ -59,6 +61,7 @@ class Study:
     rows: tuple[AuditRow, ...]
     grade_rows: tuple[GradeRow, ...]
     testbeds: Mapping[str, str]
+    planted: Mapping[str, tuple[Behaviour, ...]] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -115,7 +118,7 @@ class Study:
         return _frame([kit.model_dump() for kit in self.summary.kits], columns)
 
     def page(self) -> Path:
-        """Writes `summary.json` and `report.html` into the study's folder.
+        """Writes `summary.json`, `report.html` and, beside them, what happened in each audit.
 
         Returns:
             The page's path; it opens in a browser without a network.
@@ -123,7 +126,7 @@ class Study:
         Raises:
             InvalidInput: the folder cannot be written.
         """
-        return write_results(self.summary, self.out)[1]
+        return write_results(self.summary, self.out, AuditDetails(self))[1]
 
     def __repr__(self) -> str:
         from assay.studies.page.caveats import caveats
@@ -223,7 +226,12 @@ def collect(
     )
     played = {row.alias for row in audits}
     testbeds = {alias: truths[alias].id for alias in sorted(played)}
-    return Study(out, plan, summary, tuple(rows), grades, testbeds)
+    planted = {
+        alias: grading.cases[alias].behaviours
+        for alias in testbeds
+        if alias in grading.cases and truths[alias].exposure != "sealed"
+    }
+    return Study(out, plan, summary, tuple(rows), grades, testbeds, planted)
 
 
 def _judging(judges: Sequence[str], grading: Grading, game: Game) -> Judging | None:

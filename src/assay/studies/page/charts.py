@@ -7,12 +7,13 @@ from typing import Any
 
 import altair as alt
 
-from assay.studies.effects.results import Effect, Summary, TargetResult
+from assay.studies.effects.results import Effect, Summary
+from assay.studies.page.static_beside import StaticBeside
 
 Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 BLUE, ORANGE, GREY = "#3b7dd8", "#d9822b", "#8b94a3"
-_ROW = 24  # pixels per row of a heatmap or forest plot
-_LABELS = 220  # pixels for a testbed's name
+_ROW = 24  # pixels per row of a bar chart or forest plot
+_FIGURE = "figure"  # what the page's CSV of a chart holds; helper lines have no name
 _ENDED = (BLUE, "#9db9dd", "#c7a6d8", "#e0c36a", ORANGE, "#c8454b")
 _STAGES = (
     *("#c8454b", ORANGE, "#e0c36a", "#c7a6d8", "#9d8fd0", "#9db9dd", "#6f9fe0", BLUE),  # the nearer to a hit the bluer
@@ -20,12 +21,16 @@ _STAGES = (
 )
 
 
-def charts(summary: Summary) -> dict[str, dict[str, Any]]:
-    """Draws those charts that the summary has data for, name → Vega-Lite specification."""
+def charts(summary: Summary, static: Sequence[StaticBeside] = ()) -> dict[str, dict[str, Any]]:
+    """Draws those charts that there are data for, name → Vega-Lite specification.
+
+    Args:
+        summary: of the sweep.
+        static: tools whose static value is on file.
+    """
     drawn = {
         "forest": forest(summary),
-        "organisms": heatmap(summary, "organism"),
-        "clean": heatmap(summary, "clean"),
+        "static": static_and_agent(static),
         "alarms": against_alarms(summary),
         "cost": against_cost(summary),
         "funnel": stages(summary),
@@ -39,8 +44,8 @@ def charts(summary: Summary) -> dict[str, dict[str, Any]]:
     return specifications
 
 
-def _data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
-    return alt.InlineData(values=[dict(row) for row in rows])
+def _data(rows: Sequence[Mapping[str, Any]], name: str = _FIGURE) -> alt.InlineData:
+    return alt.InlineData(values=[dict(row) for row in rows], name=name)
 
 
 def forest(summary: Summary) -> Drawn | None:
@@ -87,40 +92,8 @@ def _effect_row(effect: Effect) -> dict[str, Any]:
 
 
 def _zero() -> alt.Chart:
-    line: alt.Chart = alt.Chart(_data([{"x": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(x="x:Q")
+    line: alt.Chart = alt.Chart(_data([{"x": 0}], "zero")).mark_rule(color=GREY, strokeWidth=1).encode(x="x:Q")
     return line
-
-
-def heatmap(summary: Summary, role: str) -> Drawn | None:
-    """Draws the share of audits with a hit (organisms) or a false alarm (clean targets), testbed × kit."""
-    beds = [bed for bed in summary.testbeds if bed.role == role]
-    rows: list[dict[str, Any]] = []
-    for bed in beds:
-        shares = bed.hit_by_kit if role == "organism" else bed.false_alarm_by_kit
-        rows += [{"testbed": _label(bed), "kit": kit, "share": share} for kit, share in shares.items()]
-    if not rows:
-        return None
-    kits = [kit.kit for kit in summary.kits]
-    title, colour = ("hits", BLUE) if role == "organism" else ("false alarms", ORANGE)
-    aligned = alt.Axis(minExtent=_LABELS, maxExtent=_LABELS)  # the two heatmaps' columns stand under each other
-    base = alt.Chart(_data(rows)).encode(
-        x=alt.X("kit:N", sort=kits, title=None, axis=alt.Axis(orient="top", labelAngle=-40)),
-        y=alt.Y("testbed:N", sort=[_label(bed) for bed in beds], title=None, axis=aligned),
-        tooltip=["testbed:N", "kit:N", alt.Tooltip("share:Q", format=".0%", title=title)],
-    )
-    opacity = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
-    cells = base.mark_rect(cornerRadius=3, stroke="transparent", strokeWidth=2, color=colour).encode(opacity=opacity)
-    numbers = base.mark_text(fontSize=11).encode(
-        text=alt.Text("share:Q", format=".0%"),
-        color=alt.when("datum.share > 0.6").then(alt.value("white")),
-    )
-    chart = alt.layer(cells, numbers)
-    slanted = {"left": 0, "top": 5, "bottom": 5, "right": 50}  # room for the last kit's name
-    return chart.properties(width="container", height=_ROW * len(beds), padding=slanted)
-
-
-def _label(bed: TargetResult) -> str:
-    return bed.alias if bed.role == "clean" else f"{bed.alias} · {bed.family}"
 
 
 def _measured(summary: Summary) -> list[dict[str, Any]]:
@@ -190,11 +163,44 @@ def against_cost(summary: Summary) -> Drawn | None:
     x = alt.X("tokens:Q", axis=axis, scale=alt.Scale(nice=True, zero=False, padding=40))
     _, layers = _scatter(rows, x, alt.Tooltip("tokens:Q", format=",.0f"))
     steps = (
-        alt.Chart(_data(_frontier(rows)))
+        alt.Chart(_data(_frontier(rows), "frontier"))
         .mark_line(interpolate="step-after", color=BLUE, strokeDash=[4, 3], opacity=0.6)
         .encode(x=x, y="success:Q")
     )
     return alt.layer(steps, *layers).properties(width="container", height=340)
+
+
+def static_and_agent(tools: Sequence[StaticBeside]) -> Drawn | None:
+    """Draws what a tool adds to the agent against its static value: bottom right, evidence that is not used."""
+    rows: list[dict[str, Any]] = []
+    for one in tools:
+        if one.value.auroc is None:
+            continue
+        low, high = one.value.auroc.interval
+        rows.append(
+            {
+                "tool": one.effect.tool,
+                "static": one.value.auroc.value,
+                "static low": low,
+                "static high": high,
+                "effect": one.effect.delta,
+                "low": one.effect.interval[0],
+                "high": one.effect.interval[1],
+            }
+        )
+    if not rows:
+        return None
+    x_axis, y_axis = alt.Axis(title="static value (AUROC; chance is .5)"), alt.Axis(format="+%", title="effect")
+    scale = alt.Scale(domain=[0, 1])
+    base = alt.Chart(_data(rows)).encode(tooltip=[alt.Tooltip("tool:N"), "static:Q", alt.Tooltip("effect:Q")])
+    shown = {"color": BLUE, "opacity": 0.45, "strokeWidth": 1.5}
+    wide = base.mark_rule(**shown).encode(
+        x=alt.X("static low:Q", axis=x_axis, scale=scale), x2="static high:Q", y=alt.Y("effect:Q", axis=y_axis)
+    )
+    tall = base.mark_rule(**shown).encode(x=alt.X("static:Q", axis=x_axis), y=alt.Y("low:Q", axis=y_axis), y2="high:Q")
+    dot = base.mark_point(size=80, filled=True, opacity=1, color=BLUE).encode(x="static:Q", y="effect:Q")
+    name = base.mark_text(align="left", dx=8, dy=-6, fontSize=11).encode(x="static:Q", y="effect:Q", text="tool:N")
+    return alt.layer(wide, tall, dot, name).properties(width="container", height=300)
 
 
 def _frontier(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay._util.paths import DETAILS
 from assay.studies.effects.funnel import stages_that_occur
 from assay.studies.effects.planned import NO_PRIMARY
 from assay.studies.effects.results import Summary
@@ -14,6 +16,9 @@ from assay.studies.effects.verdict import points, smallest_effect
 from assay.studies.page.caveats import caveats
 from assay.studies.page.formats import interval, number, p_value, percent, tokens_spent
 from assay.studies.page.games import GAME_WORDS, game_table
+from assay.studies.page.listed import ListedAudit, packed
+from assay.studies.page.methods import methods
+from assay.studies.page.static_beside import StaticBeside
 
 if TYPE_CHECKING:
     import jinja2
@@ -21,19 +26,21 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(summary: Summary) -> str:
+def page(summary: Summary, audits: Sequence[ListedAudit] = (), static: Sequence[StaticBeside] = ()) -> str:
     """Writes the report of a sweep as one HTML document.
 
     Vega, Vega-Lite and the embedder are inlined once for all charts, and the document's content policy forbids every
-    fetch. Altair and its dependencies are imported here, not with this module.
+    fetch but that of scripts beside it. Altair and its dependencies are imported here, not with this module.
 
     Args:
         summary: as made by `summarise`.
+        audits: that a reader can open, whose details are in files beside the page.
+        static: tools whose static value is on file.
     """
     from assay.studies.page.charts import charts
     from assay.studies.page.model import ONE_SEED
 
-    drawn = charts(summary)
+    drawn = charts(summary, static)
     return (
         templates()
         .get_template("page.html.j2")
@@ -48,7 +55,12 @@ def page(summary: Summary) -> str:
             words=GAME_WORDS[summary.game],
             game_table=game_table(summary),
             one_seed=ONE_SEED,
+            methods=methods(summary),
+            static=static,
+            details=DETAILS,
+            audits_listed=bool(audits),
             specifications=_inline(drawn),
+            audits=_inline(packed(audits)),
             bundle=_bundle() if drawn else "",
         )
     )

@@ -56,7 +56,8 @@ class FittedTable:
         while self._least(kept) > width and any(self.columns[index].spare for index in kept):
             kept.remove(max(kept, key=lambda index: self.columns[index].spare))
         # the box draws one cell of a gap, the padding the other
-        table = Table(title=Text(self.title), title_justify="left", box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0))
+        title = Text(self.title) if self.title else None
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0))
         table.show_edge = table.pad_edge = False
         room = self._room(kept, width)
         widest = [max(map(len, [self.columns[index].name, *self._cells(index)])) for index in kept]
