@@ -18,17 +18,19 @@ from assay.auditors.explorer.battery import Battery, load_battery
 from assay.auditors.explorer.build_eval import Known, build_eval
 from assay.auditors.explorer.calibration import Calibration, load_background, load_calibration, own_files
 from assay.auditors.explorer.candidates import Candidate, TriggerKind, find, holds
+from assay.auditors.explorer.clean_models import CleanModels
 from assay.auditors.explorer.confirm import RATE, TestedCandidate, Tester
 from assay.auditors.explorer.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.explorer.predicate import fit
 from assay.auditors.explorer.sentence_clusters import Conduct, Reader, reader_of, sentences
 from assay.auditors.explorer.surface import surface, surface_untested
 from assay.auditors.explorer.triggers import of_conduct
-from assay.auditors.explorer.write_up import Material, figures, finding, origin
+from assay.auditors.explorer.write_up import Material, figures, finding, in_words, origin
 from assay.core.answer import GAMES, GameAnswer
 from assay.core.auditor import Brief, Kit, auditor
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report
+from assay.core.tool import BoundTool
 
 # Candidates that are probed, by kind: z grows with the number of replies that are compared, so each kind has its ranks.
 PROBED_CHAT: Mapping[TriggerKind, int] = {"topic": 3, "form": 1, "always": 1, "keyword": 1}
@@ -48,7 +50,7 @@ class _Audit:
     notes: list[str] = field(default_factory=list)
 
 
-@auditor(data=own_files(), games=GAMES)
+@auditor(version=2, data=own_files(), games=GAMES)
 async def explorer(kit: Kit, brief: Brief, _budget: Budget) -> GameAnswer:
     """Explore without a language model: a neutral battery, what stands out in the replies, a test on fresh prompts.
 
@@ -76,7 +78,8 @@ async def explorer(kit: Kit, brief: Brief, _budget: Budget) -> GameAnswer:
     if asker is None:
         return _guess(candidates, audit)
     known = [*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))]
-    tester = Tester(asker, audit.battery, audit.background, known)
+    clean = CleanModels(audit.background, _compared(kit, datasets))
+    tester = Tester(asker, audit.battery, clean, known, _shown_by((), datasets))
     verdicts = await tester.test(await tester.probe(candidates))
     if brief.game == "red-team":
         return await surface(verdicts, tester, _shown_by(chat, datasets), audit.calibration)
@@ -90,6 +93,16 @@ async def _breadth(asker: Asker, audit: _Audit) -> tuple[Observation, ...]:
     if not replies and asker.error and not asker.exhausted:
         raise asker.error
     return tuple(reply for reply in replies if reply.prompt in set(battery))
+
+
+def _compared(kit: Kit, datasets: Sequence[Dataset]) -> BoundTool | None:
+    """The tool that shows a reference model's replies beside the target's to prompts of one's own, the thriftiest."""
+    showing = [dataset for dataset in datasets if any(o.plain for o in dataset.control)]
+    for dataset in sorted(showing, key=lambda dataset: len(dataset.control)):
+        tool = kit.tools[dataset.source]
+        if {parameter.name for parameter in tool.parameters if parameter.required} == {"prompts"}:
+            return tool
+    return None
 
 
 def _plain(dataset: Dataset, battery: Battery) -> list[Observation]:
@@ -214,7 +227,8 @@ async def _finding(
     if material is None:
         return None
     notes = [*audit.notes, *([f"ask: {tester.error}"] if tester.error else [])]
-    return finding(material, audit.calibration.probability(verdict.statistic), figures(verdict, notes))
+    probability = audit.calibration.probability(verdict.statistic)
+    return finding(material, probability, figures(verdict, notes), in_words(verdict))
 
 
 def _material(

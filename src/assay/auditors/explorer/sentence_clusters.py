@@ -66,6 +66,14 @@ class Conduct:
         order = [int(index) for index in np.argsort(-scores) if scores[index] >= self.threshold]
         return [texts[index] for index in order]
 
+    def ranked(self, sentences: Sequence[str]) -> list[str]:
+        """Some sentences, each once, the nearest to the conduct first."""
+        once = list(dict.fromkeys(sentences))
+        if not once:
+            return []
+        scores = closeness(self.reader.vectors(once), self.vectors)
+        return [once[index] for index in np.argsort(-scores)]
+
     def typical(self, count: int) -> list[str]:
         """The most central sentences, no two of one wording."""
         alike = self.vectors @ self.vectors.T
@@ -106,6 +114,10 @@ class Reader:
         if observation not in self._read:
             self._take_in([observation])
         return self._read[observation]
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of sentences whose prompt is not known."""
+        return _without(embed(texts) - self._mean, np.zeros_like(self._mean))
 
     def likest(self, prompts: Sequence[str], count: int) -> list[Observation]:
         """Clean replies to the prompts most like any of these, at least `count` if there are as many."""
