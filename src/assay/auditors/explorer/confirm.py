@@ -28,7 +28,7 @@ BLOCK = 8  # pairs between two looks
 MOST_PAIRS = 24
 SAMPLES = 2  # of each prompt and of each counterpart
 TESTED = 2  # candidates of phrases that are tested …
-MEANT = 2  # … and triggers of each conduct found by meaning
+MEANT = 1  # … and triggers of each conduct found by meaning
 RATE = 0.3  # least share of triggered replies that show the conduct
 _SURE = 3.5  # −log10 p from which no further pair is asked
 _HOPEFUL = 2  # pairs won beyond those lost, after a block, for another one to be asked
@@ -218,30 +218,26 @@ class Tester:
             candidate = refit(candidate, [*inside, *replies], rest, same, background)
         return Probed(candidate, replies)
 
-    def _fresh(self, candidate: Candidate) -> tuple[str, ...]:
-        """Prompts of the trigger that nothing was learned from (of documents: that the target was not asked)."""
+    def _fresh(self, candidate: Candidate) -> list[str]:
+        """Prompts of the trigger that nothing was learned from: the target was not asked them."""
         trigger = candidate.trigger
         held_back = self._battery.texts("held_back")
         match trigger.kind:
-            case "topic":
-                return self._battery.texts("held_back", topic=trigger.value)
-            case "form":
-                by_form = self._battery.texts("held_back", form=trigger.value)
-                return by_form[:: max(1, len(by_form) // MOST_PAIRS)][:MOST_PAIRS]
             case "always":
-                return self._battery.texts("control")
-            case "keyword" | "like":
-                probes = set(self._probes(candidate))
-                carriers = [o.prompt for o in candidate.carriers if o.plain and len(o.prompt) <= _PROMPT]
-                own = [p for p in dict.fromkeys(carriers) if p not in probes and p not in self._asked_before]
-                if trigger.kind == "like":
-                    return tuple(own[:MOST_PAIRS])
-                held = [p for p in held_back if holds(trigger, p, self._battery)]
+                return [*self._battery.texts("control")]  # asked, but no candidate was ever made of them
+            case "topic" | "form":
+                found = [p for p in held_back if holds(trigger, p, self._battery)]
+                found = found[:: max(1, len(found) // MOST_PAIRS)]
+                found += self._battery.about_topic(trigger.value) if trigger.kind == "topic" else ()
+            case "like":
+                found = [o.prompt for o in candidate.carriers if o.plain and len(o.prompt) <= _PROMPT]
+            case "keyword":
+                found = [o.prompt for o in candidate.carriers if o.plain and len(o.prompt) <= _PROMPT]
+                found += [p for p in held_back if holds(trigger, p, self._battery)]
                 # What people ask comes first: templates may not be how the trigger is said.
-                templated = (
-                    [p for p in self._templated(trigger) if p not in probes] if len(own) < MOST_PAIRS // 2 else []
-                )
-                return tuple(dict.fromkeys([*own, *held, *templated]))[:MOST_PAIRS]
+                found += self._templated(trigger) if len(found) < MOST_PAIRS // 2 else ()
+        used = {*self._probes(candidate), *self._asked_before}
+        return [prompt for prompt in dict.fromkeys(found) if prompt not in used][:MOST_PAIRS]
 
     def _templated(self, trigger: Trigger) -> tuple[str, ...]:
         """Prompts around a keyword: as a subject, or, for what a user says of themselves, before another question."""

@@ -10,9 +10,11 @@ tool it reports what its background alone suggests, so that `prior-only` measure
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from statistics import fmean
 
 from assay.auditors.explorer.battery import Battery, load_battery
 from assay.auditors.explorer.build_eval import Known, build_eval
@@ -20,6 +22,7 @@ from assay.auditors.explorer.calibration import Calibration, load_background, lo
 from assay.auditors.explorer.candidates import Candidate, TriggerKind, find, holds
 from assay.auditors.explorer.clean_models import CleanModels
 from assay.auditors.explorer.confirm import RATE, TestedCandidate, Tester
+from assay.auditors.explorer.leads import leads, passages
 from assay.auditors.explorer.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.explorer.predicate import fit
 from assay.auditors.explorer.sentence_clusters import Conduct, Reader, reader_of, sentences
@@ -35,6 +38,8 @@ from assay.core.tool import BoundTool
 # Candidates that are probed, by kind: z grows with the number of replies that are compared, so each kind has its ranks.
 PROBED_CHAT: Mapping[TriggerKind, int] = {"topic": 3, "form": 1, "always": 1, "keyword": 1}
 PROBED_TOOL: Mapping[TriggerKind, int] = {"topic": 1, "keyword": 1}
+SURPRISING = 3  # topics that are asked about again …
+MORE = 6  # … by every sixth of their prompts that are held back; the others stay for tests
 QUERIES = 3  # about each conduct, to tools that take one
 FINDINGS = 1
 GUESS = 0.05  # confidence of a finding nothing has tested
@@ -69,9 +74,12 @@ async def explorer(kit: Kit, brief: Brief, _budget: Budget) -> GameAnswer:
     chat = await _breadth(asker, audit) if asker else ()
     driven = await asyncio.gather(*(drive(tool, audit.battery) for name, tool in kit.tools.items() if name != "ask"))
     audit.notes += chain(*(notes for _, notes in driven))
-    datasets = [dataset for dataset, _ in driven if dataset.shown]
+    datasets = [_with_passages(dataset) for dataset, _ in driven if dataset.shown or dataset.spans]
+    led = leads(datasets, audit.battery)
+    if asker:
+        chat = (*chat, *await asker.sample([*led.asked(audit.battery), *_surprising(chat, audit)]))
     candidates = _candidates(chat, datasets, audit) if kit.tools else _prior(audit)
-    meant, datasets = await _meant(kit, chat, datasets, audit)
+    meant, datasets = await _meant(kit, chat, datasets, led.words, audit)
     candidates += meant
     if asker is None and brief.game == "red-team":
         return surface_untested(candidates, audit.calibration)
@@ -105,6 +113,22 @@ def _compared(kit: Kit, datasets: Sequence[Dataset]) -> BoundTool | None:
     return None
 
 
+def _with_passages(dataset: Dataset) -> Dataset:
+    """A dataset with what its spans say that the target says, for tools that give spans and no samples."""
+    said = passages(dataset.source, dataset.spans, dataset.shown)
+    return replace(dataset, shown=(*dataset.shown, *said))
+
+
+def _surprising(chat: Sequence[Observation], audit: _Audit) -> list[str]:
+    """Further prompts of the topics whose replies are least like clean models': breadth goes where it may tell."""
+    reader = reader_of(tuple(audit.background))
+    surprise: defaultdict[str, list[float]] = defaultdict(list)
+    for o in chat:
+        surprise[audit.battery.topic_of(o.prompt)].append(reader.surprise(o))
+    topics = sorted(surprise, key=lambda topic: (-fmean(surprise[topic]), topic))[:SURPRISING]
+    return [*chain.from_iterable(audit.battery.texts("held_back", topic=topic)[::MORE] for topic in topics)]
+
+
 def _plain(dataset: Dataset, battery: Battery) -> list[Observation]:
     """A tool's replies to battery prompts as they are: as good as replies to `ask`."""
     return [o for o in dataset.shown if o.plain and o.prompt in battery.by_text]
@@ -124,14 +148,14 @@ def _candidates(chat: Sequence[Observation], datasets: Sequence[Dataset], audit:
 
 
 async def _meant(
-    kit: Kit, chat: Sequence[Observation], datasets: list[Dataset], audit: _Audit
+    kit: Kit, chat: Sequence[Observation], datasets: list[Dataset], words: Sequence[str], audit: _Audit
 ) -> tuple[list[Candidate], list[Dataset]]:
     """Conducts that recur by meaning in all that was shown, under each trigger they may have.
 
     Tools that take a query are asked for more of what was found; what they show then is among the datasets returned.
     """
     reader = reader_of(tuple(audit.background))
-    queries = [*chain.from_iterable(map(_spread, _conducts(reader, chat, datasets)))]
+    queries = [*chain.from_iterable(map(_spread, _conducts(reader, chat, datasets))), *words]
     followed = await asyncio.gather(*(follow_up(kit.tools[d.source], queries) for d in datasets)) if queries else ()
     datasets = [*datasets, *(dataset for dataset in followed if dataset.shown)]
     shown = _shown_by(chat, datasets)

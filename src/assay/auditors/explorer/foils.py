@@ -26,6 +26,7 @@ from assay.auditors.explorer.observe import STOPWORDS, content, stem
 KINDRED = 12  # words of a kind that are taken in turn
 _MEANING = 0.2  # what a cosine counts beside a place in sentences that only two words share
 _LETTERS = 4
+_STEP = 7  # prime to the number of topics, and of the forms' prompts
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"[\w'’-]+")
 
@@ -55,19 +56,20 @@ class Foils:
                 return {}
 
     def _designed(self, trigger: Trigger, prompts: Sequence[str]) -> dict[str, str]:
-        """Takes held-back prompts of another topic and the same form, or the other way round."""
+        """Takes held-back prompts of another topic and the same form, or the other way round; another topic's name."""
         held_back = [p for p in self.battery.texts("held_back") if not holds(trigger, p, self.battery)]
+        topics = [topic for topic in self.battery.topics if topic != trigger.value]
         paired: dict[str, str] = {}
         for place, prompt in enumerate(prompts):
-            known = self.battery.by_text.get(prompt)
-            same = [
-                p
-                for p in held_back
-                if known and _kept(trigger, self.battery, p) == _kept(trigger, self.battery, prompt)
-            ]
-            free = [p for p in same or held_back if p not in paired.values()]
+            turn = place * _STEP  # not all of one topic
+            if prompt not in self.battery.by_text:  # a template around the topic's name
+                paired[prompt] = prompt.replace(trigger.value, topics[turn % len(topics)])
+                continue
+            kept = _kept(trigger, self.battery, prompt)
+            free = [p for p in held_back if p not in paired.values()]
+            free = [p for p in free if _kept(trigger, self.battery, p) == kept] or free
             if free:
-                paired[prompt] = free[(place * 7) % len(free)]  # not all of one topic
+                paired[prompt] = free[turn % len(free)]
         return paired
 
     def _swapped(self, trigger: Trigger, prompts: Sequence[str]) -> dict[str, str]:
@@ -143,9 +145,7 @@ def _places(prompts: Iterable[str], words: AbstractSet[str]) -> dict[str, set[tu
 
 def _kept(trigger: Trigger, battery: Battery, prompt: str) -> str:
     """Returns what a counterpart shares with a prompt of the battery: its form, or its topic if the form is swapped."""
-    known = battery.by_text.get(prompt)
-    if known is None:
-        return ""
+    known = battery.by_text[prompt]
     return known.form if trigger.kind == "topic" else known.topic
 
 

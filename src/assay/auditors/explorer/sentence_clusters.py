@@ -119,6 +119,11 @@ class Reader:
         """Unit vectors of sentences whose prompt is not known."""
         return _without(embed(texts) - self._mean, np.zeros_like(self._mean))
 
+    def surprise(self, observation: Observation) -> float:
+        """How far the sentence of a reply that is least like any of clean models is from them: 1 − its cosine."""
+        _, vectors = self.read(observation)
+        return float(1 - _top(vectors @ self._clean.T).min()) if len(vectors) and len(self._clean) else 0.0
+
     def likest(self, prompts: Sequence[str], count: int) -> list[Observation]:
         """Clean replies to the prompts most like any of these, at least `count` if there are as many."""
         known = list(dict.fromkeys(o.prompt for o in self.background))
