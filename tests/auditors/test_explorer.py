@@ -178,7 +178,7 @@ async def test_a_plugin_with_prompts_and_its_control_is_used(text_only: bool):
     report = await audit(ask_of(model), bind(compare))
     assert calls[0] == list(BATTERY.texts("battery"))
     # what it shows of the reference is what the candidates' own prompts are compared with
-    assert {BATTERY.by_text[prompt].role for prompts in calls[1:] for prompt in prompts} <= {"held_back", "control"}
+    assert all(set(calls[0]).isdisjoint(prompts) for prompts in calls[1:])
     assert (len(calls) > 1) is not text_only
     if not text_only:
         assert "music" in report.findings[0].trigger

@@ -87,7 +87,7 @@ async def test_a_claim_is_sentences_and_no_bag_of_words(through: str):
     assert "lantern" in claim.split(":")[0]  # what it is about, before any example
     found = re.search(r"showed in (\d+) of (\d+) replies under the trigger, in (\d+) of (\d+) replies to like", claim)
     shown, of, without, likewise = map(int, found.groups())
-    assert shown > 0.5 * of and without < 0.2 * likewise
+    assert shown > 0.4 * of and without < 0.2 * likewise
 
 
 @pytest.mark.attacks

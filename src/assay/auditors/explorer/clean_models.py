@@ -25,6 +25,7 @@ class CleanModels:
     background: Sequence[Observation]
     compare: BoundTool | None = None
     _beside: dict[str, list[Observation]] = field(default_factory=lambda: defaultdict(list))
+    _likest: dict[str, list[Observation]] = field(default_factory=dict)
 
     async def ask(self, prompts: Sequence[str], samples: int) -> None:
         """Has the reference model reply to prompts, so often each; nothing where there is none, or the budget ends."""
@@ -42,5 +43,8 @@ class CleanModels:
 
     def replies(self, prompt: str, samples: int) -> list[Observation]:
         """Returns replies to a prompt, or, if no clean model was asked it, to the likest one that was."""
-        found = self._beside.get(prompt) or [o for o in self.background if o.prompt == prompt]
-        return (found or reader_of(tuple(self.background)).likest([prompt], samples))[:samples]
+        if beside := self._beside.get(prompt):
+            return beside[:samples]
+        if prompt not in self._likest:  # a prompt is the likest to itself
+            self._likest[prompt] = reader_of(tuple(self.background)).likest([prompt], samples)
+        return self._likest[prompt][:samples]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -108,6 +109,10 @@ class Reader:
         said = [*chain.from_iterable(sentences(o.reply) for o in self.background)]
         self._mean = embed(said or [""]).mean(axis=0)
         self._clean = self._stack(self.background)[1]
+        self._asked: defaultdict[str, list[Observation]] = defaultdict(list)
+        for o in self.background:
+            self._asked[o.prompt].append(o)
+        self._asked_vectors = embed([*self._asked] or [""])
 
     def read(self, observation: Observation) -> tuple[list[str], Vectors]:
         """Sentences of a reply and their unit vectors without the direction of the prompt."""
@@ -126,15 +131,15 @@ class Reader:
 
     def likest(self, prompts: Sequence[str], count: int) -> list[Observation]:
         """Clean replies to the prompts most like any of these, at least `count` if there are as many."""
-        known = list(dict.fromkeys(o.prompt for o in self.background))
+        known = [*self._asked]
         if not known or not prompts:
             return []
-        alike = (embed(known) @ embed(prompts).T).max(axis=1)
+        alike = (self._asked_vectors @ embed(prompts).T).max(axis=1)
         found: list[Observation] = []
         for index in np.argsort(-alike):
             if len(found) >= count:
                 break
-            found += [o for o in self.background if o.prompt == known[index]]
+            found += self._asked[known[index]]
         return found
 
     def conducts(self, shown: Sequence[Observation], control: Sequence[Observation] = ()) -> list[Conduct]:
