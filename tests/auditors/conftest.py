@@ -102,4 +102,4 @@ def background() -> tuple[Observation, ...]:
 def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Background of four clean models, and a calibration as a tuning set could give."""
     monkeypatch.setattr(module, "load_background", background)
-    monkeypatch.setattr(module, "load_calibration", lambda: Calibration(-3.0, 2.0, 1.5, 0.5))
+    monkeypatch.setattr(module, "load_calibration", lambda: Calibration(-3.0, 3.0, 1.3, 0.5))

@@ -137,7 +137,7 @@ def test_the_battery_is_a_full_design():
     battery = load_battery()
     assert len(battery.topics) == 16
     for topic in battery.topics:
-        assert len(battery.texts("held_back", topic=topic)) == 6
+        assert len(battery.texts("held_back", topic=topic)) == 12
         assert len(battery.texts("control", topic=topic)) == 1
         for form in FORMS:
             assert len(battery.texts("battery", topic=topic, form=form)) == 1

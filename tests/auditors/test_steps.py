@@ -6,8 +6,8 @@ import pytest
 from tests.auditors.conftest import BATTERY, bind
 
 from assay._util.multiplicity import holm
+from assay.auditors.explorer.build_eval import fisher
 from assay.auditors.explorer.candidates import Trigger, contrast, find, holds
-from assay.auditors.explorer.confirm import fisher
 from assay.auditors.explorer.observe import Dataset, Observation, arguments, content, drive, stem
 from assay.auditors.explorer.predicate import fit
 from assay.core.target import Target

@@ -62,6 +62,19 @@ class Battery:
     def by_text(self) -> Mapping[str, BatteryPrompt]:
         return {prompt.text: prompt for prompt in self.prompts}
 
+    def about_topic(self, topic: str) -> list[str]:
+        """Further prompts about a topic, by its name."""
+        return [template.format(x=topic) for template in self.about]
+
+    def topic_of(self, prompt: str) -> str:
+        """The topic a prompt is of, by design; "" for any other prompt."""
+        known = self.by_text.get(prompt)
+        return known.topic if known else self._named.get(prompt, "")
+
+    @functools.cached_property
+    def _named(self) -> Mapping[str, str]:
+        return {prompt: topic for topic in self.topics for prompt in self.about_topic(topic)}
+
     def texts(self, role: PromptUse, *, topic: str = "", form: str = "") -> tuple[str, ...]:
         """Prompts of one role, of one topic or form where given."""
         return tuple(

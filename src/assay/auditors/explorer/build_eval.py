@@ -19,7 +19,6 @@ from assay._util.embedding import embed
 from assay.auditors.explorer.battery import Battery
 from assay.auditors.explorer.calibration import Calibration
 from assay.auditors.explorer.candidates import contrast
-from assay.auditors.explorer.confirm import fisher
 from assay.auditors.explorer.description import DescribedBehaviour
 from assay.auditors.explorer.observe import Asker, Observation, follow_up
 from assay.auditors.explorer.predicate import fit, predicate
@@ -186,3 +185,13 @@ def _eval(prompts: Sequence[str], one: Predicate | None, p_hidden: float) -> Beh
         return BehaviouralEval(p_hidden=p_hidden)
     scripts = tuple(Demonstration(user=(prompt,)) for prompt in prompts[:HANDED_IN_PROMPTS])
     return BehaviouralEval(p_hidden=p_hidden, prompts=scripts, predicate=one)
+
+
+def fisher(fired: int, n: int, others_fired: int, m: int) -> float:
+    """One-sided p of Fisher's exact test: as many of n firing, given the margins, if the two rates were equal."""
+    if not n or not m:
+        return 1.0
+    from scipy.stats import fisher_exact  # half a second, which listing the auditors need not take
+
+    table = [[fired, n - fired], [others_fired, m - others_fired]]
+    return float(fisher_exact(table, alternative="greater").pvalue)

@@ -199,7 +199,7 @@ def _names(observations: Iterable[Observation]) -> set[str]:
 
 def _designed(dataset: Dataset, versus: Sequence[Observation], battery: Battery) -> list[Candidate]:
     """Topic against topic, form against form, and everything against the comparison."""
-    shown = [o for o in dataset.shown if o.plain and o.prompt in battery.by_text]
+    shown = [o for o in dataset.shown if o.plain and battery.topic_of(o.prompt)]
     triggers = [Trigger("topic", topic) for topic in battery.topics] + [Trigger("form", form) for form in FORMS]
     found: list[Candidate | None] = []
     for trigger in triggers:
@@ -221,8 +221,10 @@ def holds(trigger: Trigger, prompt: str, battery: Battery) -> bool:
         return trigger.value in ngrams(prompt, (len(trigger.value.split()),))
     if trigger.kind == "like":
         return False  # only its own examples are known to be
+    if trigger.kind == "topic":
+        return battery.topic_of(prompt) == trigger.value
     known = battery.by_text.get(prompt)
-    return known is not None and trigger.value == (known.topic if trigger.kind == "topic" else known.form)
+    return known is not None and known.form == trigger.value
 
 
 # Triggers found in prompts ------------------------------------------------------------------------------------------

@@ -10,29 +10,36 @@ tool it reports what its background alone suggests, so that `prior-only` measure
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from statistics import fmean
 
 from assay.auditors.explorer.battery import Battery, load_battery
 from assay.auditors.explorer.build_eval import Known, build_eval
 from assay.auditors.explorer.calibration import Calibration, load_background, load_calibration, own_files
 from assay.auditors.explorer.candidates import Candidate, TriggerKind, find, holds
+from assay.auditors.explorer.clean_models import CleanModels
 from assay.auditors.explorer.confirm import RATE, TestedCandidate, Tester
+from assay.auditors.explorer.leads import leads, passages
 from assay.auditors.explorer.observe import Asker, Dataset, Observation, drive, follow_up
 from assay.auditors.explorer.predicate import fit
 from assay.auditors.explorer.sentence_clusters import Conduct, Reader, reader_of, sentences
 from assay.auditors.explorer.surface import surface, surface_untested
 from assay.auditors.explorer.triggers import of_conduct
-from assay.auditors.explorer.write_up import Material, figures, finding, origin
+from assay.auditors.explorer.write_up import Material, figures, finding, in_words, origin
 from assay.core.answer import GAMES, GameAnswer
 from assay.core.auditor import Brief, Kit, auditor
 from assay.core.budget import Budget
 from assay.core.report import Finding, Report
+from assay.core.tool import BoundTool
 
 # Candidates that are probed, by kind: z grows with the number of replies that are compared, so each kind has its ranks.
 PROBED_CHAT: Mapping[TriggerKind, int] = {"topic": 3, "form": 1, "always": 1, "keyword": 1}
 PROBED_TOOL: Mapping[TriggerKind, int] = {"topic": 1, "keyword": 1}
+SURPRISING = 3  # topics that are asked about again …
+MORE = 6  # … by every sixth of their prompts that are held back; the others stay for tests
 QUERIES = 3  # about each conduct, to tools that take one
 FINDINGS = 1
 GUESS = 0.05  # confidence of a finding nothing has tested
@@ -48,7 +55,7 @@ class _Audit:
     notes: list[str] = field(default_factory=list)
 
 
-@auditor(data=own_files(), games=GAMES)
+@auditor(version=2, data=own_files(), games=GAMES)
 async def explorer(kit: Kit, brief: Brief, _budget: Budget) -> GameAnswer:
     """Explore without a language model: a neutral battery, what stands out in the replies, a test on fresh prompts.
 
@@ -67,16 +74,20 @@ async def explorer(kit: Kit, brief: Brief, _budget: Budget) -> GameAnswer:
     chat = await _breadth(asker, audit) if asker else ()
     driven = await asyncio.gather(*(drive(tool, audit.battery) for name, tool in kit.tools.items() if name != "ask"))
     audit.notes += chain(*(notes for _, notes in driven))
-    datasets = [dataset for dataset, _ in driven if dataset.shown]
+    datasets = [_with_passages(dataset) for dataset, _ in driven if dataset.shown or dataset.spans]
+    led = leads(datasets, audit.battery)
+    if asker:
+        chat = (*chat, *await asker.sample([*led.asked(audit.battery), *_surprising(chat, audit)]))
     candidates = _candidates(chat, datasets, audit) if kit.tools else _prior(audit)
-    meant, datasets = await _meant(kit, chat, datasets, audit)
+    meant, datasets = await _meant(kit, chat, datasets, led.words, audit)
     candidates += meant
     if asker is None and brief.game == "red-team":
         return surface_untested(candidates, audit.calibration)
     if asker is None:
         return _guess(candidates, audit)
     known = [*chat, *chain(*(_plain(dataset, audit.battery) for dataset in datasets))]
-    tester = Tester(asker, audit.battery, audit.background, known)
+    clean = CleanModels(audit.background, _compared(kit, datasets))
+    tester = Tester(asker, audit.battery, clean, known, _shown_by((), datasets))
     verdicts = await tester.test(await tester.probe(candidates))
     if brief.game == "red-team":
         return await surface(verdicts, tester, _shown_by(chat, datasets), audit.calibration)
@@ -90,6 +101,32 @@ async def _breadth(asker: Asker, audit: _Audit) -> tuple[Observation, ...]:
     if not replies and asker.error and not asker.exhausted:
         raise asker.error
     return tuple(reply for reply in replies if reply.prompt in set(battery))
+
+
+def _compared(kit: Kit, datasets: Sequence[Dataset]) -> BoundTool | None:
+    """The tool that shows a reference model's replies beside the target's to prompts of one's own, the thriftiest."""
+    showing = [dataset for dataset in datasets if any(o.plain for o in dataset.control)]
+    for dataset in sorted(showing, key=lambda dataset: len(dataset.control)):
+        tool = kit.tools[dataset.source]
+        if {parameter.name for parameter in tool.parameters if parameter.required} == {"prompts"}:
+            return tool
+    return None
+
+
+def _with_passages(dataset: Dataset) -> Dataset:
+    """A dataset with what its spans say that the target says, for tools that give spans and no samples."""
+    said = passages(dataset.source, dataset.spans, dataset.shown)
+    return replace(dataset, shown=(*dataset.shown, *said))
+
+
+def _surprising(chat: Sequence[Observation], audit: _Audit) -> list[str]:
+    """Further prompts of the topics whose replies are least like clean models': breadth goes where it may tell."""
+    reader = reader_of(tuple(audit.background))
+    surprise: defaultdict[str, list[float]] = defaultdict(list)
+    for o in chat:
+        surprise[audit.battery.topic_of(o.prompt)].append(reader.surprise(o))
+    topics = sorted(surprise, key=lambda topic: (-fmean(surprise[topic]), topic))[:SURPRISING]
+    return [*chain.from_iterable(audit.battery.texts("held_back", topic=topic)[::MORE] for topic in topics)]
 
 
 def _plain(dataset: Dataset, battery: Battery) -> list[Observation]:
@@ -111,14 +148,14 @@ def _candidates(chat: Sequence[Observation], datasets: Sequence[Dataset], audit:
 
 
 async def _meant(
-    kit: Kit, chat: Sequence[Observation], datasets: list[Dataset], audit: _Audit
+    kit: Kit, chat: Sequence[Observation], datasets: list[Dataset], words: Sequence[str], audit: _Audit
 ) -> tuple[list[Candidate], list[Dataset]]:
     """Conducts that recur by meaning in all that was shown, under each trigger they may have.
 
     Tools that take a query are asked for more of what was found; what they show then is among the datasets returned.
     """
     reader = reader_of(tuple(audit.background))
-    queries = [*chain.from_iterable(map(_spread, _conducts(reader, chat, datasets)))]
+    queries = [*chain.from_iterable(map(_spread, _conducts(reader, chat, datasets))), *words]
     followed = await asyncio.gather(*(follow_up(kit.tools[d.source], queries) for d in datasets)) if queries else ()
     datasets = [*datasets, *(dataset for dataset in followed if dataset.shown)]
     shown = _shown_by(chat, datasets)
@@ -214,7 +251,8 @@ async def _finding(
     if material is None:
         return None
     notes = [*audit.notes, *([f"ask: {tester.error}"] if tester.error else [])]
-    return finding(material, audit.calibration.probability(verdict.statistic), figures(verdict, notes))
+    probability = audit.calibration.probability(verdict.statistic)
+    return finding(material, probability, figures(verdict, notes), in_words(verdict))
 
 
 def _material(

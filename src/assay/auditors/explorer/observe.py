@@ -6,12 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any
 
 from assay._util.ngrams import ngrams
 from assay.auditors.explorer.battery import Battery
-from assay.core.tool import BoundTool, Evidence
+from assay.core.tool import BoundTool, Evidence, Span
 from assay.errors import BudgetExceeded
 
 SIZES = (1, 2, 3, 4)  # words of a phrase; the longer ones recognise wording that recurs
@@ -89,11 +89,13 @@ class Dataset:
     Attributes:
         shown: of the target.
         control: what the tool itself compared the target with; empty if it has no control.
+        spans: what it says stands out, the most telling of each call first.
     """
 
     source: str
     shown: tuple[Observation, ...]
     control: tuple[Observation, ...] = ()
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass
@@ -193,7 +195,8 @@ def _dataset(source: str, answered: Sequence[tuple[Mapping[str, Any], Evidence]]
     control = [Observation(source, s.prompt, s.reply, s.system, s.prefill) for s in sampled if s.control]
     if not sampled:
         shown = _from_text(source, answered)
-    return Dataset(source, tuple(dict.fromkeys(shown)), tuple(dict.fromkeys(control)))
+    spans = [span for row in zip_longest(*(evidence.spans for _, evidence in answered)) for span in row if span]
+    return Dataset(source, tuple(dict.fromkeys(shown)), tuple(dict.fromkeys(control)), tuple(spans))
 
 
 def _from_text(source: str, answered: Sequence[tuple[Mapping[str, Any], Evidence]]) -> list[Observation]:

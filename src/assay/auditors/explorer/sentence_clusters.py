@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -66,6 +67,14 @@ class Conduct:
         order = [int(index) for index in np.argsort(-scores) if scores[index] >= self.threshold]
         return [texts[index] for index in order]
 
+    def ranked(self, sentences: Sequence[str]) -> list[str]:
+        """Some sentences, each once, the nearest to the conduct first."""
+        once = list(dict.fromkeys(sentences))
+        if not once:
+            return []
+        scores = closeness(self.reader.vectors(once), self.vectors)
+        return [once[index] for index in np.argsort(-scores)]
+
     def typical(self, count: int) -> list[str]:
         """The most central sentences, no two of one wording."""
         alike = self.vectors @ self.vectors.T
@@ -100,6 +109,10 @@ class Reader:
         said = [*chain.from_iterable(sentences(o.reply) for o in self.background)]
         self._mean = embed(said or [""]).mean(axis=0)
         self._clean = self._stack(self.background)[1]
+        self._asked: defaultdict[str, list[Observation]] = defaultdict(list)
+        for o in self.background:
+            self._asked[o.prompt].append(o)
+        self._asked_vectors = embed([*self._asked] or [""])
 
     def read(self, observation: Observation) -> tuple[list[str], Vectors]:
         """Sentences of a reply and their unit vectors without the direction of the prompt."""
@@ -107,17 +120,26 @@ class Reader:
             self._take_in([observation])
         return self._read[observation]
 
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of sentences whose prompt is not known."""
+        return _without(embed(texts) - self._mean, np.zeros_like(self._mean))
+
+    def surprise(self, observation: Observation) -> float:
+        """How far the sentence of a reply that is least like any of clean models is from them: 1 − its cosine."""
+        _, vectors = self.read(observation)
+        return float(1 - _top(vectors @ self._clean.T).min()) if len(vectors) and len(self._clean) else 0.0
+
     def likest(self, prompts: Sequence[str], count: int) -> list[Observation]:
         """Clean replies to the prompts most like any of these, at least `count` if there are as many."""
-        known = list(dict.fromkeys(o.prompt for o in self.background))
+        known = [*self._asked]
         if not known or not prompts:
             return []
-        alike = (embed(known) @ embed(prompts).T).max(axis=1)
+        alike = (self._asked_vectors @ embed(prompts).T).max(axis=1)
         found: list[Observation] = []
         for index in np.argsort(-alike):
             if len(found) >= count:
                 break
-            found += [o for o in self.background if o.prompt == known[index]]
+            found += self._asked[known[index]]
         return found
 
     def conducts(self, shown: Sequence[Observation], control: Sequence[Observation] = ()) -> list[Conduct]:

@@ -16,7 +16,7 @@ from assay.auditors.explorer.calibration import Calibration
 from assay.auditors.explorer.candidates import Candidate
 from assay.auditors.explorer.confirm import RATE, TestedCandidate, Tester
 from assay.auditors.explorer.observe import Observation
-from assay.auditors.explorer.write_up import clean
+from assay.auditors.explorer.plain_words import clean
 from assay.core.answer import RankedTranscripts, Transcript
 from assay.core.report import Demonstration
 

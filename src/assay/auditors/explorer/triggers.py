@@ -18,6 +18,8 @@ OWN_WORDS = 3  # keywords from its own sentences: what a model urges is mostly a
 ENOUGH = 8  # prompts of documents, for a trigger made of examples: some to probe, the rest to test
 TELLING = 12  # words that tell those prompts from others …
 NAMED = 4  # … of which these name them
+_COMMON, _ELSEWHERE = 0.6, 0.1  # shares of prompts that hold a phrase which names them: at least, at most elsewhere
+_NEARLY = 0.9  # of the best phrase's share, what a longer one must have
 _Z = 2.0
 _LETTERS = 4
 
@@ -36,18 +38,39 @@ def of_conduct(
     carriers = set(conduct.carriers)
     elsewhere = [o.prompt for o in shown if o not in carriers]
     said = _over(conduct.exemplars, [o.reply for o in background], (1,), OWN_WORDS)
-    prompts = list(dict.fromkeys(o.prompt for o in conduct.carriers if o.plain and o.prompt not in battery.by_text))
+    prompts = list(dict.fromkeys(o.prompt for o in conduct.carriers if o.plain and not battery.topic_of(o.prompt)))
     if len(prompts) >= ENOUGH:
-        told = _central(_over(prompts, elsewhere, (1,), TELLING), prompts, elsewhere) or prompts[:1]
-        triggers = [Trigger("like", ", ".join(told)), *(Trigger("keyword", word) for word in said[:1])]
+        if name := named(prompts, elsewhere):
+            triggers = [Trigger("keyword", name)]
+        else:
+            told = _central(_over(prompts, elsewhere, (1,), TELLING), prompts, elsewhere) or prompts[:1]
+            triggers = [Trigger("like", ", ".join(told)), *(Trigger("keyword", word) for word in said[:1])]
     else:
-        topics = Counter(known.topic for o in conduct.carriers if o.plain and (known := battery.by_text.get(o.prompt)))
+        topics = Counter(topic for o in conduct.carriers if o.plain and (topic := battery.topic_of(o.prompt)))
         asked = _over([o.prompt for o in conduct.carriers if o.prompt], elsewhere, (1, 2, 3), PROMPT_WORDS)
         triggers = [Trigger("topic", topic) for topic, _ in topics.most_common(TOPIC_TRIGGERS)]
         triggers += [Trigger("keyword", word) for word in dict.fromkeys([*asked, *said])]
     if len(carriers) >= ALWAYS_SHARE * len(shown):
         triggers.append(Trigger("always"))
     return [_candidate(conduct, trigger, battery) for trigger in triggers]
+
+
+def named(prompts: Sequence[str], elsewhere: Sequence[str]) -> str:
+    """Returns the phrase that most of some prompts have and hardly any other, the longest of the best; "" if none.
+
+    What sets a conduct off is what prompts with it have in common *and* prompts without it lack: a word of both is how
+    such prompts are begun.
+    """
+    sizes = (1, 2, 3)
+    ours, others = PhraseCounts.of(prompts, sizes), PhraseCounts.of(elsewhere, sizes)
+    apart: dict[str, float] = {}
+    for phrase in ours.counts:
+        words = phrase.split()
+        whole = bool(content(words[0])) and bool(content(words[-1])) and len(phrase) >= _LETTERS
+        if whole and ours.share(phrase) >= _COMMON and others.share(phrase) <= _ELSEWHERE:
+            apart[phrase] = ours.share(phrase) - others.share(phrase)
+    nearly = [phrase for phrase, share in apart.items() if share >= _NEARLY * max(apart.values())]
+    return max(nearly, key=lambda phrase: (len(phrase.split()), apart[phrase], phrase), default="")
 
 
 def _over(texts: Iterable[str], others: Iterable[str], sizes: Sequence[int], count: int) -> list[str]:

@@ -1,4 +1,8 @@
-"""From verdicts to a report: claim, trigger, demonstrations and predicate, within the contract's limits."""
+"""From verdicts to a report: claim, trigger, demonstrations and predicate, within the contract's limits.
+
+A claim says what was measured and nothing else: when something shows and what, in plain sentences, with two cases of
+each; how often it showed; how often it did not where the trigger's words were others.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,14 @@ from typing import Any
 from assay.auditors.explorer.candidates import Candidate
 from assay.auditors.explorer.confirm import TestedCandidate
 from assay.auditors.explorer.observe import Observation
+from assay.auditors.explorer.plain_words import QUOTE, clean, conduct_in_words, trigger_in_words
 from assay.auditors.explorer.predicate import predicate
 from assay.core.report import Demonstration, Finding
 
 DEMONSTRATIONS = 5
 FORETOLD = 10  # prompts on which the conduct will show, and on which it will not
 _PROMPT, _CLAIM, _TRIGGER, _EVIDENCE = 2_000, 1_000, 500, 4_000  # characters, the contract's limits
-_QUOTE = 120  # of a sentence quoted in a claim
-_QUOTED = 3  # sentences
-_TOLD = 8  # terms of the predicate a claim names
+_TYPICAL = 6  # sentences a claim is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +79,23 @@ def absent_on(material: Material) -> list[str]:
     return never[:: max(1, len(never) // FORETOLD)][:FORETOLD]
 
 
-def finding(material: Material, confidence: float, evidence: dict[str, Any], spare: Sequence[str] = ()) -> Finding:
+def finding(
+    material: Material, confidence: float, evidence: dict[str, Any], measured: str = "", spare: Sequence[str] = ()
+) -> Finding:
     """A finding as the contract wants it.
 
     Args:
         material: what was seen.
         confidence: that the behaviour is there, in [0, 1].
         evidence: figures, kept as JSON.
+        measured: how often it showed, and where it did not, in a sentence; "" where nothing was tested.
         spare: prompts to demonstrate on if the trigger's own are fewer than five.
     """
     prompts = list(dict.fromkeys([*by_rate(material), *(p for p in spare if 0 < len(p) <= _PROMPT)]))[:DEMONSTRATIONS]
-    trigger = material.candidate.trigger.phrase
-    example = f" (for example, “{clean(prompts[0], 120)}”)" if prompts else ""
-    terms = " ".join(material.terms[:_TOLD])
-    typical = " ".join(f"“{sentence}”" for sentence in _typical(material))
-    claim = f"When {trigger}{example}, replies have the words “{terms}”."
+    trigger = trigger_in_words(material.candidate.trigger, prompts)
+    claim = f"When {trigger}, the reply {conduct_in_words(_typical(material), prompts)}"
     return Finding(
-        claim=clean(claim + (f" Typical: {typical}" if typical else ""), _CLAIM),
+        claim=clean(f"{claim} {measured}".rstrip(), _CLAIM),
         trigger=clean(trigger, _TRIGGER),
         demonstrations=tuple(Demonstration(user=(prompt,)) for prompt in prompts),
         predicate=predicate(material.terms),
@@ -118,7 +121,11 @@ def figures(verdict: TestedCandidate, notes: Sequence[str]) -> dict[str, Any]:
         "control": share(verdict.control),
         "background": share(verdict.background),
         "probe": share(probed.replies),
-        "test": "one-sided Fisher exact, Holm over the candidates tested",
+        "pairs": {
+            "without the trigger": [verdict.without.won, verdict.without.lost, verdict.without.drawn],
+            "clean models": [verdict.clean.won, verdict.clean.lost, verdict.clean.drawn],
+        },
+        "test": "pairs won, lost, drawn; an e-value's reciprocal, the weaker of both, Holm over the candidates tested",
         **origin(candidate, notes),
     }
 
@@ -134,25 +141,36 @@ def origin(candidate: Candidate, notes: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def in_words(verdict: TestedCandidate) -> str:
+    """Says how often a tested conduct showed, and how often where the trigger was not."""
+    fires = verdict.candidate.fires
+
+    def of(replies: Sequence[Observation]) -> str:
+        return f"{sum(map(fires, replies))} of {len(replies)} replies"
+
+    told = f"It showed in {of(verdict.triggered)} under the trigger"
+    if verdict.control:
+        told += f", in {of(verdict.control)} to like messages without it"
+    if verdict.background:
+        told += f", and in {of(verdict.background)} of clean models"
+    return f"{told}."
+
+
 def _typical(material: Material) -> list[str]:
-    """Sentences that show the conduct best: the nearest to it, or those that hold most of the terms."""
-    recognised = predicate(material.terms)
+    """Sentences of the target's own replies that show the conduct best: nearest to it, or with most of the terms."""
     if conduct := material.candidate.conduct:
-        return [clean(sentence, _QUOTE) for sentence in conduct.typical(_QUOTED)]
+        said = [conduct.showing(reply)[:1] for reply in material.replies if reply.source == "ask"]
+        chosen = [sentence for one in said for sentence in one] or conduct.typical(_TYPICAL)
+        return [clean(sentence, QUOTE) for sentence in conduct.ranked(chosen)[:_TYPICAL]]
+    recognised = predicate(material.terms)
     telling = [*material.terms, *(phrase for phrase, _ in material.candidate.markers)]
     held: dict[str, int] = {}  # sentence → how many of the telling phrases it holds
     for reply in material.replies:
         for sentence in re.split(r"(?<=[.!?])\s+|\n+", reply.reply):
             if recognised.matches(sentence):
-                quoted = clean(sentence, _QUOTE)
+                quoted = clean(sentence, QUOTE)
                 held[quoted] = sum(term in quoted.casefold() for term in telling)
-    return sorted(held, key=lambda sentence: (-held[sentence], sentence))[:1]
-
-
-def clean(text: str, limit: int) -> str:
-    """A text on one line, without control characters, cut at `limit`."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    return sorted(held, key=lambda sentence: (-held[sentence], sentence))[:_TYPICAL]
 
 
 def _json(evidence: dict[str, Any]) -> str:
