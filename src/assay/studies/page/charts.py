@@ -193,7 +193,7 @@ def static_and_agent(tools: Sequence[StaticBeside]) -> Drawn | None:
     x_axis, y_axis = alt.Axis(title="static value (AUROC; chance is .5)"), alt.Axis(format="+%", title="effect")
     scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(_data(rows)).encode(tooltip=[alt.Tooltip("tool:N"), "static:Q", alt.Tooltip("effect:Q")])
-    shown = {"color": BLUE, "opacity": 0.45, "strokeWidth": 1.5}
+    shown: dict[str, Any] = {"color": BLUE, "opacity": 0.45, "strokeWidth": 1.5}
     wide = base.mark_rule(**shown).encode(
         x=alt.X("static low:Q", axis=x_axis, scale=scale), x2="static high:Q", y=alt.Y("effect:Q", axis=y_axis)
     )
