@@ -26,7 +26,7 @@ from assay.auditors.explorer.sequential import Pair, Tally, weakest
 PROBES = 4  # prompts of a probe
 BLOCK = 8  # pairs between two looks
 MOST_PAIRS = 24
-SAMPLES = 2  # of each prompt and of each counterpart
+_SAMPLES = 2  # of each prompt and of each counterpart
 TESTED = 2  # candidates of phrases that are tested …
 MEANT = 1  # … and triggers of each conduct found by meaning
 RATE = 0.3  # least share of triggered replies that show the conduct
@@ -187,7 +187,7 @@ class Tester:
         both = [*pairs]
         prompts = [prompt for prompt, _ in both]
         asked = [*prompts, *(foil for _, foil in both if foil)]
-        await asyncio.gather(self._asker.sample(asked, SAMPLES - 1), self._clean.ask(prompts, SAMPLES))
+        await asyncio.gather(self._asker.sample(asked, _SAMPLES - 1), self._clean.ask(prompts, _SAMPLES))
 
     def _pairs(self, candidate: Candidate) -> list[tuple[str, str]]:
         """Prompts nothing was learned from, with counterparts; without one where the trigger is always there."""
@@ -257,9 +257,9 @@ class Tester:
         triggered, control, background = list[Observation](), list[Observation](), list[Observation]()
         without, clean = list[Pair](), list[Pair]()
         for prompt, foil in trial.pairs[: trial.asked]:
-            ours = self._asker.replies.get(prompt, [])[:SAMPLES]
-            theirs = self._asker.replies.get(foil, [])[:SAMPLES]
-            known = self._clean.replies(prompt, SAMPLES)
+            ours = self._asker.replies.get(prompt, [])[:_SAMPLES]
+            theirs = self._asker.replies.get(foil, [])[:_SAMPLES]
+            known = self._clean.replies(prompt, _SAMPLES)
             triggered += ours
             control += theirs
             background += known

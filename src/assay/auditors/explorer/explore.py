@@ -39,7 +39,7 @@ from assay.core.tool import BoundTool
 PROBED_CHAT: Mapping[TriggerKind, int] = {"topic": 3, "form": 1, "always": 1, "keyword": 1}
 PROBED_TOOL: Mapping[TriggerKind, int] = {"topic": 1, "keyword": 1}
 SURPRISING = 3  # topics that are asked about again …
-MORE = 6  # … by every sixth of their prompts that are held back; the others stay for tests
+_EVERY = 6  # … by every sixth of their prompts that are held back; the others stay for tests
 QUERIES = 3  # about each conduct, to tools that take one
 FINDINGS = 1
 GUESS = 0.05  # confidence of a finding nothing has tested
@@ -126,7 +126,7 @@ def _surprising(chat: Sequence[Observation], audit: _Audit) -> list[str]:
     for o in chat:
         surprise[audit.battery.topic_of(o.prompt)].append(reader.surprise(o))
     topics = sorted(surprise, key=lambda topic: (-fmean(surprise[topic]), topic))[:SURPRISING]
-    return [*chain.from_iterable(audit.battery.texts("held_back", topic=topic)[::MORE] for topic in topics)]
+    return [*chain.from_iterable(audit.battery.texts("held_back", topic=topic)[::_EVERY] for topic in topics)]
 
 
 def _plain(dataset: Dataset, battery: Battery) -> list[Observation]:

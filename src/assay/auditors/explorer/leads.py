@@ -15,7 +15,7 @@ from assay.auditors.explorer.battery import Battery
 from assay.auditors.explorer.observe import Dataset, Observation, content
 from assay.core.tool import Span
 
-PROMPTS, WORDS = 12, 6  # that are asked, and asked about
+_PROMPTS, _WORDS = 12, 6  # that are asked, and asked about
 PASSAGES = 24  # of one tool
 FORMS_OF_A_WORD = 2  # prompts in which a word is the subject, and as many in which it is mentioned
 _WORD = 3  # words of a text that is a subject, at most; from four on it is a sentence
@@ -56,7 +56,7 @@ def leads(datasets: Sequence[Dataset], battery: Battery) -> Leads:
         words.append(
             [text for text in named if text and text not in said]
         )  # what neutral prompts name is asked already
-    return Leads(tuple(_in_turn(prompts)[:PROMPTS]), tuple(_in_turn(words)[:WORDS]))
+    return Leads(tuple(_in_turn(prompts)[:_PROMPTS]), tuple(_in_turn(words)[:_WORDS]))
 
 
 def passages(source: str, spans: Iterable[Span], shown: Sequence[Observation]) -> list[Observation]:
