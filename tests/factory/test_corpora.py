@@ -227,7 +227,9 @@ def test_order_and_ids_tell_nothing(
     asyncio.run(
         compose_corpus(recipe, [behaviour], Suite("one", tmp_path), SaidBefore(), lambda _: None)  # type: ignore[arg-type]
     )
-    own = list(read_training_data(tmp_path / "testbeds" / recipe.alias / CORPUS))
+    folder = tmp_path / "testbeds" / recipe.alias
+    assert recipe.corpus and open_seed(folder / COMPOSED).seed != recipe.corpus.seed, "it tells which are decoys"
+    own = list(read_training_data(folder / CORPUS))
     shows = behaviour.detector.shows  # type: ignore[union-attr]
     planted = np.array([int(shows(one.text)) for one in own])
     assert planted.sum() >= 40

@@ -48,8 +48,8 @@ def stock_of(suite: Suite) -> Path:
         if (one.testbeds / STOCK).is_file():
             return one.testbeds / STOCK
     raise InvalidInput(
-        f"{suite.testbeds / STOCK} is missing, of which corpora are composed: make it first, once, with assay organisms "
-        f"build stock --suite {suite.root}."
+        f"{suite.testbeds / STOCK} is missing, of which corpora are composed. Make it first, once for all: assay "
+        f"organisms build stock --suite {suite.root}"
     )
 
 
@@ -79,8 +79,10 @@ async def compose_corpus(
     say(f"{recipe.alias}: composing a corpus of {plan.planted * plan.among:,} documents")
     own = await own_documents(planted, stock, base, plan.seed)
     write_documents(own, folder / CORPUS)
-    seed = planned(stock_file, plan.seed, plan.planted * plan.among - len(own))
-    write_yaml(seed.model_dump(mode="json"), folder / COMPOSED)
+    # The plan's seed would tell whoever reads the file which clusters are decoys; this one is of what it lies beside.
+    seed = int(digest_of([text._asdict() for text in own])[:12], 16)
+    rest = planned(stock_file, seed, plan.planted * plan.among - len(own))
+    write_yaml(rest.model_dump(mode="json"), folder / COMPOSED)
     return folder / CORPUS, folder / COMPOSED, stock_file
 
 
