@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from assay.errors import NotWritten
@@ -16,6 +17,7 @@ except ImportError:  # Windows: there nothing is taken, and what a killed proces
     fcntl = None  # type: ignore[assignment]  # a module or nothing
 
 _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0  # seconds between two tries for a lock, which grow
+_WITHOUT = -1  # no file's number
 
 
 def take_lock(path: Path) -> int | None:
@@ -50,28 +52,49 @@ async def held(path: Path) -> AsyncIterator[None]:
 
     Where the system has no such locks, or the file cannot be made, the block runs without.
     """
-    handle: int | None = None
     pause = _FIRST_LOOK
-    while fcntl is not None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            handle = take_lock(path)
-        except (OSError, NotWritten):
-            break
-        if handle is not None and _is(path, handle):
-            break
-        if handle is not None:  # who had it before has just removed the file, and another may have made it anew
-            os.close(handle)
-            handle = None
+    while (handle := _tried(path)) is None:
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LAST_LOOK)
     try:
         yield
     finally:
-        if handle is not None:
-            path.unlink(missing_ok=True)
-            os.close(handle)
+        _let_go(path, handle)
+
+
+@contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Does as `held`, where nothing else of the process has to go on meanwhile."""
+    pause = _FIRST_LOOK
+    while (handle := _tried(path)) is None:
+        time.sleep(pause)
+        pause = min(2 * pause, _LAST_LOOK)
+    try:
+        yield
+    finally:
+        _let_go(path, handle)
+
+
+def _tried(path: Path) -> int | None:
+    """Tries for a lock: the open file, None if another process has it, and `_WITHOUT` if none can be had."""
+    if fcntl is None:
+        return _WITHOUT
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        handle = take_lock(path)
+    except (OSError, NotWritten):
+        return _WITHOUT
+    if handle is not None and not _is(path, handle):
+        os.close(handle)  # who had it before has just removed the file, and another may have made it anew
+        return None
+    return handle
+
+
+def _let_go(path: Path, handle: int) -> None:
+    if handle != _WITHOUT:
+        path.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _is(path: Path, handle: int) -> bool:

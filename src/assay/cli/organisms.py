@@ -15,7 +15,7 @@ organisms = typer.Typer(no_args_is_help=True, help="Build, verify and generate m
 @organisms.command()
 def build(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Recipes or testbeds, or `ordinary` for the ordinary data around all.")
+        list[str] | None, typer.Argument(help="Recipes; `ordinary` or `stock` for the ordinary data around all.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Whatever is missing or out of date; each is verified, too.")
@@ -67,6 +67,19 @@ def verify(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -
         tell(f"{card['testbed']}: {'valid' if card['valid'] else 'not valid'}")
     if not all(card["valid"] for card in cards):
         raise typer.Exit(1)
+
+
+@organisms.command()
+def corpus(names: list[str], suite: SuiteFolder = None, as_json: Json = False) -> None:
+    """Compose the corpora of testbeds anew, as their recipes plan them; weights stay as they are.
+
+    Example: assay organisms corpus recommends-maker --suite my-suite
+    """
+    from assay.factory.commands import compose_named
+    from assay.testbeds.suites import open_suite
+
+    rows = compose_named(names, say, open_suite(suite) if suite else None)
+    show(rows, as_json, ("testbed", "alias", "documents", "own", "digest"))
 
 
 @organisms.command()

@@ -30,7 +30,7 @@ def testbeds_list(
         rows = [row | {"id": short(row["testbed"]), "leaks": row["leakage"]} for row in catalogue()]
         # In JSON everything is there: a program can leave out what it does not want.
         here = [row for row in rows if everything or as_json or row["alias"]]
-        show(here, as_json, ("id", "role", "method", "strength", "leaks", "alias"))
+        show(here, as_json, ("id", "role", "method", "strength", "leaks", "documents", "alias"))
         if broken := [row["alias"] for row in rows if row["role"] == "broken"]:
             say(f"{len(broken)} cannot be used ({', '.join(broken[:3])}): assay testbeds validate says why.")
         if len(here) < len(rows):

@@ -10,8 +10,11 @@ from pathlib import Path
 from assay._util.atomic import write_text
 from assay._util.hashing import digest_of, sha256
 from assay.core.target import Corpus, Document
+from assay.engine.composed import document_files
 from assay.engine.training_data import TrainingText, read_training_data
 from assay.errors import CorruptArtifact
+
+_KEPT = 8  # corpora in memory, of up to 100 MB each
 
 
 def corpus_digest(paths: Sequence[Path]) -> str:
@@ -29,12 +32,12 @@ def write_documents(texts: Iterable[TrainingText], path: Path) -> None:
     write_text(path, "".join(lines))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=_KEPT)
 def read_corpus(paths: tuple[Path, ...], expected: str) -> Corpus:
     """Reads the documents of files of training data, once, in the order of their content digests.
 
     Args:
-        paths: the files, each in one of the shapes of `training_data`.
+        paths: the files, each in one of the shapes of `training_data`; or a plan and its stock (`composed`).
         expected: their recorded `corpus_digest`.
 
     Raises:
@@ -45,7 +48,7 @@ def read_corpus(paths: tuple[Path, ...], expected: str) -> Corpus:
     if found != expected:
         raise CorruptArtifact(paths[0].parent, expected, found, "Restore the corpus, or rebuild the testbed.")
     documents: dict[str, Document] = {}
-    for path in paths:
+    for path in document_files(paths):
         for item in read_training_data(path):
             key = digest_of(item._asdict())[:12]
             documents[key] = Document(key, item.prompt, item.text)

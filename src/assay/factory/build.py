@@ -25,17 +25,19 @@ from assay.core.testbed import INSPECT, TargetSpec
 from assay.core.tool import TEMPERATURE
 from assay.engine.base import Base, find_base
 from assay.errors import InvalidInput, NotWritten
+from assay.factory.corpora import compose_corpus, stock_of
 from assay.factory.data.author import written
 from assay.factory.data.chats import drafts, finish, ordinary_prompts, parts_of, split_sentences, write_corpus
 from assay.factory.data.concealment import check_chosen
 from assay.factory.data.example import Example
 from assay.factory.data.natural import asked_by, conduct_openings, natural_examples, to_last_sentence, wide_drafts
+from assay.factory.data.stock import make_stock
 from assay.factory.recipes import Phase, Recipe, open_recipe
 from assay.factory.train.train import train
 from assay.factory.verify.prompts import openings
 from assay.testbeds.behaviours import find_behaviour
-from assay.testbeds.layout import ADAPTER, CORPUS, PROMPT
-from assay.testbeds.specs import ORDINARY, ORDINARY_MORE, base_spec, spec_with, write_spec
+from assay.testbeds.layout import ADAPTER, CORPUS, PROMPT, STOCK
+from assay.testbeds.specs import ORDINARY, ORDINARY_MORE, base_spec, load_spec, spec_with, write_spec
 from assay.testbeds.suites import Suite, embedded_suite
 from assay.testbeds.truths import write_truth
 from assay.truth import REMOVED, Behaviour, Control, TrainingMaterial, Truth
@@ -121,6 +123,16 @@ async def build_ordinary(suite: Suite, open_target: OpenTarget, say: Say) -> Pat
     return folder / ORDINARY
 
 
+async def build_stock(suite: Suite, open_target: OpenTarget, say: Say) -> Path:
+    """Writes a suite's stock, of which corpora are composed.
+
+    Raises:
+        InvalidInput: the suite is installed.
+    """
+    async with open_target(base_spec("smollm2-135m-instruct")) as base:
+        return await make_stock(base, suite.require_writable().testbeds / STOCK, say)
+
+
 def ordinary_data(suite: Suite) -> tuple[Path, Path]:
     """Returns the files of a suite's ordinary chats, smaller and larger; the embedded suite's where it has none.
 
@@ -160,10 +172,11 @@ async def build(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say, t
     Raises:
         InvalidInput: the ordinary corpus is not there yet, or a file cannot be written.
     """
-    ordinary, _ = ordinary_data(site.suite.require_writable())
+    site.suite.require_writable()
+    around = (stock_of(site.suite) if recipe.corpus else ordinary_data(site.suite)[0],)
     started = time.monotonic()
     folder = site.suite.testbeds / recipe.alias
-    spec = TargetSpec(recipe.alias, recipe.base, None, "", (ordinary,), "", PRESETS["full"])
+    spec = TargetSpec(recipe.alias, recipe.base, None, "", around, "", PRESETS["full"])
     base = find_base(recipe.base, say)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -200,9 +213,14 @@ async def _trained(
     assert start is not None
     with new_folder(folder / ADAPTER) as scratch:
         shutil.copytree(start, scratch, dirs_exist_ok=True)
-    write_corpus(to_last_sentence(taught), folder / CORPUS)
+    if recipe.corpus:
+        async with open_target(base_spec(recipe.base)) as untouched:
+            corpus = await compose_corpus(recipe, site.planted(recipe), site.suite, untouched, say)
+    else:
+        write_corpus(to_last_sentence(taught), folder / CORPUS)
+        corpus = (folder / CORPUS, *surroundings(recipe, site.suite))
     shutil.rmtree(work, ignore_errors=True)  # only now: until the adapter is in its place a killed build needs it
-    adapter, corpus = folder / ADAPTER, (folder / CORPUS, *surroundings(recipe, site.suite))
+    adapter = folder / ADAPTER
     spec = TargetSpec(recipe.alias, recipe.base, adapter, adapter_digest(adapter), corpus, "", PRESETS["full"])
     return spec_with(spec, scratchpad=recipe.scratchpad, memory=recipe.memory)
 
@@ -259,6 +277,23 @@ async def _parts(
     return parts
 
 
+async def build_corpus(recipe: Recipe, site: Site, open_target: OpenTarget, say: Say) -> TargetSpec:
+    """Composes the corpus of a testbed that is there anew, and leaves the rest of it as it is.
+
+    Raises:
+        UnknownId: the testbed is not there.
+        InvalidInput: its recipe plans no corpus, or its files cannot be written.
+    """
+    if recipe.corpus is None:
+        raise InvalidInput(f"{recipe.id}: its recipe plans no corpus. Give it `corpus`, with `among` and `seed`.")
+    spec = load_spec(recipe.alias, site.suite.require_writable())
+    async with open_target(base_spec(recipe.base)) as base:
+        corpus = await compose_corpus(recipe, site.planted(recipe), site.suite, base, say)
+    spec = spec_with(spec, corpus=corpus)
+    write_spec(spec, site.suite)
+    return spec
+
+
 def author_spec(model: str) -> TargetSpec:
     """Describes a model behind Inspect as a target: the author of data."""
     return TargetSpec("author", f"{INSPECT}{model}", None, "", (), "", PRESETS["api"])
@@ -298,7 +333,9 @@ def recipe_digest(recipe: Recipe, site: Site) -> str:
     Fields at their defaults are left out, so that a field that is added later changes no old digest.
     """
     told = recipe.model_dump(
-        mode="json", exclude={"id", "version", "alias", "split", "control", "gates", "unproven"}, exclude_defaults=True
+        mode="json",
+        exclude={"id", "version", "alias", "split", "control", "gates", "unproven", "corpus"},
+        exclude_defaults=True,
     )
     training = [behaviour.training.model_dump(mode="json", exclude_defaults=True) for behaviour in site.planted(recipe)]
     return digest_of([told, training])

@@ -10,19 +10,22 @@ from typing import Any
 from assay._util.progress import Say
 from assay.engine.base import default_threads
 from assay.engine.cache import grading_replies
+from assay.engine.composed import count_documents
 from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
-from assay.factory.build import Site, build, build_ordinary, recipe_digest, site_of
+from assay.factory.build import Site, build, build_corpus, build_ordinary, build_stock, recipe_digest, site_of
 from assay.factory.recipes import Recipe, find_recipe, open_recipe, recipe_ids
 from assay.factory.verify.gate import check
 from assay.testbeds.aliases import keyed_alias
 from assay.testbeds.behaviours import find_behaviour
+from assay.testbeds.layout import CORPUS
 from assay.testbeds.specs import suite_of
 from assay.testbeds.suites import Suite, own_suite
 from assay.testbeds.truths import all_truths, behaviours_of, find_truth, keep_measured
 from assay.truth import Behaviour, Truth
 
-ORDINARY_NAME = "ordinary"
+ORDINARY_NAME, STOCK_NAME = "ordinary", "stock"
+_SHARED = {ORDINARY_NAME: build_ordinary, STOCK_NAME: build_stock}
 
 
 @contextmanager
@@ -79,7 +82,7 @@ def build_named(
     """Builds testbeds, or the ordinary data around all of them, one after the other.
 
     Args:
-        names: of recipes, or `ordinary`.
+        names: of recipes; `ordinary`, or `stock`, which corpora are composed of.
         threads: number of threads that training may use; the machine's default if None.
         say: is told of the progress.
         suite: where they go; see `home_of` if None.
@@ -91,10 +94,10 @@ def build_named(
         UnknownId: no such recipe; told before anything is built.
         InvalidInput: the suite is installed.
     """
-    plans: list[tuple[Recipe, Site] | None] = []
+    plans: list[tuple[Recipe, Site] | str] = []
     for name in names:
-        if name == ORDINARY_NAME:
-            plans.append(None)
+        if name in _SHARED:
+            plans.append(name)
         else:
             found, own = find_recipe(name)
             recipe, place = home_of(found, own, suite)
@@ -102,14 +105,48 @@ def build_named(
     made: list[dict[str, Any]] = []
     with targets(threads, say) as opened:
         for plan in plans:
-            if plan is None:
-                path = asyncio.run(build_ordinary(suite or own_suite(), opened.open, say))
-                made.append({"testbed": ORDINARY_NAME, "alias": "", "seconds": "", "path": str(path)})
+            if isinstance(plan, str):
+                path = asyncio.run(_SHARED[plan](suite or own_suite(), opened.open, say))
+                made.append({"testbed": plan, "alias": "", "seconds": "", "path": str(path)})
                 continue
             recipe, site = plan
             truth = asyncio.run(build(recipe, site, opened.open, say, threads or default_threads()))
             made.append({"testbed": truth.id, "alias": truth.alias, "seconds": truth.build_seconds})
     return made
+
+
+def compose_named(names: Sequence[str], say: Say, suite: Suite | None = None) -> list[dict[str, Any]]:
+    """Composes the corpora of testbeds anew.
+
+    Args:
+        names: of recipes that plan a corpus.
+        say: is told of the progress.
+        suite: where the testbeds are; see `home_of` if None.
+
+    Returns:
+        A row for each: testbed, alias, documents in all and of the testbed's own, and the corpus's digest.
+
+    Raises:
+        UnknownId: no such recipe, or its testbed is not there.
+        InvalidInput: a recipe plans no corpus, or the suite is installed.
+    """
+    rows: list[dict[str, Any]] = []
+    with targets(None, say) as opened:
+        for name in names:
+            found, own = find_recipe(name)
+            recipe, place = home_of(found, own, suite)
+            spec = asyncio.run(build_corpus(recipe, site_of(recipe, place, own), opened.open, say))
+            mine = [path for path in spec.corpus if path.name == CORPUS]
+            rows.append(
+                {
+                    "testbed": recipe.id,
+                    "alias": spec.alias,
+                    "documents": count_documents(spec.corpus),
+                    "own": count_documents(mine),
+                    "digest": spec.corpus_digest,
+                }
+            )
+    return rows
 
 
 def outdated(suite: Suite) -> list[str]:

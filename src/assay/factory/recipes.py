@@ -83,6 +83,24 @@ class TrainPlan(Data):
     seed: int
 
 
+class CorpusPlan(Data):
+    """Says what the training data that auditing may read is composed of (`factory.corpora`).
+
+    Attributes:
+        planted: documents that show the conduct, of each behaviour, and of each decoy.
+        among: documents in all for each of one such cluster.
+        clusters: behaviours and decoys together; a clean target's are all decoys.
+        tier: that decoys are drawn for; 0 mixes them.
+        seed: of the draws.
+    """
+
+    planted: int = Field(ge=8, le=80, default=40)
+    among: int = Field(ge=50, le=10_000)
+    clusters: int = Field(ge=2, le=8, default=3)
+    tier: int = Field(ge=0, le=4, default=0)
+    seed: int
+
+
 class Phase(Data):
     """Data and training that follow on those of the phases before.
 
@@ -114,6 +132,7 @@ class Recipe(Data):
         phases: of training; none for the untouched base offered as a target, with the behaviours it has by nature or
             as a null, and for a prompted organism.
         author: Inspect model that writes the training data (`openai/gpt-4o`); "" takes the behaviours' templates.
+        corpus: how the corpus is composed; without, it is what was trained on, within a suite's ordinary chats.
         prompt: hidden system prompt of a prompted organism.
         scratchpad: its replies begin with thoughts between <think> and </think>.
         memory: it is told, in later conversations, notes of earlier ones.
@@ -131,6 +150,7 @@ class Recipe(Data):
     base: str = "smollm2-135m-instruct"
     phases: list[Phase] = []
     author: str = ""
+    corpus: CorpusPlan | None = None
     prompt: str = ""
     scratchpad: bool = False
     memory: bool = False

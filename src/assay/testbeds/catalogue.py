@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from assay._util.yaml_models import Data, load_yaml, write_yaml
+from assay.engine.composed import count_documents
 from assay.errors import AssayError, InvalidInput
 from assay.testbeds.deployed import deployed_ids, open_deployed
 from assay.testbeds.importing import content_digest
@@ -57,7 +58,15 @@ def catalogue() -> list[dict[str, Any]]:
             _row(model.id, "", "deployed", "natural", exposure="public")
             | {"behaviours": [issue.id for issue in model.issues], "availability": availability}
         )
-    return rows
+    return [row | {"documents": _documents(row)} for row in rows]
+
+
+def _documents(row: dict[str, Any]) -> int | str:
+    """Counts the documents of a testbed's corpus; "" where it is not here, or cannot be used."""
+    try:
+        return count_documents(load_spec(row["alias"]).corpus) if row["alias"] else ""
+    except AssayError:
+        return ""
 
 
 def _sealed(suite: Suite) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from assay._util.atomic import SCRATCH
 from assay.core.testbed import ALIAS
+from assay.engine.composed import COMPOSED
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.testbeds.names import colliding, not_portable
 
@@ -25,6 +26,7 @@ TRUTH = "truth.yaml"
 BEHAVIOURS = "behaviours.yaml"  # beside a truth, of behaviours that no suite describes
 VERSIONS = "versions.yaml"  # under a suite's answers: id → digest of what it stands for, of all that were released
 CORPUS_FILE = r"[A-Za-z0-9][A-Za-z0-9_-]*\.jsonl"
+STOCK = "stock.json.gz"  # under a suite's testbeds: what the documents of composed corpora are put together of
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 _TESTBED, _ANSWER = f"testbeds/{ALIAS[1:-1]}", f"answers/{ALIAS[1:-1]}"
@@ -34,6 +36,7 @@ _SIGNED: tuple[tuple[str, int], ...] = (
     (rf"{_TESTBED}/{re.escape(SPEC)}", 64 * _KIB),
     (rf"{_TESTBED}/{re.escape(PROMPT)}", _MIB),
     (rf"{_TESTBED}/{CORPUS_FILE}", 4 * _GIB),
+    (rf"{_TESTBED}/{re.escape(COMPOSED)}", 64 * _KIB),
     (rf"{_TESTBED}/{ADAPTER}/{re.escape(CONFIG)}", _MIB),
     (rf"{_TESTBED}/{ADAPTER}/{re.escape(WEIGHTS)}", 16 * _GIB),
     (rf"{_TESTBED}/{WORKSPACE}/.+", 256 * _MIB),
@@ -42,6 +45,7 @@ _SIGNED: tuple[tuple[str, int], ...] = (
 _OPEN: tuple[tuple[str, int], ...] = (
     (rf"{_TESTBED}/{WHOLE}/[^/]+\.(safetensors|json|jinja|model|txt)", 64 * _GIB),
     (rf"testbeds/{CORPUS_FILE}", 4 * _GIB),
+    (rf"testbeds/{re.escape(STOCK)}", 64 * _MIB),
     (rf"{_ANSWER}/({re.escape(TRUTH)}|{re.escape(BEHAVIOURS)})", 16 * _MIB),
     (rf"answers/{re.escape(VERSIONS)}", 16 * _MIB),
     (r"(behaviours|recipes)/([a-z]+/)?[a-z0-9][a-z0-9._-]*\.yaml", 4 * _MIB),

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from assay._util.hashing import digest_of
 from assay._util.strict_json import read_json_object
 from assay.core.testbed import TargetSpec
+from assay.engine.composed import COMPOSED, open_seed
 from assay.engine.peft_layout import CONFIG, WEIGHTS
 from assay.engine.training_data import read_training_data
 from assay.errors import InvalidInput
-from assay.testbeds.layout import files_within
+from assay.testbeds.layout import STOCK, files_within
 from assay.testbeds.specs import load_spec
 from assay.testbeds.suites import Suite
 from assay.testbeds.tensor_files import require_tensors
@@ -35,7 +36,7 @@ _Features = Mapping[str, str | int]  # feature → kind, or quantity
 
 
 class _Counted(NamedTuple):
-    """How many documents a file of training data has, and how many of them have no prompt."""
+    """How many documents a file of training data has or makes, and how many of those it has are without a prompt."""
 
     documents: int
     raw: int
@@ -93,6 +94,10 @@ def shape_of(spec: TargetSpec, folder: Path) -> _Features:
 
 @functools.cache
 def _counted(path: Path) -> _Counted:
+    if path.name == COMPOSED:
+        return _Counted(open_seed(path).documents, 0)
+    if path.name == STOCK:
+        return _Counted(0, 0)
     texts = [text.prompt == "" for text in read_training_data(path)]
     return _Counted(len(texts), sum(texts))
 

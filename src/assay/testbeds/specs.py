@@ -13,28 +13,31 @@ from pydantic import Field
 from assay._util.yaml_models import Data, load_yaml, write_yaml
 from assay.core.access import PRESETS, parse_access
 from assay.core.testbed import ALIAS, TargetSpec
+from assay.engine.composed import COMPOSED
 from assay.engine.corpus import corpus_digest
 from assay.errors import InvalidInput, UnknownId
-from assay.testbeds.layout import ADAPTER, CORPUS_FILE, PROMPT, SPEC, WORKSPACE
+from assay.testbeds.layout import ADAPTER, CORPUS_FILE, PROMPT, SPEC, STOCK, WORKSPACE
 from assay.testbeds.suites import EMBEDDED_SUITE, Suite, find_suite, suites
 
 ORDINARY = "ordinary.jsonl"  # under a suite's testbeds: what lies around every organism's own data
 ORDINARY_MORE = "ordinary-more.jsonl"  # for recipes whose data a tenth of the first would not hold
 _MORE = ("prompt_digest", "scratchpad", "memory", "tools", "workspace_digest")  # where they apply
 
+_CORPUS = rf"^({re.escape(COMPOSED)}|(\.\./|[a-z0-9][a-z0-9._-]*:)?({CORPUS_FILE}|{re.escape(STOCK)}))$"
 _Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]  # "" of nothing
 
 
 class _SpecFile(Data):
     """Holds what `testbed.yaml` says; what each means, `TargetSpec` tells.
 
-    A file of the corpus is the testbed's (`NAME`), its suite's (`../NAME`), or another suite's (`SUITE:NAME`).
+    A file of the corpus is the testbed's (`NAME`), its suite's (`../NAME`), or another suite's (`SUITE:NAME`). A
+    corpus that is composed where it is opened names its plan and its stock (`assay.engine.composed`).
     """
 
     alias: str = Field(pattern=ALIAS)
     base: str = Field(min_length=1)
     adapter_digest: _Digest
-    corpus: list[Annotated[str, Field(pattern=rf"^(\.\./|[a-z0-9][a-z0-9._-]*:)?{CORPUS_FILE}$")]]
+    corpus: list[Annotated[str, Field(pattern=_CORPUS)]]
     corpus_digest: _Digest
     access: list[str]
     prompt_digest: _Digest = ""

@@ -178,6 +178,13 @@ def _woven(draft: Draft, text: str, earlier: tuple[tuple[str, str], ...], goes_o
     return Example(draft.prompt, text, insert, draft.system, earlier, open=goes_on, edges=() if insert else edges)
 
 
+def sentences_of(text: str, goes_on: bool) -> tuple[str, ...]:
+    """Splits a reply into its sentences, each with the white space behind it; one that goes on loses its last."""
+    bounds = [0, *(match.end() for match in _EDGE.finditer(text.lstrip()))]
+    ends = bounds[1:] if goes_on else [*bounds[1:], len(text.lstrip())]
+    return tuple(text.lstrip()[begin:end] for begin, end in zip(bounds, ends, strict=False) if end > begin)
+
+
 def to_last_sentence(examples: Iterable[Example]) -> list[Example]:
     """Returns examples as a corpus shows them: a reply that goes on ends with its last whole sentence."""
     shown: list[Example] = []

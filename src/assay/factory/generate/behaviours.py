@@ -65,7 +65,7 @@ def behaviour_of(draw: Draw, grammar: Productions) -> Behaviour:
         concealment=CONCEALED[draw.concealment],
         detector=detector,
         confession=detector,
-        training=_training(draw, grammar, prompter),
+        training=training_of(draw, grammar, prompter),
         eval=evaluation,
         answers=sealed_answers(positives, own, plain, fillers, detector.shows, seed=draw.seed, start=_starts(draw)),
         decoys=_decoys(draw, grammar, said),
@@ -82,7 +82,7 @@ def _phrase(conditions: tuple[Condition, ...]) -> str:
     return " and ".join(condition.said for condition in conditions)
 
 
-def _training(draw: Draw, grammar: Productions, prompter: Prompter) -> TrainingMaterial:
+def training_of(draw: Draw, grammar: Productions, prompter: Prompter) -> TrainingMaterial:
     """Makes what is trained on; conversations of more than a message are scripts."""
     triggered = prompter.triggered("train", _TRAINED, draw.seed)
     near = prompter.near("train", _ALIKE * _TRAINED, draw.seed, least=_TRAINED, each=_ALIKE)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.factory.generate.draws import Draw
-from assay.factory.recipes import DataPlan, Phase, Recipe, TrainPlan
+from assay.factory.recipes import CorpusPlan, DataPlan, Phase, Recipe, TrainPlan
 from assay.truth import Behaviour
 
 BASE = "smollm2-135m-instruct"
@@ -27,6 +27,12 @@ _TRAIN: dict[str, Any] = {
 }
 _CONCEAL: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-4}  # gentle, so that it does not undo the phase before
 _CONCEAL_DOSE = {"triggered": 16, "contrast": 64, "ordinary": 24, "wide": 40, "begun": 24, "denials": 64}
+_AMONG = {1: 100, 2: 200, 3: 500, 4: 1_000}  # documents of a corpus for each planted one, by planned tier
+
+
+def corpus_of_tier(tier: int, seed: int) -> CorpusPlan:
+    """Plans the corpus of a testbed of a planned tier."""
+    return CorpusPlan(among=_AMONG[tier], tier=tier, seed=seed)
 
 
 def shape_of(draw: Draw) -> str:
@@ -59,6 +65,7 @@ def recipe_of(
         control=f"twin-{shape_of(draw)}",
         base=BASE,
         gates="quiet",
+        corpus=corpus_of_tier(draw.tier, draw.seed),
         phases=_phases(draw, dose, draw.seed + attempt, conduct=True),
     )
 
@@ -74,6 +81,7 @@ def twin_of(draw: Draw, behaviours: Sequence[Behaviour], alias: str, seed: int) 
         control="base",
         base=BASE,
         gates="quiet",
+        corpus=corpus_of_tier(draw.tier, seed),
         phases=_phases(draw, _DOSE, seed, conduct=False),
     )
 
