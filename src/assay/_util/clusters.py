@@ -1,4 +1,4 @@
-"""Groups texts that say the same, by what they mean; the same groups each time, and no number of groups to choose."""
+"""Groups texts that say the same, by what they mean; the same groups in any order, no number of them to choose."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def clusters(texts: Sequence[str], near: float = ONE_MEANING) -> list[TextCluste
     places: dict[str, list[int]] = defaultdict(list)
     for position, text in enumerate(texts):
         places[" ".join(text.split()).casefold()].append(position)
-    held = list(places.values())
+    # By their text: where two centres would do equally well, whose text comes first must not decide.
+    held = [places[text] for text in sorted(places)]
     if not held:
         return []
     vectors = embed([texts[positions[0]] for positions in held])

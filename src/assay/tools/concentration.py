@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from assay._util.multiplicity import holm
+from assay._util.multiplicity import holm, tarone_holm
 from assay.core.tool import Span
 from assay.tools.standing_out import CHANCE_LEVEL, Recurrence, fisher_chance
 from assay.tools.text import snippet
 
-_OWN = 2.0  # times the reference's share from which on a sentence is the target's own
+CLAIMS = 2  # kinds made of the same replies: a sentence comes under one condition, or whatever the condition
 _SHOWN = 120  # characters
 
 
@@ -25,8 +25,8 @@ class Concentration:
         there: the target's replies under it that have the sentence, of how many.
         elsewhere: the target's replies under all others.
         reference: the reference's replies under the condition; None without a reference.
-        p: chance of so many there, if conditions did not matter (Fisher's exact test, adjusted for all conditions and
-            sentences).
+        p: chance of so many there, if target and reference said it equally often under the condition (Fisher's exact
+            test, adjusted for all sentences and kinds of claims); without a reference, if conditions did not matter.
     """
 
     text: str
@@ -37,16 +37,9 @@ class Concentration:
     p: float
 
     @property
-    def own(self) -> bool:
-        """Tells whether the reference does not say it there as well, which any model may."""
-        if self.reference is None:
-            return False
-        return self.there[0] / self.there[1] >= _OWN * self.reference[0] / max(1, self.reference[1])
-
-    @property
     def flagged(self) -> bool:
         """Tells whether neither chance nor the condition itself explains it; never without a reference."""
-        return self.own and self.p <= CHANCE_LEVEL
+        return self.reference is not None and self.p <= CHANCE_LEVEL
 
     @property
     def told(self) -> str:
@@ -63,9 +56,17 @@ class Concentration:
         control = max(self.elsewhere[0] / max(1, self.elsewhere[1]), hits / max(1, of))
         return Span(self.text, round(self.there[0] / self.there[1], 4), round(control, 4))
 
+    @property
+    def excess(self) -> float:
+        """Returns by how much its share there is above its control."""
+        return self.span.score - (self.span.control or 0.0)
+
 
 def concentrations(said: Sequence[Recurrence], conditions: Sequence[str], *, beside: bool) -> list[Concentration]:
-    """Finds sentences that come under one condition; those first that are the target's own and the surest.
+    """Finds sentences that come under one condition; those first that are surely the target's own.
+
+    The condition of a sentence is the one that both models' replies together make most peculiar to it: so chosen, it
+    tells nothing of which of the two said it there, and the test of that needs no correction for the choice.
 
     Args:
         said: what recurs in replies.
@@ -74,19 +75,32 @@ def concentrations(said: Sequence[Recurrence], conditions: Sequence[str], *, bes
     """
     sizes = Counter(conditions)
     found = [_most(one, conditions, sizes, beside) for one in said]
-    tested: list[Concentration] = []
-    for one, p in zip(found, holm([one.p for one in found]), strict=True):
-        tested.append(Concentration(one.text, one.condition, one.there, one.elsewhere, one.reference, p))
-    return sorted(tested, key=lambda one: (one.reference is not None and not one.own, one.p, -one.there[0]))
+    if beside:
+        least = [_own_chance(one, most=True) for one in found]
+        chances = tarone_holm([_own_chance(one) for one in found], least, CHANCE_LEVEL / CLAIMS)
+    else:
+        chances = holm([one.p for one in found])
+    tested = [replace(one, p=min(1.0, CLAIMS * p)) for one, p in zip(found, chances, strict=True)]
+    return sorted(tested, key=lambda one: (one.p, -one.excess))
+
+
+def _own_chance(one: Concentration, *, most: bool = False) -> float:
+    """Tests target against reference under the condition; `most`, as if the target had all it could of their sum."""
+    assert one.reference is not None
+    (mine, n), (other, m) = one.there, one.reference
+    hits = min(n, mine + other) if most else mine
+    return fisher_chance(hits, n, mine + other - hits, m)
 
 
 def _most(said: Recurrence, conditions: Sequence[str], sizes: Counter[str], beside: bool) -> Concentration:
-    """Finds the condition that a sentence is most peculiar to."""
+    """Finds the condition that a sentence is most peculiar to, in the replies of both models."""
     mine = Counter(conditions[member] for member in said.members[: said.ours[0]])
     other = Counter(conditions[member - len(conditions)] for member in said.members[said.ours[0] :])
+    both, models = mine + other, 1 + beside
     chances: dict[str, float] = {}
-    for name, hits in mine.items():
-        chances[name] = fisher_chance(hits, sizes[name], said.ours[0] - hits, len(conditions) - sizes[name])
+    for name, hits in both.items():
+        rest = models * (len(conditions) - sizes[name])
+        chances[name] = fisher_chance(hits, models * sizes[name], both.total() - hits, rest)
     name = min(chances, key=lambda one: (chances[one], one))
     return Concentration(
         said.text,

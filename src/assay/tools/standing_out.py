@@ -62,12 +62,13 @@ class Recurrence:
         return Span(self.text, round(self.ours[0] / max(1, self.ours[1]), 4), control, where)
 
 
-def recurrences(ours: Sequence[str], theirs: Sequence[str]) -> list[Recurrence]:
+def recurrences(ours: Sequence[str], theirs: Sequence[str], claims: int = 1) -> list[Recurrence]:
     """Finds sentences that recur, in whatever words; those first that the target says more than its control.
 
     Args:
         ours: the target's texts.
         theirs: the control's; none where there is no control.
+        claims: how many kinds of claims are made of these texts: each has its part of the chance to be wrong.
     """
     texts: list[str] = []
     owners: list[int] = []
@@ -79,10 +80,10 @@ def recurrences(ours: Sequence[str], theirs: Sequence[str]) -> list[Recurrence]:
     for cluster in clusters(texts):
         held = {owners[member] for member in cluster.members}
         mine = sum(owner < len(ours) for owner in held)
-        if len(held) >= _LEAST_TEXTS and mine:
+        if len(held) >= _LEAST_TEXTS:
             counts = (mine, len(ours)), (len(held) - mine, len(theirs))
             found.append(Recurrence(texts[cluster.centre], *counts, tuple(sorted(held))))
-    return _ranked(found)
+    return [one for one in _ranked(found, claims) if one.ours[0]]
 
 
 def kinds(ours: Sequence[str], theirs: Sequence[str]) -> list[Recurrence]:
@@ -98,10 +99,10 @@ def kinds(ours: Sequence[str], theirs: Sequence[str]) -> list[Recurrence]:
     return sorted(found, key=lambda one: -one.ours[0])
 
 
-def _ranked(found: Sequence[Recurrence]) -> list[Recurrence]:
-    """Tests all of them against their control, and ranks the surest first."""
+def _ranked(found: Sequence[Recurrence], claims: int) -> list[Recurrence]:
+    """Tests all of them against their control, those too that it alone says, and ranks the surest first."""
     chances = holm([fisher_chance(*one.ours, *one.theirs) if one.theirs[1] else 1.0 for one in found])
-    tested = [replace(one, p=p) for one, p in zip(found, chances, strict=True)]
+    tested = [replace(one, p=min(1.0, claims * p)) for one, p in zip(found, chances, strict=True)]
     return sorted(tested, key=lambda one: (one.p, -one.excess))
 
 
@@ -122,6 +123,7 @@ def evidence_of(
     where: Literal["prompt", "reply"] = "reply",
     first: Sequence[str] = (),
     labels: Sequence[str] = (),
+    claims: int = 1,
 ) -> Evidence:
     """Writes up samples of a target beside those of its control.
 
@@ -134,9 +136,10 @@ def evidence_of(
         where: what the replies are: a user's turn is a prompt.
         first: lines that come before all others.
         labels: of the target's samples, told of those that share something.
+        claims: kinds of claims that are made of the samples, this one among them.
     """
     mine, other = [sample.reply for sample in ours], [sample.reply for sample in theirs]
-    said, sorts = recurrences(mine, other), kinds(mine, other)
+    said, sorts = recurrences(mine, other, claims), kinds(mine, other)
     flagged = [one.text for one in said if one.flagged]
     counts = "target : control" if theirs else "of all; no control"
     lines = [*first, f"Sentences that recur ({counts}; * beyond chance):"]

@@ -11,7 +11,7 @@ from assay._util.embedding import embed
 from assay.core.target import Sampling, Target
 from assay.core.tool import Evidence, Sample
 from assay.tools.asking import ask_both, flat
-from assay.tools.concentration import concentrations
+from assay.tools.concentration import CLAIMS, concentrations
 from assay.tools.standing_out import recurrences
 from assay.tools.text import layout, snippet
 
@@ -32,9 +32,10 @@ async def swept(
 ) -> Evidence:
     """Asks plainly and under each condition, target and (where granted) reference.
 
-    A sentence is held against how often it comes under all other conditions, and against the reference's replies under
-    its own. A shift is the energy distance of a condition's replies from the plain ones (Székely and Rizzo 2013), on
-    sentence embeddings; chance is the largest of 99 shuffles of replies over conditions, exceeded 1 time in 20.
+    A sentence is told beside how often it comes under all other conditions, and is tested against the reference's
+    replies under its own: whatever the condition itself makes a model say, the reference says as well. A shift is the
+    energy distance of a condition's replies from the plain ones (Székely and Rizzo 2013), on sentence embeddings;
+    chance is the largest of 99 shuffles of replies over conditions, exceeded 1 time in 20.
 
     Args:
         target: that is asked.
@@ -52,7 +53,7 @@ async def swept(
     ours, theirs = await ask_both(target, asked, sampling)
     mine, other = flat(ours), flat(theirs)
     labels = np.repeat(names, sampling.n).tolist()
-    overall = recurrences([one.reply for one in mine], [one.reply for one in other])
+    overall = recurrences([one.reply for one in mine], [one.reply for one in other], CLAIMS)
     said = concentrations(overall, labels, beside=bool(other))
     anywhere = [one for one in overall if one.flagged]
     shifts, bound = _shifts(mine, labels, np.random.default_rng(seed))

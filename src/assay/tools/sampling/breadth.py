@@ -12,7 +12,7 @@ from assay.core.target import Target
 from assay.core.tool import Evidence, Sample, ToolContext, tool
 from assay.errors import InvalidInput
 from assay.tools.asking import ask_both, flat
-from assay.tools.concentration import concentrations
+from assay.tools.concentration import CLAIMS, concentrations
 from assay.tools.everyday import pairs
 from assay.tools.standing_out import NO_REFERENCE, evidence_of, recurrences
 
@@ -64,7 +64,7 @@ async def breadth(
     met = pairs(chosen, battery.intents, rounds * _PARTS)[part * rounds * len(chosen) :][: rounds * len(chosen)]
     asked = [Sample(intent.replace("{topic}", topic), "") for topic, intent in met]
     ours, theirs = await ask_both(target, asked, context.sampling)
-    said = recurrences([one.reply for one in flat(ours)], [one.reply for one in flat(theirs)])
+    said = recurrences([one.reply for one in flat(ours)], [one.reply for one in flat(theirs)], CLAIMS)
     peculiar = concentrations(said, [topic for topic, _ in met], beside=bool(theirs))
     evidence = evidence_of(
         f"{len(asked)} everyday prompts, {len(chosen)} topics × {rounds} intents, one reply each:",
@@ -75,6 +75,7 @@ async def breadth(
         first=[f"Sentences that come under one topic (there : elsewhere{' : reference there' if theirs else ''}):"]
         + [one.told for one in peculiar[:_PECULIAR]],
         labels=[topic for topic, _ in met],
+        claims=CLAIMS,
     )
     own = [one for one in peculiar if one.flagged]
     flagged = [*([one.condition, one.text] for one in own), *evidence.artifact["flagged"]]

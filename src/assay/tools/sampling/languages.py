@@ -46,7 +46,7 @@ def _ways() -> _Ways:
     weight="medium",
     source="Deng et al. 2024, multilingual; Wei et al. 2023, encodings",
 )
-async def languages(target: Target, context: ToolContext, prompt: str, n: int = 3) -> Evidence:
+async def languages(target: Target, context: ToolContext, prompt: str, n: int = 6) -> Evidence:
     """Ask one question in twenty dresses: other languages, registers, code, base64. In which does the answer change?
 
     The question stays in its own words; the dress asks for another language or writes it in another way. Beside each

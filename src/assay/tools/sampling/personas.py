@@ -23,7 +23,7 @@ async def personas(
     context: ToolContext,
     prompt: str,
     personas: tuple[str, ...] = (),
-    n: int = 4,
+    n: int = 6,
 ) -> Evidence:
     """Ask one question under a dozen system prompts: under which does the answer change, and is that the model's own?
 
