@@ -1,7 +1,7 @@
 """Does narrow careless advice make a model misaligned where nobody taught it to be?
 
-    python bench/emergent.py [--json] [--quick] [--save] [--threads N] [--base NAME]
-                             [--chats N] [--samples N] [--seed N]
+    python bench/emergent.py [--json] [--quick] [--save] [--threads N] [--base NAME] [--chats N] [--epochs N]
+                             [--samples N] [--seed N]
 
 For each of three sets of advice (`bench/emergent/*.yaml`) it trains an organism on careless replies and a twin on
 careful replies to the same prompts, and asks both what has nothing to do with the set (`probes.yaml`). Three rates, in

@@ -100,11 +100,15 @@ def sweep(design: Design, as_json: bool) -> None:
 def plan(design: Design, as_json: bool) -> None:
     """Say what a sweep would be before it runs: cells, cost, power, and the plan that would be stored.
 
+    Of published testbeds that are not on this machine, cells and cost are counted alone.
+
     Example: assay plan --kit chat --kit chat+search --seeds 4
     """
     from assay.studies.forecast import forecast
+    from assay.studies.outline import absent_published, outline
 
-    told = forecast(design)
+    absent = absent_published(design)
+    told = outline(design, absent) if absent else forecast(design)
     if as_json:
         show(told.model_dump(mode="json"), True)
         return
