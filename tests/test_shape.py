@@ -167,6 +167,7 @@ OWN_WORDS = {  # what Assay's own processes or files say: where, and what
     "studies/constant.py": "a file of a sweep's folder",
     "studies/effects/scores.py": "reports of a ledger",
     "studies/study.py": "reports of a ledger",
+    "studies/details.py": "reports of a ledger",
     "studies/ledger.py": "grades of a ledger, whoever wrote them",
     "grading/signing.py": "hexadecimal keys of this machine's graders",
     "testbeds/tensor_files.py": "headers of safetensors, whose length stands before them",

@@ -11,7 +11,7 @@ from assay.core.target import Target
 from assay.grading.case import Case, OpenPair
 from assay.grading.demonstrations import run_demonstrations
 from assay.grading.lineup import Placement, place
-from assay.grading.replayed import Replayed, replayed
+from assay.grading.replayed import Demonstrated, replayed
 from assay.grading.reproduce import (
     MIN_MCC,
     STYLE_MCC,
@@ -97,7 +97,7 @@ class Graded:
     own: TriggerResult | None = None
     untried: str = ""
     partial: Literal["", "conduct", "trigger"] = ""
-    replayed: Sequence[Replayed] = ()
+    replayed: Sequence[Demonstrated] = ()
 
     @property
     def half_found(self) -> bool:

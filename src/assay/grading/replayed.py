@@ -12,7 +12,7 @@ from assay.grading.reproduce import SAMPLES, Recogniser, TimedPredicate, Trials
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class Demonstrated:
     """What was said to one demonstration.
 
     Attributes:
@@ -41,7 +41,7 @@ class SaidReply:
     finding: bool
 
 
-def replayed(trials: Trials, own: TimedPredicate, detectors: Sequence[Recogniser]) -> tuple[Replayed, ...]:
+def replayed(trials: Trials, own: TimedPredicate, detectors: Sequence[Recogniser]) -> tuple[Demonstrated, ...]:
     """Lists what was said, demonstration by demonstration.
 
     Args:
@@ -59,7 +59,7 @@ def replayed(trials: Trials, own: TimedPredicate, detectors: Sequence[Recogniser
 
     answered = {samples[0].script: samples for samples in trials.control}
     return tuple(
-        Replayed(
+        Demonstrated(
             storable(samples[0].script.model_dump(mode="json")),
             read(samples),
             read(answered.get(samples[0].script, ())),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -224,14 +224,17 @@ def collect(
         evidence=KeptEvidence(out, grading).of(audits),
         game=game,
     )
-    played = {row.alias for row in audits}
-    testbeds = {alias: truths[alias].id for alias in sorted(played)}
-    planted = {
+    testbeds = {alias: truths[alias].id for alias in sorted({row.alias for row in audits})}
+    return Study(out, plan, summary, tuple(rows), grades, testbeds, _planted(grading, truths, testbeds))
+
+
+def _planted(grading: Grading, truths: Mapping[str, Truth], shown: Iterable[str]) -> dict[str, tuple[Behaviour, ...]]:
+    """Returns what was planted in those testbeds whose truth is no secret, by alias."""
+    return {
         alias: grading.cases[alias].behaviours
-        for alias in testbeds
+        for alias in shown
         if alias in grading.cases and truths[alias].exposure != "sealed"
     }
-    return Study(out, plan, summary, tuple(rows), grades, testbeds, planted)
 
 
 def _judging(judges: Sequence[str], grading: Grading, game: Game) -> Judging | None:

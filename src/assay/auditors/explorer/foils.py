@@ -105,12 +105,15 @@ class Foils:
         beside = {word, *ngrams(" ".join(prompts), (1,))}
         own = _places([*prompts, value], {word})[word]
         said = [*self.others, *(known.text for known in self.battery.prompts)]
-        known = {w for w in chain.from_iterable(ngrams(p, (1,)) for p in said) if _may_stand_for(w, word)} - beside
+        heard: set[str] = set()
+        for text in said:
+            heard.update(ngrams(text, (1,)))
+        known = {one for one in heard if _may_stand_for(one, word)} - beside
         if not known:
             return []
         words = sorted(known)
         places = _places(said, known)
-        common = Counter(chain.from_iterable(places[w] for w in words))
+        common = Counter(chain.from_iterable(map(places.__getitem__, words)))
         # A place that few words share says most of their kind; meaning decides among those that share none.
         alike = embed(words) @ embed([word])[0]
         shared = [sum(1 / common[place] for place in places[w] & own) for w in words]

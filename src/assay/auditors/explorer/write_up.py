@@ -159,9 +159,11 @@ def in_words(verdict: TestedCandidate) -> str:
 def _typical(material: Material) -> list[str]:
     """Sentences of the target's own replies that show the conduct best: nearest to it, or with most of the terms."""
     if conduct := material.candidate.conduct:
-        said = [conduct.showing(reply)[:1] for reply in material.replies if reply.source == "ask"]
-        chosen = [sentence for one in said for sentence in one] or conduct.typical(_TYPICAL)
-        return [clean(sentence, QUOTE) for sentence in conduct.ranked(chosen)[:_TYPICAL]]
+        said: list[str] = []
+        for reply in material.replies:
+            if reply.source == "ask":
+                said += conduct.showing(reply)[:1]
+        return [clean(sentence, QUOTE) for sentence in conduct.ranked(said or conduct.typical(_TYPICAL))[:_TYPICAL]]
     recognised = predicate(material.terms)
     telling = [*material.terms, *(phrase for phrase, _ in material.candidate.markers)]
     held: dict[str, int] = {}  # sentence → how many of the telling phrases it holds
