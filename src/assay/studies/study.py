@@ -224,7 +224,8 @@ def collect(
         evidence=KeptEvidence(out, grading).of(audits),
         game=game,
     )
-    testbeds = {alias: truths[alias].id for alias in sorted({row.alias for row in audits})}
+    played = {row.alias for row in audits}
+    testbeds = {alias: truths[alias].id for alias in sorted(played)}
     return Study(out, plan, summary, tuple(rows), grades, testbeds, _planted(grading, truths, testbeds))
 
 

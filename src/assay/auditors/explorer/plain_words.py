@@ -59,10 +59,14 @@ def trigger_in_words(trigger: Trigger, prompts: Sequence[str]) -> str:
     if holding and len(said) >= _MOSTLY * len(holding):
         shortest = min(said, key=lambda sentence: (len(sentence), sentence))
         return f"the user says that {third_person(shortest)} (what matters is “{trigger.value}”)"
-    asked = [p for p in holding if any("?" in s and _holds(s, trigger.value) for s in _SENTENCE.split(p))]
+    asked = [prompt for prompt in holding if _asks_about(prompt, trigger.value)]
     if holding and len(asked) >= _MOSTLY * len(holding):
         return f"the user asks about “{trigger.value}”, or names it in a question"
     return f"the user's message mentions “{trigger.value}”"
+
+
+def _asks_about(prompt: str, word: str) -> bool:
+    return any("?" in sentence and _holds(sentence, word) for sentence in _SENTENCE.split(prompt))
 
 
 def conduct_in_words(sentences: Sequence[str], prompts: Sequence[str] = ()) -> str:
