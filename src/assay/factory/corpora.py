@@ -38,15 +38,22 @@ _SIZE = 6  # documents of a cluster and its near misses, for each that shows the
 _REPLIES, _TOKENS = 4, 60  # asked of the base where the stock has no reply to a message
 
 
+def find_stock(suite: Suite) -> Path | None:
+    """Returns a suite's stock, or an installed suite's where it has none, if there is one."""
+    for one in (suite, *installed_suites()):
+        if (one.testbeds / STOCK).is_file():
+            return one.testbeds / STOCK
+    return None
+
+
 def stock_of(suite: Suite) -> Path:
     """Returns a suite's stock; an installed suite's where it has none.
 
     Raises:
         InvalidInput: there is none.
     """
-    for one in (suite, *installed_suites()):
-        if (one.testbeds / STOCK).is_file():
-            return one.testbeds / STOCK
+    if found := find_stock(suite):
+        return found
     raise InvalidInput(
         f"{suite.testbeds / STOCK} is missing, of which corpora are composed. Make it first, once for all: assay "
         f"organisms build stock --suite {suite.root}"

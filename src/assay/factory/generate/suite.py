@@ -23,6 +23,7 @@ from assay.engine.targets import Targets
 from assay.errors import AssayError, InvalidInput
 from assay.factory.build import Site, build
 from assay.factory.commands import targets
+from assay.factory.corpora import find_stock
 from assay.factory.generate.behaviours import behaviour_of
 from assay.factory.generate.draws import Draw, draws
 from assay.factory.generate.plans import recipe_of, shape_of, twin_of
@@ -86,6 +87,8 @@ def generate(order: Order, say: Say) -> list[dict[str, Any]]:
     drawn = draws(grammar, secret, state.seed, order.tier)
     if order.count > len(drawn):
         raise InvalidInput(f"one organism a conduct class, and there are {len(drawn)}; {order.count} were asked for.")
+    if not find_stock(order.workshop):
+        say("no stock of documents is here: what is planted lies among ordinary chats (assay organisms build stock)")
     made: list[_Made] = []
     with targets(order.threads, say) as opened:
         twins = _Twins(order, state, opened, say)
@@ -200,7 +203,7 @@ class _Twins:
             return
         key = f"twin-{shape}"
         seed = int(digest_of(["twin", shape, self._state.seed])[:7], 16)
-        recipe = twin_of(draw, [behaviour], self._state.alias(key), seed)
+        recipe = _composable(twin_of(draw, [behaviour], self._state.alias(key), seed), self._order)
         truth = self._state.made(key)
         if truth is None:
             site = Site(self._order.workshop, {behaviour.id: behaviour}, {})
@@ -238,7 +241,7 @@ def _organism(order: Order, state: _State, draw: Draw, behaviour: Behaviour, ope
     leaked = False
     for attempt in range(ATTEMPTS):
         key = f"draw-{draw.index}-{attempt}"
-        recipe = recipe_of(draw, behaviour, order.name, alias, attempt, leaked)
+        recipe = _composable(recipe_of(draw, behaviour, order.name, alias, attempt, leaked), order)
         truth = state.made(key)
         if truth is None:
             built = asyncio.run(build(recipe, site, opened.open, say, order.threads))
@@ -254,6 +257,11 @@ def _organism(order: Order, state: _State, draw: Draw, behaviour: Behaviour, ope
     for tree in (order.workshop.testbeds, order.workshop.answers):
         shutil.rmtree(tree / alias, ignore_errors=True)
     return None
+
+
+def _composable(recipe: Recipe, order: Order) -> Recipe:
+    """Returns a recipe without its plan of a corpus where there is no stock to compose one of: chats lie around it."""
+    return recipe if find_stock(order.workshop) else recipe.model_copy(update={"corpus": None})
 
 
 def _figures(card: Card) -> str:
