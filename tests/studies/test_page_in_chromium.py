@@ -93,7 +93,10 @@ def test_every_figure_gives_its_data_as_csv(tab: Tab, chromium: Browser) -> None
         until = time.monotonic() + 60
         while not (chromium.downloads / f"{name}.csv").is_file() and time.monotonic() < until:
             time.sleep(0.05)
-    rows = {name: list(csv.reader((chromium.downloads / f"{name}.csv").open(newline=""))) for name in names}
+    rows: dict[str, list[list[str]]] = {}
+    for name in names:
+        with (chromium.downloads / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            rows[name] = list(csv.reader(file))
     assert all(len(table) > 1 and {len(row) for row in table} == {len(table[0])} for table in rows.values()), rows
     assert len(rows["audits"]) == 1 + 9 * 4 * 2
     effect = dict(zip(rows["forest"][0], rows["forest"][1], strict=True))
