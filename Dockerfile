@@ -1,9 +1,9 @@
 # Assay with its embedded suite and the small base, on the processor alone; nothing is fetched once it is built.
 #   docker build --tag assay .
-#   docker run --rm --network none --volume "$PWD/demo:/work/demo" assay demo
+#   docker run --rm --network none --volume "$PWD/demo:/assay/demo" assay demo
 FROM python:3.11-slim
 
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 HF_HUB_OFFLINE=1 ASSAY_HOME=/work/home
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 HF_HUB_OFFLINE=1 ASSAY_HOME=/assay/home
 
 WORKDIR /assay
 COPY pyproject.toml constraints.txt README.md LICENSE ./
@@ -16,6 +16,6 @@ RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu --constra
 
 RUN useradd --create-home auditor && mkdir --parents /work && chown auditor /work
 USER auditor
-WORKDIR /work
+WORKDIR /assay
 ENTRYPOINT ["assay"]
 CMD ["demo"]
