@@ -19,7 +19,7 @@ from assay.factory.generate.draws import Draw
 from assay.factory.generate.productions import GRAMMAR, Productions, productions
 from assay.factory.generate.suite import Order, generate
 from assay.factory.recipes import Recipe
-from assay.testbeds.layout import SEALED
+from assay.testbeds.layout import SEALED, STOCK
 from assay.testbeds.seal import find_key, unseal, verify_suite
 from assay.testbeds.specs import load_spec, write_spec
 from assay.testbeds.suites import Suite, own_suite, own_suites
@@ -257,3 +257,14 @@ def test_too_much_and_too_little_are_told(factory: Factory) -> None:
     generate(Order("once", 1, "7"), quiet)
     with pytest.raises(InvalidInput, match="there already"):
         generate(Order("once", 1, "7"), quiet)
+
+
+@pytest.mark.parametrize("stocked", [False, True])
+def test_a_corpus_is_composed_where_there_is_a_stock_and_made_of_chats_where_there_is_none(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch, stocked: bool
+) -> None:
+    monkeypatch.setattr(module, "find_stock", lambda suite: suite.testbeds / STOCK if stocked else None)
+    said: list[str] = []
+    generate(Order("spring", 1, "1"), said.append)
+    assert factory.built and all((recipe.corpus is not None) is stocked for recipe in factory.built)
+    assert any("no stock" in line for line in said) is not stocked
